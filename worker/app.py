@@ -8,8 +8,8 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,7 @@ from worker.accounts.api_keys import key_of
 from worker.accounts.hash_key import departed_of, hash_key
 from worker.accounts.secrets import SecretKey, default_file, parsed, secret_key
 from worker.clock import Clock, utc_now
-from worker.config import Config, Web, is_loopback
-from worker.consumer.owned_partitions import OwnedPartitions
-from worker.errors import WebError
+from worker.config import Config
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Sender
 from worker.mailchimp.data_centres import DataCentres, DataCentreSender
@@ -31,9 +29,6 @@ from worker.model import AccountId
 from worker.sqlite.database import Database, open_database
 from worker.sqlite.existing import open_existing
 from worker.store.forgotten import Departed
-from worker.store.totals import why_not_writable
-from worker.text.redaction import hide
-from worker.web.health import Health
 
 if TYPE_CHECKING:
     from worker.changelog.reader import Reader
@@ -51,19 +46,22 @@ SELDOM = (50_000, 20)
 before an older one. A flush creates few cycles, and the default thresholds cost a tenth of its processor time."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class App:
-    """Creates what commands and the daemon use."""
+    """Creates what commands and the daemon use. Each part is created when it is first used, and stays.
+
+    Attributes:
+        previous: the previous secret key, if a person gave it; None for that of the config, if any.
+    """
 
     config: Config
     clock: Clock = utc_now
-    metrics: Metrics = field(init=False, default_factory=Metrics)
-    connections: Connections = field(init=False)
-    data_centres: DataCentres = field(init=False)
+    previous: SecretKey | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "connections", Connections(self.config.mailchimp.connections))
-        object.__setattr__(self, "data_centres", DataCentres())
+        self.metrics = Metrics()
+        self.connections = Connections(self.config.mailchimp.connections)
+        self.data_centres = DataCentres()
 
     @cached_property
     def changelog(self) -> ChangelogWriter:
@@ -143,12 +141,10 @@ class App:
         """
         config = self.config
         text = config.secret_key.get_secret_value() if config.secret_key is not None else None
-        key = secret_key(text, config.secret_key_file, config.staging.path)
-        if config.previous_secret_key is None:
-            return key
-        return replace(
-            key, previous=parsed(config.previous_secret_key.get_secret_value(), "WORKER_PREVIOUS_SECRET_KEY")
-        )
+        previous = self.previous
+        if previous is None and config.previous_secret_key is not None:
+            previous = parsed(config.previous_secret_key.get_secret_value(), "WORKER_PREVIOUS_SECRET_KEY")
+        return replace(secret_key(text, config.secret_key_file, config.staging.path), previous=previous)
 
     @property
     def has_secret(self) -> bool:
@@ -156,11 +152,6 @@ class App:
         config = self.config
         configured = config.secret_key is not None or config.secret_key_file is not None
         return configured or default_file(config.staging.path).exists()
-
-    def use_previous(self, previous: SecretKey) -> None:
-        """Puts the previous secret key in force too."""
-        self.__dict__["secret"] = replace(self.secret, previous=previous)
-        self.__dict__.pop("signatures", None)
 
     def signing(self, db: Database, progress: Callable[[int], None]) -> Signing:
         """Returns what signs the existing records of the topics.
@@ -279,63 +270,3 @@ class App:
         )
         gc.set_threshold(*SELDOM)
         return Flusher(delivery, self.changelog, self.config.flush.accounts_at_once, self.config.flush.spread)
-
-    @contextmanager
-    def web_server(self) -> Iterator[Callable[[Health, OwnedPartitions], None]]:
-        """Binds the web server's port, if one is configured. Yields a function that starts serving a worker there.
-
-        Raises:
-            WebError: the port cannot be bound, or other machines could reach it without a token.
-            DatabaseError: the database cannot be used.
-        """
-        web = self.config.web
-        _require_token(web)
-        if not web.port:
-            yield lambda health, owned_partitions: None
-            return
-        # These take long to import, and only the daemon needs them.
-        from worker.web.announcer import Announcer
-        from worker.web.application import web_application
-        from worker.web.collector import WorkerCollector, registry_of
-        from worker.web.context import WebContext
-        from worker.web.forwarding import Elsewhere, SeenRequests
-        from worker.web.server import WebServer
-
-        with ExitStack() as stack:
-            db = stack.enter_context(closing(self.open_database()))
-            server = stack.enter_context(closing(WebServer(web.host, web.port)))
-            db.must_end = lambda: True  # a probe waits for no lock
-
-            def serve(health: Health, owned_partitions: OwnedPartitions) -> None:
-                topic, in_flight = self.config.kafka.topic, self.connections.in_flight
-                collector = WorkerCollector(db, topic, owned_partitions, self.metrics, in_flight, self.clock)
-                elsewhere = Elsewhere(topic, owned_partitions.owned)
-                # Announced before its ledger is read, which waits for the calls of a partition's previous worker.
-                announcer = Announcer(self, owned_partitions.owned, owned_partitions.why_settings_unread)
-                server.start(
-                    web_application(
-                        health.live,
-                        lambda: {"database_writable": why_not_writable(db), **health.ready()},
-                        registry_of(collector),
-                        WebContext(
-                            self,
-                            owned_partitions.why_changelog_unread,
-                            elsewhere.url_of,
-                            seen_requests=SeenRequests(self.clock()),
-                        ),
-                    )
-                )
-                stack.enter_context(closing(announcer)).start()
-
-            yield serve
-
-
-def _require_token(web: Web) -> None:
-    if web.port and not web.token.get_secret_value() and not is_loopback(web.host):
-        raise WebError(
-            f"web.host is {web.host}, which other machines can reach, and no web.token is set.",
-            "Set WORKER_WEB__TOKEN to 24 characters or more (openssl rand -hex 32), or listen on this machine only: "
-            "WORKER_WEB__HOST=127.0.0.1. Health and metrics ask for no token.",
-        )
-    if token := web.token.get_secret_value():
-        hide(token)

@@ -79,9 +79,11 @@ class Daemon:
             DatabaseError: the database cannot be used.
             WebError: the web server cannot listen where it should.
         """
+        from worker.web.start import web_server  # takes long to import, and only the daemon needs it
+
         with (
             DatabaseLock(self._app.config.staging.path) as lock,
-            self._app.web_server() as serve,
+            web_server(self._app) as serve,
             closing(self._app.open_database()) as db,
         ):
             db.must_end = self._stop.is_set

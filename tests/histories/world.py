@@ -55,7 +55,7 @@ class WiredApp(App):
         """Takes the wire, the chance of its waits and the clock that they are measured by."""
         self.__dict__.update(wire=wire, chance=chance, seconds=seconds)
         limiters = Connections(self.config.mailchimp.connections, seconds, chance)
-        object.__setattr__(self, "connections", limiters)
+        self.connections = limiters
         return self
 
     @cached_property

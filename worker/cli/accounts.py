@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -196,7 +197,7 @@ def rekey(json: Json = False) -> None:
         old = secrets.parsed(str(typer.prompt("The secret key used before", hide_input=True, err=True)), "the terminal")
     else:
         old = secrets.parsed(sys.stdin.read(LONGEST_KEY_INPUT), "standard input")
-    app.use_previous(old)
+    app = replace(app, previous=old)
     with changing(app) as db:
         count = api_keys.rekey(db, app.changelog, old, app.secret.alone)
         with Progress("signing") as progress:

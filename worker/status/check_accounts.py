@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager
-from datetime import datetime
-from typing import Protocol
 
+from worker.app import App
 from worker.errors import WorkerError
 from worker.flush.plan_preview import AccountPlan
 from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.errors import error_for
 from worker.mailchimp.lists import all_lists
-from worker.model import AccountId, ListId
+from worker.model import ListId
 from worker.sqlite.database import Database
 from worker.status.account_state import TROUBLE, AccountFacts, AccountState, State, state_of
 from worker.status.checks import Finding, Level, ok
@@ -22,33 +20,17 @@ from worker.text.plural import counted
 _LEVELS = {State.NOT_READY: Level.FAILED, State.PAUSED: Level.FAILED, State.FAILED: Level.ATTENTION}
 
 
-class Parts(Protocol):
-    """What the checks need to query Mailchimp, as the worker's App has it."""
-
-    def clock(self) -> datetime:
-        """Returns the current time."""
-        ...
-
-    def open_client_of(self, db: Database, account_id: AccountId) -> AbstractContextManager[Sender]:
-        """Opens a sender with the account's API key, without retries."""
-        ...
-
-    def plan_of(self, db: Database, settings: AccountSettings, sender: Sender) -> AccountPlan:
-        """Plans a flush of an account; only reads."""
-        ...
-
-
-def check_account(parts: Parts, db: Database, facts: AccountFacts) -> Finding:
+def check_account(app: App, db: Database, facts: AccountFacts) -> Finding:
     """Returns whether a flush now would deliver everything of an account. Read-only, here and in Mailchimp."""
-    settings, state = facts.settings, state_of(facts, parts.clock())
+    settings, state = facts.settings, state_of(facts, app.clock())
     subject = f"account {settings.account_id}"
     if state.state is State.OFF:
         return ok(subject, "Disabled: nothing is due.")
     if state.state in (State.NOT_READY, State.PAUSED):
         return _by_state(subject, state)
     try:
-        with parts.open_client_of(db, settings.account_id) as sender:
-            problem = next(_problems(parts, db, facts, sender), None)
+        with app.open_client_of(db, settings.account_id) as sender:
+            problem = next(_problems(app, db, facts, sender), None)
     except WorkerError as error:
         return Finding(subject, Level.FAILED, error.message, error.advice)
     if problem is not None:
@@ -63,7 +45,7 @@ def _by_state(subject: str, state: AccountState) -> Finding:
     return Finding(subject, _LEVELS.get(state.state, Level.ATTENTION), state.message or str(state.state), state.advice)
 
 
-def _problems(parts: Parts, db: Database, facts: AccountFacts, sender: Sender) -> Iterator[Finding]:
+def _problems(app: App, db: Database, facts: AccountFacts, sender: Sender) -> Iterator[Finding]:
     settings = facts.settings
     subject = f"account {settings.account_id}"
     lists = all_lists(sender)
@@ -73,7 +55,7 @@ def _problems(parts: Parts, db: Database, facts: AccountFacts, sender: Sender) -
         yield Finding(subject, Level.FAILED, *problem)
     if not facts.waiting:
         return
-    yield from _by_plan(subject, parts.plan_of(db, settings, sender))
+    yield from _by_plan(subject, app.plan_of(db, settings, sender))
 
 
 def lists_not_there(settings: AccountSettings, list_ids: Collection[ListId]) -> tuple[str, str] | None:

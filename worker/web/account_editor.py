@@ -51,15 +51,15 @@ class AccountEditor:
             MailchimpError: Mailchimp refused the key or could not be reached; the subclass tells which.
             KafkaError: the settings cannot be written now.
         """
-        reader, parts = self.reader, self.reader.context.parts
+        reader, app = self.reader, self.reader.context.app
         reader.require_ready()
         return api_keys.connect(
             reader.db,
-            parts.changelog,
+            app.changelog,
             reader.account_id,
             api_key,
-            secret=parts.secret,
-            open_sender=parts.open_client,
+            secret=app.secret,
+            open_sender=app.open_client,
             at=reader.now,
             author=self._author,
         )
@@ -73,7 +73,7 @@ class AccountEditor:
         """
         reader = self.reader
         reader.require_ready()
-        return api_keys.disconnect(reader.db, reader.context.parts.changelog, reader.account_id, self._author)
+        return api_keys.disconnect(reader.db, reader.context.app.changelog, reader.account_id, self._author)
 
     def change(self, change: RequestedSettings, confirmed: Mapping[ListId, int] | None = None) -> AccountSettings:
         """Changes settings, unless more members would leave a list than were confirmed. Idempotent.
@@ -104,7 +104,7 @@ class AccountEditor:
             raise ConfirmationNeeded(
                 f"More than a tenth would leave: {', '.join(unconfirmed)}.", advice, preview.to_confirm
             )
-        changelog = reader.context.parts.changelog
+        changelog = reader.context.app.changelog
         departures = preview.to_confirm or None
         after = requested_settings.save(reader.db, changelog, reader.account_id, change, departures, self._author)
         customers.mark_the_rest(reader.db)
@@ -124,12 +124,10 @@ class AccountEditor:
         """
         reader = self.reader
         reader.require_ready()
-        db, account_id, parts = reader.db, reader.account_id, reader.context.parts
-        on_list, available = chosen_fields.read(
-            db, account_id, list_id, secret=parts.secret, open_sender=parts.open_client
-        )
+        db, account_id, app = reader.db, reader.account_id, reader.context.app
+        on_list, available = chosen_fields.read(db, account_id, list_id, secret=app.secret, open_sender=app.open_client)
         mapping = field_mapping.checked(account_id, list_id, chosen, available)
-        chosen_fields.choose(db, parts.changelog, account_id, list_id, mapping, self._author)
+        chosen_fields.choose(db, app.changelog, account_id, list_id, mapping, self._author)
         customers.mark_the_rest(db)
         return field_mapping.mapped(replace(on_list, merge_fields=mapping or None), available)
 
@@ -142,7 +140,7 @@ class AccountEditor:
         """
         reader = self.reader
         reader.require_ready()
-        return settings.resume(reader.db, reader.context.parts.changelog, reader.account_id, self._author)
+        return settings.resume(reader.db, reader.context.app.changelog, reader.account_id, self._author)
 
     def refresh_lists(self) -> Refresh:
         """Starts reading the account's lists from Mailchimp, unless that is running already. Does not wait.
@@ -155,22 +153,22 @@ class AccountEditor:
         """
         self.reader.require_ready()
         context, account_id = self.reader.context, self.reader.account_id
-        parts = context.parts
+        app = context.app
         settings.load(self.reader.db, account_id)
-        api_keys.key_of(self.reader.db, account_id, parts.secret)
+        api_keys.key_of(self.reader.db, account_id, app.secret)
 
         def read() -> Refreshed:
-            with closing(context.open_database()) as db:
+            with closing(context.app.open_database()) as db:
                 return lists.refresh(
                     db,
-                    parts.changelog,
+                    app.changelog,
                     account_id,
-                    secret=parts.secret,
-                    open_sender=parts.open_client,
-                    at=parts.clock(),
+                    secret=app.secret,
+                    open_sender=app.open_client,
+                    at=app.clock(),
                 )
 
-        return context.refreshes.start(account_id, parts.clock, read)
+        return context.refreshes.start(account_id, app.clock, read)
 
     def sync_now(self, *, confirm_held: bool = False) -> Request:
         """Requests a flush of the account now.

@@ -130,14 +130,14 @@ class AccountReader:
             AccountError: it has no API key.
             MailchimpError: Mailchimp refused or could not be reached; the subclass tells which.
         """
-        parts = self.context.parts
+        app = self.context.app
         return mapped(
-            *chosen_fields.read(self.db, self.account_id, list_id, secret=parts.secret, open_sender=parts.open_client)
+            *chosen_fields.read(self.db, self.account_id, list_id, secret=app.secret, open_sender=app.open_client)
         )
 
     def current_state(self) -> CurrentState:
         """Returns the account's current state, what it lacks, and what comes next."""
-        config, settings = self.context.parts.config, self.settings()
+        config, settings = self.context.app.config, self.settings()
         # Runs of a killed worker never ended.
         running = runs.under_way(self.db) if seconds_since_beat(config.staging.path) else ()
         facts = facts_of(self.db, settings, running)
@@ -165,11 +165,11 @@ class AccountReader:
         self.require_ready()
         before = self.settings()
         after = with_requested(before, requested, self.now)
-        departed = self.context.parts.departed_of(self.db, self.account_id)
+        departed = self.context.app.departed_of(self.db, self.account_id)
         follows = what_follows(self.db, after, departed, as_text(self.now), every=lists_differ(before, after))
         if follows is None:
             return Preview(after, None, " ".join(lack.message for lack in missing(after)))
-        flush = self.context.parts.config.flush
+        flush = self.context.app.config.flush
         at = next_flush_time(self.now, flush.time_of_day, flush.zone)
         return Preview(after, follows, follows.in_words(moment_in_words(at, self.now, flush.zone)))
 
@@ -210,7 +210,7 @@ class AccountReader:
 
     def receipts_since(self) -> datetime:
         """Returns since when this database has all receipts of the account: it lacks those of former owners."""
-        return receipts_since(self.db, self.context.parts.config, self.now, self.account_id)
+        return receipts_since(self.db, self.context.app.config, self.now, self.account_id)
 
     def person(self, email: str, *, live: bool = True) -> Sequence[Person]:
         """Returns the history of everybody in the account who has or had an address.
@@ -226,7 +226,7 @@ class AccountReader:
         address = address_key(email)
         if address is None:
             raise BadInput("No address was given.", "Give the address of the person.")
-        flush = self.context.parts.config.flush
+        flush = self.context.app.config.flush
         due = next_flush_time(self.now, flush.time_of_day, flush.zone)
         explanations = explanations_of(self.db, address, self.account_id, due)
         if not explanations:
@@ -241,7 +241,7 @@ class AccountReader:
         if membership is None:
             return None
         try:
-            with self.context.parts.open_client_of(self.db, self.account_id) as sender:
+            with self.context.app.open_client_of(self.db, self.account_id) as sender:
                 return ask_mailchimp(sender, membership)
         except WorkerError as error:
             return LiveMember(membership, None, None, error.message)

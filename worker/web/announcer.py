@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable, Collection
 from contextlib import closing
 
+from worker.app import App
 from worker.clock import as_text
 from worker.errors import WorkerError
 from worker.sqlite.changed_rows import Changed
 from worker.store import worker_urls
-from worker.web.context import Parts
 
 log = logging.getLogger("worker.web")
 
@@ -21,23 +21,21 @@ LOOK_SECONDS = 1.0
 class Announcer:
     """A thread that writes to the settings topic. It retries what cannot be written."""
 
-    def __init__(
-        self, parts: Parts, owned: Callable[[], Collection[int]], why_not_ready: Callable[[], str | None]
-    ) -> None:
+    def __init__(self, app: App, owned: Callable[[], Collection[int]], why_not_ready: Callable[[], str | None]) -> None:
         """Starts nothing yet.
 
         Args:
             owned: returns the partitions assigned to this worker.
             why_not_ready: returns why settings cannot be written yet; None once they can.
         """
-        self._parts, self._owned, self._why_not_ready = parts, owned, why_not_ready
+        self._app, self._owned, self._why_not_ready = app, owned, why_not_ready
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="announce", daemon=True)
         self._failed = False
 
     def start(self) -> None:
         """Starts the thread, if the operator configured this worker's URL."""
-        if self._parts.config.web.worker_url:
+        if self._app.config.web.worker_url:
             self._thread.start()
 
     def close(self) -> None:
@@ -52,12 +50,12 @@ class Announcer:
                 announced = owned
 
     def _announce(self, owned: frozenset[int]) -> bool:
-        parts = self._parts
+        app = self._app
         try:
-            with closing(parts.open_database()) as db:
+            with closing(app.open_database()) as db:
                 db.must_end = self._stop.is_set
-                url, at = parts.config.web.worker_url, as_text(parts.clock())
-                parts.changelog.commit(db, lambda: Changed(None, worker_urls.put(db, url, owned, at)))
+                url, at = app.config.web.worker_url, as_text(app.clock())
+                app.changelog.commit(db, lambda: Changed(None, worker_urls.put(db, url, owned, at)))
         except WorkerError as error:
             if not self._failed:
                 log.warning(

@@ -51,7 +51,7 @@ def web_application(
         *routes(PAGES, context, Slots()),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    embed = context.parts.config.web.embed_origins
+    embed = context.app.config.web.embed_origins
     return Starlette(
         routes=all_routes,
         middleware=[Middleware(SecurityHeaders, embed_origins=embed)],

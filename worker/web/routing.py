@@ -137,8 +137,8 @@ def _answer(page: Page, context: WebContext, request: Request, body: bytes) -> R
 def _answered(page: Page, context: WebContext, request: Request, body: bytes) -> Response:
     in_path = request.path_params.get("account_id")
     account_id = AccountId(in_path) if in_path is not None else None
-    with closing(context.open_database()) as db:
-        now = context.parts.clock()
+    with closing(context.app.open_database()) as db:
+        now = context.app.clock()
         forwarded_request = ForwardedRequest(request.method, target_of(request), body)
         signature = request.headers.get(forwarding.HEADER)
         visitor = (

@@ -118,7 +118,7 @@ def test_a_call_refused_as_a_whole_is_halved_until_the_culprit_is_found(world: W
         world.standin.faults = [Fault("status", method="POST", status=400, title="Bad Request")] if told else []
 
     one_by_one = Connections(1)
-    object.__setattr__(world.app, "connections", one_by_one)
+    world.app.connections = one_by_one
     world.before_call(poisoned)
     world.flush()
     assert len(world.members()) == 99

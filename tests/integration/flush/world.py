@@ -179,7 +179,7 @@ class World:
         self.app = WatchedApp(config, self.clock)
         self.app.__dict__["direct"] = self.standin if direct else None
         priors = Connections(config.mailchimp.connections, clock=quick_clock)
-        object.__setattr__(self.app, "connections", priors)
+        self.app.connections = priors
         self.db = self.app.open_database()
         self._offset = 0
         self._versions: Counter[str] = Counter()

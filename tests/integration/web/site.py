@@ -31,13 +31,13 @@ class Site:
         """
         self.world = world
         config = world.app.config.model_copy(update={"web": Web(**{"token": TOKEN} | web)})
-        object.__setattr__(world.app, "config", config)
+        world.app.config = config
         self.context = WebContext(world.app)
         self.application = web_application(dict, dict, CollectorRegistry(), self.context)
 
     def anybody(self) -> TestClient:
         """Returns a browser without a session."""
-        scheme = "https" if self.context.parts.config.web.secure else "http"
+        scheme = "https" if self.context.app.config.web.secure else "http"
         return TestClient(self.application, base_url=f"{scheme}://testserver", follow_redirects=False)
 
     def signed_in(self, account_id: AccountId | None, name: str | None = None) -> TestClient:

@@ -100,7 +100,7 @@ def test_only_a_worker_can_say_who_asks(site: Site) -> None:
 def test_a_worker_says_where_it_is_when_its_partitions_change(site: Site) -> None:
     """Others find it by them; of two that say so, the later one counts."""
     config = site.world.app.config.model_copy(update={"web": Web(worker_url="http://worker-1:8080")})
-    object.__setattr__(site.world.app, "config", config)
+    site.world.app.config = config
     owned, changed = {1, 2}, threading.Event()
     with closing(Announcer(site.world.app, lambda: owned, lambda: None)) as announcer:
         announcer.start()

@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "web.md"
 
 def test_a_link_by_the_lines_of_the_docs_opens_a_session(site: Site) -> None:
     """With the key that `link --key` prints, once, and the name is that of the session."""
-    object.__setattr__(site.world.app, "clock", utc_now)
+    site.world.app.clock = utc_now
     (lines,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     names: dict[str, object] = {}
     exec(lines, names)

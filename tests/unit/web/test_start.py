@@ -7,13 +7,14 @@ import pytest
 from worker.app import App
 from worker.config import Config, Web, is_loopback
 from worker.errors import WebError
+from worker.web.start import web_server
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "worker.example"])
 def test_other_machines_are_let_in_only_with_a_token(host: str) -> None:
     """The start is refused, and the message says both ways out."""
     app = App(Config(web=Web(host=host)))
-    with pytest.raises(WebError, match=r"no web\.token is set") as refused, app.web_server():
+    with pytest.raises(WebError, match=r"no web\.token is set") as refused, web_server(app):
         pass
     assert "WORKER_WEB__TOKEN" in refused.value.advice
     assert "WORKER_WEB__HOST=127.0.0.1" in refused.value.advice

@@ -48,7 +48,7 @@ def check_token(context: WebContext, request: Request, token: str) -> None:
     """
     address = address_of(request)
     context.failed_logins.check(address)
-    configured = context.parts.config.web.token.get_secret_value()
+    configured = context.app.config.web.token.get_secret_value()
     if not configured or not equal_secrets(configured, token):
         context.failed_logins.failed(address)
         raise NotSignedIn
@@ -61,7 +61,7 @@ def address_of(request: Request) -> str:
 
 def cookie_name(context: WebContext) -> str:
     """Returns the session cookie's name. Browsers accept the __Host- prefix only over https, for this host only."""
-    return SECURE_COOKIE if context.parts.config.web.secure else COOKIE
+    return SECURE_COOKIE if context.app.config.web.secure else COOKIE
 
 
 def check_origin(call: Call) -> None:

@@ -35,7 +35,7 @@ def open_link(call: Call) -> Response:
     address = address_of(call.request)
     call.context.failed_logins.check(address)
     of_accounts, of_operators = (call.context.signer(purpose) for purpose in sessions.LINK_PURPOSES)
-    token, changelog = call.query.get("link", ""), call.context.parts.changelog
+    token, changelog = call.query.get("link", ""), call.context.app.changelog
     try:
         visitor = sessions.use_link(of_accounts, of_operators, call.db, changelog, token, call.now)
     except NotAllowed:
@@ -65,7 +65,7 @@ def logout(call: Call) -> Response:
     """Ends the session at every worker, or at least in this browser while that cannot be written."""
     everywhere = True
     try:
-        sessions.end_session(call.db, call.context.parts.changelog, call.signed_in, call.now)
+        sessions.end_session(call.db, call.context.app.changelog, call.signed_in, call.now)
     except KafkaError:
         everywhere = False
     to = "/login?signed_out" if call.signed_in.operator else "/signed-out"
@@ -86,7 +86,7 @@ def _with_session(call: Call, answer: Response, session: Session) -> Response:
 
 def _set_cookie(call: Call, answer: Response, value: str, seconds: int) -> None:
     # A browser deletes a cookie only if its attributes match.
-    web = call.context.parts.config.web
+    web = call.context.app.config.web
     parts = [
         f"{cookie_name(call.context)}={value}",
         "Path=/",

@@ -61,7 +61,7 @@ def describe(call: Call) -> Response:
 
 def status(call: Call) -> Response:
     """Returns what ``status --json`` prints, without the other workers."""
-    config = call.context.parts.config
+    config = call.context.app.config
     beat, live = seconds_since_beat(config.staging.path), read_live(config.staging.path)
     return JSONResponse(overview(call.db, config, call.now, beat=beat, live=live))
 
@@ -91,14 +91,14 @@ def make_link(call: Call) -> Response:
     account_id = AccountId(inputs.text(body, "account_id", longest=128))
     name = inputs.optional_text(body, "name", longest=sessions.LONGEST_NAME)
     token = sessions.new_link(call.context.signer("link"), account_id, name, call.now)
-    url = f"{call.context.parts.config.web.url}/open?link={token}"
+    url = f"{call.context.app.config.web.url}/open?link={token}"
     expires_at = as_text(call.now + sessions.LINK)
     return JSONResponse({"account_id": account_id, "url": url, "expires_at": expires_at}, 201)
 
 
 def revoke_sessions(call: Call) -> Response:
     """Ends all sessions and links of an account."""
-    sessions.revoke(call.db, call.context.parts.changelog, call.account, call.now)
+    sessions.revoke(call.db, call.context.app.changelog, call.account, call.now)
     return Response(status_code=204)
 
 
@@ -128,7 +128,7 @@ def replay_dead_letter(call: Call) -> Response:
 def show_account(call: Call) -> Response:
     """Returns an account's settings, its state and what comes next."""
     reader = reader_of(call)
-    current, config = reader.current_state(), call.context.parts.config
+    current, config = reader.current_state(), call.context.app.config
     data, user = settings_data(current.facts.settings, current.facts.waiting), reader.user()
     return JSONResponse(
         data

@@ -18,7 +18,7 @@ def needing_attention(call: Call, now: CurrentState) -> list[Problem]:
 
 
 def _away(call: Call) -> str | None:
-    path = call.context.parts.config.staging.path
+    path = call.context.app.config.staging.path
     live = read_live(path) if is_locked(path) else None
     if live is not None and live.away_since is not None:
         return f"The connection has been away since {when(call, live.away_since)}."

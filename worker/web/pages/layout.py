@@ -77,5 +77,5 @@ def just_done(call: Call) -> str | None:
 
 def when(call: Call, moment: datetime | str) -> str:
     """Returns a moment in the words of the page: "today at 10:00"."""
-    zone = call.context.parts.config.flush.zone
+    zone = call.context.app.config.flush.zone
     return day_and_time(as_moment(moment) if isinstance(moment, str) else moment, call.now, zone)

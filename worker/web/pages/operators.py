@@ -54,7 +54,7 @@ _WORST_FIRST = ("bad", "warn", "good", "")
 
 def show(call: Call) -> Response:
     """Shows the page."""
-    config, path = call.context.parts.config, call.context.parts.config.staging.path
+    config, path = call.context.app.config, call.context.app.config.staging.path
     beat, live = seconds_since_beat(path), read_live(path)
     status = overview(call.db, config, call.now, beat=beat, live=live)
     members = all_workers(config, call.db, live if beat is not None else None)
@@ -130,7 +130,7 @@ def _named(accounts: Sequence[str]) -> str:
 
 
 def _chart(call: Call, last: list[runs.Run]) -> Any:
-    zone = call.context.parts.config.flush.zone
+    zone = call.context.app.config.flush.zone
     bars = []
     for run in reversed(last):
         groups = by_group(all_counts([run]))
@@ -154,7 +154,7 @@ def _run_row(call: Call, run: runs.Run) -> dict[str, Any]:
 
 
 def _when(call: Call, moment: str) -> str:
-    return day_and_time(as_moment(moment), call.now, call.context.parts.config.flush.zone)
+    return day_and_time(as_moment(moment), call.now, call.context.app.config.flush.zone)
 
 
 def show_dead_letters(call: Call) -> Response:

@@ -146,7 +146,7 @@ def _of_run(call: Call, number: str) -> _Selection:
 
 
 def _of_day(call: Call, text: str) -> _Selection:
-    zone = call.context.parts.config.flush.zone
+    zone = call.context.app.config.flush.zone
     try:
         day = date.fromisoformat(text)
     except ValueError as error:

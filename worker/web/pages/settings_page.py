@@ -64,7 +64,7 @@ def settings_response(
         settings=settings,
         key_error=key_error,
         key_refused=settings.pause is not None,
-        flush_at=call.context.parts.config.flush.at,
+        flush_at=call.context.app.config.flush.at,
         lists=_lists(settings, reader.new_lists(settings)),
         list_error=list_error,
         read_at=when(call, settings.refreshed_at) if settings.refreshed_at else None,

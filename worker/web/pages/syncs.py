@@ -66,7 +66,7 @@ def chart_of(call: Call, parts: Iterable[PartOfRun], base: str | None = None) ->
         parts: the account's parts of these days' runs, oldest first.
         base: the path of the account's page; None for the path of the call.
     """
-    zone = call.context.parts.config.flush.zone
+    zone = call.context.app.config.flush.zone
     base = base if base is not None else account_path(call.account)
     today = call.now.astimezone(zone).date()
     counts: dict[Any, Counter[str]] = {}
@@ -86,7 +86,7 @@ def chart_of(call: Call, parts: Iterable[PartOfRun], base: str | None = None) ->
 def show_runs(call: Call) -> Response:
     """Shows the syncs of the last thirty days; each number links to its people."""
     runs = reader_of(call).runs(DAYS)
-    flush = call.context.parts.config.flush
+    flush = call.context.app.config.flush
     rows = [
         {
             "run": run.run,
