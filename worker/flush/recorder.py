@@ -235,6 +235,8 @@ class Recorder:
                 done = self._unwritten.popleft()
             except IndexError:  # another thread took it
                 return
+            if not done.ended:
+                self._queue.hurry()
             done.result()
 
     def _put(self, change: Change) -> Done:

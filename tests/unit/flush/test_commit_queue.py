@@ -12,6 +12,7 @@ import pytest
 
 from tests.checked_changelog import CheckedChangelog
 from worker.errors import DatabaseError, KafkaError
+from worker.flush import commit_queue
 from worker.flush.commit_queue import MOST_IN_GROUP, Change, CommitQueue
 from worker.flush.step_result import Halted, StepResult
 from worker.model import AccountId
@@ -146,6 +147,26 @@ def test_results_that_join_are_written_together(db: Database) -> None:
     words, ends = outcomes(db, Groups(), [*joining, change(one, "1")])
     assert (words, ends) == (["1", "2 results", "1 results"], [None] * 4)
     assert (one.learnt, other.learnt) == ([results[0], results[2]], [results[1]])
+
+
+@pytest.mark.parametrize(("seconds", "hurries"), [(60.0, True), (0.05, False)])
+def test_what_nobody_waits_for_is_gathered(
+    db: Database, monkeypatch: pytest.MonkeyPatch, seconds: float, hurries: bool
+) -> None:
+    """Results that join wait for others until their time is over, or somebody waits for them."""
+    monkeypatch.setattr(commit_queue, "GATHER_SECONDS", seconds)
+    one, changelog = account("a"), Groups()
+    changelog.go_on.set()
+    results = [StepResult(1, one.account_id) for _ in range(3)]
+    joining = [Change(one, change(one, "apart").write, result=result, joins=True) for result in results]
+    with CommitQueue(db, changelog) as queue:
+        for each in joining:
+            queue.put(each)
+        if hurries:
+            assert not changelog.began.is_set()
+            queue.hurry()
+        assert [each.done.exception(10) for each in joining] == [None] * 3
+    assert one.learnt == results
 
 
 def test_a_transaction_is_bounded(db: Database) -> None:
