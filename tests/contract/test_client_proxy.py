@@ -93,6 +93,19 @@ def test_a_call_without_a_tunnel_was_not_sent(raw: Raw, proxy: Proxy, answer: by
     assert raw.requests == []
 
 
+def test_a_tunnel_that_trickles_in_is_given_up(raw: Raw, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte of the proxy's answer now and then does not put the end off; nothing was sent."""
+
+    def serve(peer: socket.socket) -> None:
+        while not raw.over.wait(SHORT / 10):
+            peer.sendall(b"H")
+
+    monkeypatch.setattr(raw, "serve", serve)
+    failed = send(raw, PATCH, SHORT)
+    assert (failed.failure, failed.unsent) == ("unconnected", True)
+    assert failed.seconds < LONG
+
+
 def test_a_tunnel_to_a_server_that_is_not_trusted_gets_nothing(
     raw: Raw, proxy: Proxy, named: Callable[[str, str], None]
 ) -> None:

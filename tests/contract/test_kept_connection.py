@@ -71,6 +71,16 @@ def test_an_answer_in_any_form_is_read_on_a_kept_connection(raw: Raw, answer: by
     assert raw.connections == (1 if kept else 2)
 
 
+def test_what_comes_after_an_answer_is_not_the_next_ones(raw: Raw) -> None:
+    """The next call has another connection and its own answer."""
+    with Client(parse(KEY), raw.base_url, LONG) as client:
+        raw.act = lambda peer, request: bool(peer.sendall(WHOLE + _answer(b'{"a": 1}'))) or True
+        assert client.send(PING).body == {}
+        raw.act = lambda peer, request: bool(peer.sendall(WHOLE)) or True
+        assert client.send(PING).body == {}
+    assert raw.connections == 2
+
+
 def test_a_late_answer_on_a_kept_connection_is_a_timeout(raw: Raw) -> None:
     """However it trickles in; the next call has another connection and its own answer."""
 

@@ -15,7 +15,6 @@ from worker.mailchimp.call import Answer, Call, moment_of
 from worker.mailchimp.connection import Connection
 from worker.mailchimp.endpoint import Endpoint, endpoint_of
 from worker.mailchimp.http_message import RequestHead
-from worker.mailchimp.timers import Timers
 from worker.text.redaction import hide
 
 
@@ -38,7 +37,6 @@ class Client:
         self._key = key
         self._base_url = base_url.replace("{dc}", key.data_centre)
         self._timeout = timeout
-        self._timers = Timers(timeout)
         self._idle: list[Connection] = []
         self._lock = threading.Lock()
 
@@ -62,7 +60,7 @@ class Client:
         with self._lock:
             connection = self._idle.pop() if self._idle else None
         if connection is None:
-            connection = Connection(self._endpoint, self._timers, self._timeout)
+            connection = Connection(self._endpoint, self._timeout)
         try:
             outcome = connection.exchange(request, call.method)
         finally:
@@ -80,7 +78,6 @@ class Client:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
-        self._timers.close()
 
     def __enter__(self) -> Self:
         return self

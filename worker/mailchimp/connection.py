@@ -1,15 +1,18 @@
 """One connection to Mailchimp, used by one call at a time, with a limit for the whole exchange.
 
-A socket limits each read, not the whole answer: one that arrives byte by byte would hold its connection forever.
+A socket limits each read, not the whole answer: one that arrives byte by byte would hold its connection forever. So
+before each read the socket gets the time that is left.
 """
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
-from contextlib import suppress
-from functools import partial
-from http.client import HTTPException
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPException, IncompleteRead
 from typing import Any
 
 import urllib3
@@ -17,14 +20,19 @@ import urllib3
 from worker.mailchimp import http_message
 from worker.mailchimp.call import Failure
 from worker.mailchimp.endpoint import Endpoint
-from worker.mailchimp.timers import Timers
 
 CONNECT_SECONDS = 10.0
 """How long connecting may take, where the timeout allows more."""
 LARGEST_ANSWER = 16 * 1024 * 1024
 """Bytes of an unpacked answer. The largest expected, to an add of 500 contacts, has less than a tenth of this."""
 CHUNK = 64 * 1024
-"""Bytes of a packed or chunked answer read at a time."""
+"""Bytes of a large, packed or chunked answer read at a time."""
+FIRST = 4 * 1024
+"""Bytes read at first: an answer about one member has fewer."""
+SENT_AT_ONCE = 16 * 1024
+"""Bytes, as many as TLS sends in one piece: a socket limits each piece."""
+SLACK = 0.01
+"""The part of the timeout by which a read may end late: to set a socket's limit takes as long as to read."""
 
 Outcome = tuple[int, bytes, str | None] | Failure
 """Status, content and Date header of an answer, or why there is none."""
@@ -35,48 +43,33 @@ _NO_SUCH_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NON
 class Connection:
     """A connection that is opened for its first call, and again for one that finds it ended."""
 
-    def __init__(self, endpoint: Endpoint, timers: Timers, timeout: float) -> None:
+    def __init__(self, endpoint: Endpoint, timeout: float) -> None:
         """Opens nothing yet.
 
         Args:
-            timers: expire after the timeout.
             timeout: seconds until an answer must be complete.
         """
         self._endpoint = endpoint
-        self._timers = timers
         self._timeout = timeout
-        self._lock = threading.Lock()
         self._connection: Any = None
-        self._number = 0  # of the exchange: a timer that expires late must not abort the next one
-        self._late = False
+        self._unread = select.poll()
+        self._due = 0.0
         self._sent = False
 
     def exchange(self, request: bytes, method: str) -> Outcome:
         """Sends a request; returns its answer, or why there is none."""
-        with self._lock:
-            self._number += 1
-            self._late = self._sent = False
-        timer = self._timers.start(partial(self._abort, self._number))
+        self._due = time.monotonic() + self._timeout
+        self._sent = False
         try:
-            outcome = self._exchange(request, method)
-        finally:
-            timer.cancel()
-            with self._lock:
-                self._number += 1
-        # Checked even after a full read: without a Content-Length, an aborted answer looks complete.
-        return "timeout" if self._late and self._sent else outcome
-
-    def _exchange(self, request: bytes, method: str) -> Outcome:
-        try:
-            if self._connection is None or not self._connection.is_connected:
+            # It has ended where there is something to read before the request.
+            if self._connection is None or self._connection.sock is None or self._unread.poll(0):
                 self._open()
-            with self._lock:
-                if self._late:
-                    raise TimeoutError
-                self._sent = True
             with suppress(BrokenPipeError):  # an answer may have come before
-                self._connection.sock.sendall(request)
-            outcome = _answer(self._connection, method)
+                for start in range(0, len(request), SENT_AT_ONCE):
+                    self._limit()
+                    self._sent = True
+                    self._connection.sock.sendall(request[start : start + SENT_AT_ONCE])
+            outcome = self._answer(method)
         except (OSError, HTTPException, urllib3.exceptions.HTTPError) as error:
             outcome = self._failure(error)
         if isinstance(outcome, str):
@@ -86,48 +79,77 @@ class Connection:
     def _open(self) -> None:
         self.close()
         self._connection = self._endpoint.connection(min(CONNECT_SECONDS, self._timeout))
-        self._connection.connect()
-        # The timer decides what is late; this is only a backstop.
-        self._connection.sock.settimeout(self._timeout + 1)
+        with self._aborted_late():
+            self._connection.connect()
+        self._unread = select.poll()
+        self._unread.register(self._connection.sock, select.POLLIN)
 
     def close(self) -> None:
         """Closes the connection, if it is open."""
         if self._connection is not None:
             self._connection.close()
 
-    def _abort(self, number: int) -> None:
-        with self._lock:
-            if number != self._number:
-                return
-            self._late = True
-            opened = self._connection.sock if self._connection is not None else None
-            if opened is None:
-                return
-            beneath = getattr(opened, "socket", opened)  # of TLS within a proxy's TLS
-            try:
+    def receive(self, size: int) -> bytes:
+        """Reads some bytes, none at the end of the connection.
+
+        Raises:
+            TimeoutError: they did not come in time.
+        """
+        self._limit()
+        return self._connection.sock.recv(size) or b""
+
+    def _limit(self) -> None:
+        left, opened = self._due - time.monotonic(), self._connection.sock
+        if left <= 0:
+            raise TimeoutError
+        if not left <= (opened.gettimeout() or 0) <= left + SLACK * self._timeout:
+            opened.settimeout(left + SLACK * self._timeout)
+
+    @contextmanager
+    def _aborted_late(self) -> Iterator[None]:
+        # A proxy's answer to CONNECT is read by a library, without this connection's limit.
+        if not self._endpoint.proxied:
+            yield
+            return
+        timer = threading.Timer(self._due - time.monotonic(), self._abort)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _abort(self) -> None:
+        opened = self._connection.sock
+        if opened is not None:
+            with suppress(OSError):  # it has just ended by itself
                 # Not through TLS, whose shutdown would end the session while another thread reads from it.
-                socket.socket.shutdown(beneath, socket.SHUT_RDWR)
-            except OSError:
-                return  # it has just ended by itself
+                socket.socket.shutdown(getattr(opened, "socket", opened), socket.SHUT_RDWR)
 
-    def _failure(self, error: Exception) -> Failure:
-        if self._sent:
-            return "connection"
-        # The name that is looked up is the proxy's where there is one.
-        return "unknown_host" if _is_unknown_host(error) and not self._endpoint.proxied else "unconnected"
+    def _answer(self, method: str) -> Outcome:
+        received = b""
+        while (end := http_message.end_of_head(received)) == 0 and len(received) <= http_message.LONGEST_HEAD:
+            if not (more := self.receive(FIRST)):
+                break
+            received += more
+        if end and (head := http_message.plain_head(received[:end], LARGEST_ANSWER)) is not None:
+            return self._plain(head, received[end:])
+        return self._any(received, method)
 
+    def _plain(self, head: http_message.PlainHead, content: bytes) -> Outcome:
+        if len(content) < head.length:
+            whole = bytearray(content)
+            while len(whole) < head.length:
+                if not (more := self.receive(min(CHUNK, head.length - len(whole)))):
+                    raise IncompleteRead(bytes(whole), head.length - len(whole))
+                whole += more
+            content = bytes(whole)
+        if len(content) > head.length:
+            self.close()  # it would be taken for the next answer
+        return head.status, content[: head.length], head.date
 
-def _is_unknown_host(error: Exception) -> bool:
-    cause = error.__cause__ if isinstance(error, urllib3.exceptions.NameResolutionError) else None
-    return isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_HOST
-
-
-def _answer(connection: Any, method: str) -> Outcome:
-    with connection.sock.makefile("rb") as stream:
-        head = http_message.read_head(stream, LARGEST_ANSWER)
-        if isinstance(head, http_message.PlainHead):
-            return head.status, head.body(stream), head.date
-        answer = http_message.read_again(head, stream, method)
+    def _any(self, received: bytes, method: str) -> Outcome:
+        answer = http_message.read_again(received, self.receive, method)
         headers = urllib3.HTTPHeaderDict(answer.getheaders())
         raw = urllib3.HTTPResponse(answer, headers, answer.status, preload_content=False, request_method=method)
         # In parts: a compressed answer of a few kilobytes may unpack to any size.
@@ -136,6 +158,17 @@ def _answer(connection: Any, method: str) -> Outcome:
             content += part
             if len(content) > LARGEST_ANSWER:
                 return "too_large"
-    if answer.will_close:
-        connection.close()
-    return raw.status, bytes(content), headers.get("Date")
+        if answer.will_close:
+            self.close()
+        return raw.status, bytes(content), headers.get("Date")
+
+    def _failure(self, error: Exception) -> Failure:
+        if self._sent:
+            return "timeout" if time.monotonic() >= self._due else "connection"
+        # The name that is looked up is the proxy's where there is one.
+        return "unknown_host" if _is_unknown_host(error) and not self._endpoint.proxied else "unconnected"
+
+
+def _is_unknown_host(error: Exception) -> bool:
+    cause = error.__cause__ if isinstance(error, urllib3.exceptions.NameResolutionError) else None
+    return isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_HOST

@@ -1,4 +1,4 @@
-"""A request as it is sent, in one piece, and the head of its answer, read line by line.
+"""A request as it is sent, in one piece, and the head of its answer.
 
 ``http.client`` reads a head with the parser for e-mail, which takes longer than all the rest of a call. It only reads
 answers that are not plain: in parts, packed, without a length, or the last of their connection.
@@ -9,20 +9,27 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.client import HTTPResponse, IncompleteRead
-from typing import Any, BinaryIO
+from functools import lru_cache
+from http.client import HTTPResponse
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from worker.mailchimp.call import Call
 
-MOST_LINES = 100
-LONGEST_LINE = 65536
-"""Of a head, as ``http.client`` allows."""
+LONGEST_HEAD = 64 * 1024
+"""Bytes of a head that is plain."""
+Receive = Callable[[int], bytes]
+"""Returns at most so many bytes of an answer, none at its end."""
+_END = re.compile(rb"\n\r?\n")
 _STATUS = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9])[ \r]")
+_HEADERS = re.compile(
+    rb"^(content-length|transfer-encoding|content-encoding|connection|date)[ \t]*:([^\n]*)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_FOLDED = re.compile(rb"\n[ \t]")
 _WITHOUT_BODY = (204, 304)
-_NAMES = (b"content-length", b"transfer-encoding", b"content-encoding", b"connection", b"date")
-"""Of the headers that are read."""
 _TARGET = re.compile(r"[!-~]+")
 _RESERVED = "!#$%&'()*+,/:;=?@[]~"
 
@@ -43,13 +50,18 @@ class RequestHead:
         """Returns the request of a call as it is sent."""
         target = self.target + call.path
         if call.query:
-            target += f"?{urlencode(call.query)}"
+            target += _query(tuple(call.query.items()))
         if not _TARGET.fullmatch(target):
             target = quote(target, safe=_RESERVED)
         body = b"" if call.body is None else json.dumps(call.body).encode()
         length = b"" if call.body is None and call.reads_only else b"\r\nContent-Length: %d" % len(body)
         line = f"{call.method} {target} HTTP/1.1\r\n".encode()
         return b"".join((line, self.headers, length, b"\r\n\r\n", body))
+
+
+@lru_cache(maxsize=64)  # most calls have one of few
+def _query(parameters: tuple[tuple[str, str], ...]) -> str:
+    return f"?{urlencode(parameters)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,44 +76,23 @@ class PlainHead:
     length: int
     date: str | None
 
-    def body(self, stream: BinaryIO) -> bytes:
-        """Reads the body.
 
-        Raises:
-            IncompleteRead: the connection ended before.
-        """
-        content = stream.read(self.length)
-        if len(content) < self.length:
-            raise IncompleteRead(content, self.length - len(content))
-        return content
+def end_of_head(received: bytes) -> int:
+    """Returns where the head of an answer ends, after its empty line; 0 if that has not come yet."""
+    end = _END.search(received)
+    return end.end() if end is not None else 0
 
 
-def read_head(stream: BinaryIO, most: int) -> PlainHead | bytes:
-    """Reads the head of an answer; returns it as it came where it is not plain.
+def plain_head(head: bytes, most: int) -> PlainHead | None:
+    """Reads the head of an answer; returns None if it is not plain.
 
     Args:
         most: bytes of a body that is plain.
     """
-    lines: list[bytes] = []
-    while len(lines) <= MOST_LINES:
-        lines.append(stream.readline(LONGEST_LINE))
-        if lines[-1] in (b"\r\n", b"\n", b""):
-            break
-    return _plain(lines, most) or b"".join(lines)
-
-
-def _plain(lines: list[bytes], most: int) -> PlainHead | None:
-    status, values = _STATUS.match(lines[0]), dict[bytes, str]()
-    if status is None or lines[-1] != b"\r\n":
+    status, headers = _STATUS.match(head), _HEADERS.findall(head)
+    values = {name.lower(): value.decode("latin-1").strip() for name, value in headers}
+    if status is None or len(values) < len(headers) or not head.endswith(b"\r\n\r\n") or _FOLDED.search(head):
         return None
-    for line in lines[1:-1]:
-        name, _, value = line.partition(b":")
-        if (name := name.lower()) in _NAMES:
-            if name in values:
-                return None
-            values[name] = value.decode("latin-1").strip()
-        elif line[:1] in b" \t":  # it goes on from the line before
-            return None
     number = int(status[1])
     length = values.pop(b"content-length", "0" if number in _WITHOUT_BODY else "")
     date = values.pop(b"date", None)
@@ -112,18 +103,18 @@ def _plain(lines: list[bytes], most: int) -> PlainHead | None:
     return PlainHead(number, int(length), date) if int(length) <= most else None
 
 
-def read_again(head: bytes, stream: BinaryIO, method: str) -> HTTPResponse:
+def read_again(received: bytes, receive: Receive, method: str) -> HTTPResponse:
     """Reads the head of an answer as ``http.client`` does.
 
     Args:
-        head: the part of it that was read.
-        stream: gives the rest.
+        received: what has come of the answer.
+        receive: returns more of it.
 
     Raises:
         HTTPException: it is no HTTP.
         OSError: the connection broke.
     """
-    answer = HTTPResponse(_Replayed(head, stream), method=method)  # type: ignore[arg-type]
+    answer = HTTPResponse(_Replayed(received, receive), method=method)  # type: ignore[arg-type]
     answer.begin()
     return answer
 
@@ -132,23 +123,23 @@ def read_again(head: bytes, stream: BinaryIO, method: str) -> HTTPResponse:
 class _Replayed:
     """Takes the place of the socket from which a part of the answer was read."""
 
-    head: bytes
-    stream: BinaryIO
+    received: bytes
+    receive: Receive
 
     def makefile(self, *args: Any) -> io.BufferedReader:
-        return io.BufferedReader(_HeadFirst(self.head, self.stream))
+        return io.BufferedReader(_Stream(self.received, self.receive))
 
 
-class _HeadFirst(io.RawIOBase):
-    def __init__(self, head: bytes, rest: Any) -> None:
-        self._head, self._rest = head, rest
+class _Stream(io.RawIOBase):
+    def __init__(self, received: bytes, receive: Receive) -> None:
+        self._received, self._receive = received, receive
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer)
-        part = self._head[: len(view)] or self._rest.read1(len(view))
-        self._head = self._head[len(part) :]
+        part = self._received[: len(view)] or self._receive(len(view))
+        self._received = self._received[len(part) :]
         view[: len(part)] = part
         return len(part)
