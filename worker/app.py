@@ -230,7 +230,6 @@ class App:
 
         Args:
             settings: of the account; nothing may be missing.
-            sender: sends the reads with the account's API key.
             confirmed: whether an operator would confirm what the last flush held back.
 
         Raises:

@@ -38,7 +38,6 @@ class Connected:
     """A new API key was stored.
 
     Attributes:
-        user: the owner of the key.
         notice: what the person should know about the lists stored so far; None for nothing.
     """
 
@@ -64,7 +63,6 @@ def connect(
 
     Args:
         db: outside of a transaction.
-        text: the API key as a person entered it.
 
     Raises:
         UsageError: the account id is not valid.
@@ -158,7 +156,6 @@ def rekey(db: Database, changelog: Changelog, old: SecretKey, new: SecretKey) ->
     Args:
         db: outside of a transaction.
         old: decrypts them; those that the new one already decrypts stay as they are.
-        new: encrypts them.
 
     Returns:
         How many API keys were encrypted.

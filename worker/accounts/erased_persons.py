@@ -21,11 +21,7 @@ from worker.store.ledger import FOR_THE_CUSTOMER, CustomerStatus, has_left
 
 @dataclass(frozen=True, slots=True)
 class Erasing:
-    """Erases the person who has an address.
-
-    Attributes:
-        key: of the keyed hashes.
-    """
+    """Erases the person who has an address."""
 
     db: Database
     changelog: Changelog

@@ -50,12 +50,7 @@ def request_account(db: Database, changelog: Changelog, account_id: AccountId, a
 
 @dataclass(frozen=True, slots=True)
 class OwnCopy:
-    """Commits to this database only what another worker erases in Kafka.
-
-    Attributes:
-        ledger: name of the ledger topic.
-        partition_of: returns the partition of an account's ledger.
-    """
+    """Commits to this database only what another worker erases in Kafka."""
 
     ledger: str
     partition_of: Callable[[AccountId], int]

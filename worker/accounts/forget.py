@@ -99,7 +99,6 @@ def forget_person(
 
     Args:
         db: outside of a transaction.
-        secret: decrypts the key of the hashes.
         changelog_of: commits what is erased of an account; None for `changelog`.
         skipped: accounts to skip.
 

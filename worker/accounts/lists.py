@@ -159,7 +159,6 @@ def store(
     Args:
         db: outside of a transaction.
         list_ids: the lists to use; None for all that Mailchimp has.
-        confirmed: how many members may leave each list in the next flush.
 
     Raises:
         NotFound: the account has no settings, or no refresh has found one of the lists.
@@ -219,7 +218,6 @@ def choose_master(
 
     Args:
         db: outside of a transaction.
-        confirmed: how many members may leave each list in the next flush.
 
     Raises:
         NotFound: the account has no settings, or no refresh has found the list.

@@ -17,12 +17,7 @@ from worker.store.accounts import AccountSettings, StatusIfNew
 
 @dataclass(frozen=True, slots=True)
 class RequestedSettings:
-    """The settings that somebody asks for; None leaves one as it is.
-
-    Attributes:
-        stored: exactly the lists to use.
-        master_list: one of them.
-    """
+    """The settings that somebody asks for; None leaves one as it is."""
 
     enabled: bool | None = None
     status_if_new: StatusIfNew | None = None

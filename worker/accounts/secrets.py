@@ -160,11 +160,6 @@ class SecretKey:
 def secret_key(value: str | None, file: Path | None, database: Path) -> SecretKey:
     """Returns the secret key for API keys; creates one beside the database if none is configured.
 
-    Args:
-        value: the value of ``WORKER_SECRET_KEY``.
-        file: the file named by ``WORKER_SECRET_KEY_FILE``.
-        database: the staging database's file.
-
     Raises:
         SecretKeyError: it is malformed, given twice, or cannot be read or created.
     """

@@ -35,8 +35,6 @@ class Missing:
 
     Attributes:
         code: the same for every account, for programs.
-        message: one sentence for a person.
-        advice: what to do about it.
     """
 
     code: MissingCode
@@ -149,7 +147,6 @@ def enable(
     Args:
         status_if_new: how contacts are added from now on; None leaves it as it is.
         at: now, so that the account takes part in daily flushes after it; None for the one that is already due.
-        confirmed: how many members may leave each list in the next flush.
 
     Raises:
         NotFound: the account has no settings.

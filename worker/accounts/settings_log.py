@@ -37,8 +37,6 @@ class SettingChange:
     """One change of a setting.
 
     Attributes:
-        at: when, as text.
-        by: who.
         before: the value as text, as JSON names it; None for none.
         after: likewise; None for none.
     """

@@ -22,7 +22,6 @@ class Column:
 
     Attributes:
         fits: raises ValueError, TypeError or KeyError for a value that is not valid.
-        required: whether it must have a value.
         default: used for a record of a release that did not have the column.
     """
 

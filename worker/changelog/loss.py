@@ -37,7 +37,6 @@ class Note:
 
     Attributes:
         name: of the topic: a database may have notes of another one, from before kafka.topic was changed.
-        topic_id: Kafka's id of it.
         partitions: how many it has; 0 if the note does not say.
         begins: partition to first offset, where an operator accepted one that is not 0.
         settings_begin: the same for the settings topic.
@@ -90,7 +89,6 @@ def check_identity(topic: ChangelogTopic, note: Note | None, source: str) -> Non
     Args:
         topic: as it is now; its id is "" if the broker does not report it.
         note: None if there is none yet: at the first start, and after an upgrade.
-        source: where the note is, for the message.
 
     Raises:
         LedgerLost: it is another topic, or has another number of partitions.

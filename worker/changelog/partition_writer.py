@@ -46,11 +46,7 @@ HeadersOf = Callable[[bytes, bytes | None], Headers]
 
 @dataclass(frozen=True, slots=True)
 class SecondTopic:
-    """A second topic, whose partition of the same number is written in the same transactions.
-
-    Attributes:
-        headers: of each record that has a value.
-    """
+    """A second topic, whose partition of the same number is written in the same transactions."""
 
     topic: str
     headers: Headers

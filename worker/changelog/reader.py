@@ -33,11 +33,7 @@ MOST_REFUSED = 1000
 
 
 class Reader:
-    """Brings a database up to date with Kafka. Not thread-safe.
-
-    Attributes:
-        db: the connection that it writes with.
-    """
+    """Brings a database up to date with Kafka. Not thread-safe."""
 
     def __init__(
         self,
@@ -52,9 +48,7 @@ class Reader:
 
         Args:
             topics: both must exist.
-            db: a connection of its own.
             signatures: returns what verifies records; called when there is a record.
-            metrics: counts rejected records.
 
         Raises:
             ConfigError: the operator's properties cannot be used.
@@ -156,7 +150,6 @@ class Reader:
 
         Args:
             partition: need not exist.
-            keep_going: polled for whether to continue.
 
         Raises:
             KafkaError: it cannot be read.

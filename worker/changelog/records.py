@@ -33,7 +33,6 @@ class Unreadable:
     """A record that this release cannot apply.
 
     Attributes:
-        reason: why.
         account_id: its account, for which nothing may be delivered meanwhile; None if the key does not tell.
     """
 

@@ -32,7 +32,6 @@ class Signing:
     """Rewrites all records of both topics, signed with the current key.
 
     Attributes:
-        signatures: by all keys in force.
         progress: called with how many records were written so far.
     """
 

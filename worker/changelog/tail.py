@@ -39,7 +39,6 @@ class ChangelogTail:
         open_reader: Callable[[Database], Reader],
         changelog: ChangelogWriter,
     ) -> None:
-        """Starts nothing yet."""
         self._open_database = open_database
         self._open_reader = open_reader
         self._changelog = changelog

@@ -72,9 +72,6 @@ class CheckedTopic:
 def topics(settings: Kafka, *, outcomes: bool = False) -> ChangelogTopics:
     """Returns the topics, created if they did not exist.
 
-    Args:
-        outcomes: whether to include the outcomes topic.
-
     Raises:
         ConfigError: the operator's properties cannot be used.
         KafkaError: no broker answers, a topic cannot be created, or its config is unfit for the ledger.
@@ -96,9 +93,6 @@ def topics(settings: Kafka, *, outcomes: bool = False) -> ChangelogTopics:
 
 def check_topics(settings: Kafka, *, outcomes: bool) -> Iterator[CheckedTopic]:
     """Checks the topics and creates none.
-
-    Args:
-        outcomes: whether to include the outcomes topic.
 
     Raises:
         ConfigError: the operator's properties cannot be used.
@@ -181,7 +175,6 @@ def durability_of(name: str, brokers: int, replicas: int, min_insync: int) -> tu
 
     Args:
         replicas: copies of a partition, the fewest of any.
-        min_insync: its min.insync.replicas.
     """
     if brokers == 1:
         return None, "one broker has the only copy: good for trying out, not for production"

@@ -154,7 +154,6 @@ def _usage_error(message: str, path: str) -> UsageError:
 
     Args:
         message: of Typer, and of the library that checks its values.
-        path: the command that was used wrongly.
     """
     for theirs, ours in _WORDS.items():
         message = message.replace(theirs, ours)

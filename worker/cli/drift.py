@@ -30,9 +30,6 @@ NAMED = 20
 def compare_with_mailchimp(app: App, account_id: AccountId, stop: Stop, *, overwrite: bool, json: bool) -> None:
     """Reads every stored list in full, prints the differences, and records statuses as a daily reading does.
 
-    Args:
-        overwrite: whether the next flush sends edited fields again.
-
     Raises:
         MailchimpError: a list could not be read.
         KafkaError: the statuses cannot be written.

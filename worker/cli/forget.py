@@ -84,7 +84,6 @@ class _Erasing:
 
     Attributes:
         members: of the person, as "LIST of ACCOUNT", in the order found.
-        archived: those of them that were archived.
         deleted: deleted rows of each kind, including those deleted by the running worker, which carries out the request
             too when the command has to start again.
         any_unconnected: whether customers are staged without their addresses, because their account is not connected.

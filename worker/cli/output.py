@@ -29,17 +29,13 @@ NAMED = 10
 
 
 class Console:
-    """Lines for people on standard output or standard error.
-
-    Attributes:
-        width: columns of the terminal, file or pipe.
-    """
+    """Lines for people on standard output or standard error."""
 
     def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
         """Writes nothing yet.
 
         Args:
-            width: None to ask the terminal.
+            width: in columns; None to ask the terminal.
         """
         self._stderr = stderr
         known = self.is_terminal or "COLUMNS" in os.environ

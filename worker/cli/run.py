@@ -95,10 +95,7 @@ class Shown:
     """How a command shows the run that it requests.
 
     Attributes:
-        asked_for: the request, for messages.
-        progress: the label of the progress bar.
         so_far: returns how much a run has done, and of how much.
-        tell: prints the result of a run, and returns the exit code.
     """
 
     asked_for: str
@@ -271,7 +268,6 @@ def _tell(run: Run, states: Sequence[AccountState], *, asked: bool, as_json: boo
     """Prints the result of a run and returns the exit code.
 
     Args:
-        states: the accounts' current states.
         asked: whether a person stopped this command, so that an early end is not an error.
 
     Raises:

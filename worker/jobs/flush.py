@@ -24,8 +24,6 @@ class Flushing:
     """What all flushes of a process have in common.
 
     Attributes:
-        flusher: carries them out.
-        owned_partitions: the worker's.
         topic_id: of the topic of events.
     """
 
@@ -82,7 +80,6 @@ class FlushThread:
         request: Request | None = None,
         only: Collection[AccountId] | None = None,
     ) -> None:
-        """Begins it."""
         self._what = trigger, request, only
         self._flushing = flushing
         self._run: Run | None = None

@@ -19,7 +19,6 @@ class Job(ABC):
     """One job, done in steps. What a step leaves undone is done by the next one.
 
     Attributes:
-        name: of its thread.
         failure: the beginning of the log line about a failed step.
         every: seconds from the end of a step to the next one, and before the first one.
         retry_after: the same after a step that failed.
@@ -56,7 +55,6 @@ class JobThread:
     """Runs a job in its own thread, with its own database connection."""
 
     def __init__(self, job: Job, open_database: Callable[[], Database]) -> None:
-        """Does not start the thread yet."""
         self._job, self._open_database = job, open_database
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=job.name, daemon=True)

@@ -41,7 +41,6 @@ def being_read(db: Database, owned: Collection[int], log_id: tuple[str, str]) ->
     """Returns the accounts whose customers this worker is reading again, or will.
 
     Args:
-        owned: the partitions assigned to this worker.
         log_id: the events topic, with Kafka's current id of it.
     """
     return {account.account_id for account in _mine(db, owned, log_id)}

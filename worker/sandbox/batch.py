@@ -22,9 +22,6 @@ def add_all(mailing_list: MailingList, body: Mapping[str, Any], by: Author, *, s
     """Adds many. Archived members are put back, as must be assumed of Mailchimp.
 
     Args:
-        mailing_list: the list.
-        body: of the call.
-        by: who writes.
         skip_duplicates: whether an address that comes again in the call is passed over.
 
     Raises:

@@ -25,7 +25,6 @@ class Author:
     """Who writes, and how.
 
     Attributes:
-        cause: for the audit.
         validate: whether required merge fields are asked for.
     """
 
@@ -111,10 +110,6 @@ def update(
     """Writes to an existing member; all of it, or nothing.
 
     Args:
-        mailing_list: its list.
-        member: is changed.
-        body: of the call.
-        by: who writes.
         status: the new one; None leaves it.
         email: the new address; None leaves it.
 

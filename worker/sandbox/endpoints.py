@@ -28,9 +28,7 @@ def respond(user: User, call: Call, cause: str) -> Answer:
     """Carries one call out.
 
     Args:
-        user: whose key came with it.
         call: below ``/3.0``.
-        cause: for the audit.
 
     Raises:
         Problem: it is refused.

@@ -213,7 +213,6 @@ def page(members: Iterable[Member], offset: int, count: int) -> list[Member]:
     """Returns a page of members.
 
     Args:
-        members: those to page through.
         offset: how many to leave out.
         count: how many to return.
     """

@@ -34,7 +34,6 @@ class MergeField:
 
     Attributes:
         tag: at most ten characters.
-        kind: Mailchimp's type: text, address, phone and so on.
     """
 
     merge_id: int
@@ -144,9 +143,6 @@ def merged(
     """Returns a member's values after a write; what the list has no field for is dropped, as Mailchimp does.
 
     Args:
-        fields: the list's, by tag.
-        before: the member's values so far.
-        values: the ``merge_fields`` of the call.
         validate_required: whether a required field without a value is refused.
 
     Raises:

@@ -33,8 +33,6 @@ class SandboxServer:
         """Binds the port.
 
         Args:
-            standin: what answers.
-            host: address to listen on.
             port: 0 for any that is free.
 
         Raises:

@@ -37,9 +37,7 @@ class StandIn:
     Attributes:
         latency: seconds that each call takes at least.
         faults: what goes wrong; the first that meets a call decides.
-        audit: status changes and calls.
         tells_contact_ids: whether answers have the ``contact_id`` of members.
-        users: by name.
     """
 
     def __init__(
@@ -52,7 +50,6 @@ class StandIn:
 
         Args:
             sleep: waits out the latency, where no server does.
-            seed: of the faults' chance.
         """
         self.clock = clock
         self.latency = 0.0
@@ -134,10 +131,8 @@ class StandIn:
         """Does to a member what a person or the list's owner does outside this worker.
 
         Args:
-            email: the member's address.
             action: subscribe, sign up (to pending), confirm (from pending), unsubscribe, clean, archive, forget (delete
                 for good), or rename (to value).
-            value: the new address.
 
         Raises:
             KeyError: there is no such list or member.
@@ -171,7 +166,6 @@ class StandIn:
         """Answers one call.
 
         Args:
-            key: the API key that came with it.
             call: below ``/3.0``.
 
         Returns:

@@ -35,7 +35,6 @@ class Changed(Generic[_Result]):
     """The result of a function that ran in a transaction.
 
     Attributes:
-        result: what it returns to its caller.
         rows: every row that it wrote, or may have written, that is also kept in Kafka.
         rest: writes other rows at the end of the transaction; it is not rehearsed.
     """

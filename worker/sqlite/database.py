@@ -52,7 +52,6 @@ class Database:
         connection: SQLite's own, for what this class does not do.
         must_end: returns whether a thread of a running worker must end. Such a thread waits for the database lock
             indefinitely; None for a command, which gives up after BUSY_SECONDS.
-        held_seconds: how long the last transaction held the write lock.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -129,7 +128,6 @@ class Database:
 
         Args:
             key: columns that identify and order the rows; an index should begin with them.
-            more: further columns to return.
             after: the key after which to start.
         """
         names, marks = ", ".join(f'"{column}"' for column in key), ", ".join("?" * len(key))

@@ -39,9 +39,6 @@ class Part(Generic[_Row]):
 
     Iterating yields some at a time. Limited by time, not only by number, since a busy machine may stall this thread at
     any moment. A second iteration, after a rehearsal, yields exactly the same rows.
-
-    Attributes:
-        done: how many rows it yielded.
     """
 
     def __init__(self, rows: Sequence[_Row], at_most: int, before: int) -> None:

@@ -25,11 +25,7 @@ class Rehearsal:
     statements: list[tuple[str, list[Any]]] = field(default_factory=list)
 
     def note(self, sql: str, rows: Sequence[Any]) -> None:
-        """Records a statement, unless it only reads.
-
-        Args:
-            rows: the values of each run.
-        """
+        """Records a statement, unless it only reads."""
         if sql.startswith(("SELECT", "PRAGMA")):
             return
         self.writes_rows_alone &= sql.startswith(("INSERT", "UPDATE", "DELETE"))

@@ -53,11 +53,8 @@ class AccountFacts:
     Attributes:
         waiting: customers that changed since they were settled.
         waiting_since: when the first of them was staged, as text.
-        held_counts: what the last flush held back.
         run: number of the last run in which the account had something to do; None if there was none.
-        part: its part of that run.
         retry_at: when it is retried after a failure, before the daily flush.
-        delivering: whether it is being flushed.
         bare: customers staged without their fields before the account was connected, and not filled yet.
     """
 

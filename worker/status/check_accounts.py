@@ -59,11 +59,7 @@ def _problems(app: App, db: Database, facts: AccountFacts, sender: Sender) -> It
 
 
 def lists_not_there(settings: AccountSettings, list_ids: Collection[ListId]) -> tuple[str, str] | None:
-    """Returns what is wrong and what to do if Mailchimp lacks stored lists; None if it has all.
-
-    Args:
-        list_ids: the lists that the API key can access.
-    """
+    """Returns what is wrong and what to do if Mailchimp lacks stored lists; None if it has all."""
     account_id = settings.account_id
     missing = [mailing_list for mailing_list in settings.stored if mailing_list.list_id not in list_ids]
     if not missing:

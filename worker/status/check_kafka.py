@@ -31,11 +31,7 @@ _KEY_CHANGED = (
 
 
 def check_topics_of(settings: Kafka, *, outcomes: bool) -> Iterator[Finding]:
-    """Checks the broker and the topics.
-
-    Args:
-        outcomes: whether there should be an outcomes topic.
-    """
+    """Checks the broker and the topics."""
     for check in admin.check(settings):
         if check.ok is None:
             yield Finding(check.name, Level.ATTENTION, f"Not known: {check.text}.", hinders=False)

@@ -23,7 +23,6 @@ class Finding:
 
     Attributes:
         subject: what was checked, such as "topic billmywork.customers".
-        message: the result; as a sentence, if something is wrong.
         advice: what to do; None for nothing.
         hinders: whether it keeps a flush now from delivering everything.
     """

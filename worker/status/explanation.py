@@ -187,7 +187,6 @@ def what_is_next(
     Args:
         customer: as staged; None where it is not known any more.
         history: its receipts, oldest first.
-        outcome: what was published about it last.
     """
     last = history[-1] if history else None
     if customer is None:

@@ -28,7 +28,6 @@ class LiveWorker:
         since: when it started, as text.
         at: when it wrote this, as text.
         away_since: since when it can reach no broker, as text; None if it can.
-        partitions: those assigned to it, each with its lag.
     """
 
     host: str

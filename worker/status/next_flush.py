@@ -23,7 +23,6 @@ class NextFlush:
     Attributes:
         at: when it should start, or should have started if it is due.
         due: whether it should have started already.
-        words: the same for an operator.
     """
 
     at: datetime
@@ -54,7 +53,6 @@ class RunningFlush:
     """The progress of a running flush.
 
     Attributes:
-        settled: customers settled.
         to_do: customers settled or left.
         left: changed customers, including those that changed since it began, of accounts whose part has not ended.
         per_second: customers settled per second since it began.

@@ -65,12 +65,7 @@ class PreviousKey:
 
 
 def previous_key(db: Database, secret: SecretKey, topic: str) -> PreviousKey | None:
-    """Returns what the previous secret key is needed for; None if none is in force.
-
-    Args:
-        secret: with the previous one.
-        topic: that of events.
-    """
+    """Returns what the previous secret key is needed for; None if none is in force."""
     if secret.previous is None:
         return None
     newest, size = rekeying.newest(db), offsets.size_of(db, topic)

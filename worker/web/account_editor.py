@@ -29,12 +29,7 @@ from worker.web.refreshes import Refresh
 
 @dataclass(frozen=True)
 class AccountEditor:
-    """Changes one account.
-
-    Attributes:
-        reader: of the same account.
-        visitor: who makes the request.
-    """
+    """Changes one account."""
 
     reader: AccountReader
     visitor: Visitor

@@ -45,10 +45,7 @@ class CurrentState:
 
     Attributes:
         missing: what it needs before anything is delivered, in the order of the steps.
-        next_flush: when the next daily flush starts.
-        next_flush_in_words: "today 10:00".
         sync_again_at: when the account may request a sync again; None if it may now.
-        sync_requested: whether a requested sync has not started yet.
         flush: progress of the running flush of the account; None if none runs.
     """
 

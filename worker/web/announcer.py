@@ -25,7 +25,6 @@ class Announcer:
         """Starts nothing yet.
 
         Args:
-            owned: returns the partitions assigned to this worker.
             why_not_ready: returns why settings cannot be written yet; None once they can.
         """
         self._app, self._owned, self._why_not_ready = app, owned, why_not_ready

@@ -56,7 +56,6 @@ class WorkerCollector(Collector):
 
         Args:
             db: a connection used only by the web server's thread.
-            in_flight: returns how many calls to Mailchimp are in flight.
         """
         self._db, self._topic, self._ownership = db, topic, owned_partitions
         self._metrics, self._in_flight, self._clock = metrics, in_flight, clock

@@ -34,10 +34,7 @@ class WebContext:
     Attributes:
         why_not_ready: returns why settings cannot be shown or changed yet; None once they are read.
         elsewhere: returns the URL of the worker that has an account; None if this one has it.
-        refreshes: of lists from Mailchimp, running or ended.
-        seen_requests: forwarded requests that arrived here.
         forwarding: limits how many requests are forwarded at the same time.
-        failed_logins: failed attempts to sign in.
     """
 
     app: App

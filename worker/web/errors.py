@@ -11,11 +11,7 @@ from worker.model import ListId
 
 
 class WebProblem(WorkerError):
-    """A request cannot be answered as requested.
-
-    Attributes:
-        status: the HTTP status.
-    """
+    """A request cannot be answered as requested."""
 
     status = 400
 

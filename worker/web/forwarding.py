@@ -71,12 +71,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Finds the worker that has an account.
-
-    Attributes:
-        topic: of the events.
-        owned: returns the partitions assigned to this worker.
-    """
+    """Finds the worker that has an account."""
 
     topic: str
     owned: Callable[[], Collection[int]]
@@ -159,9 +154,6 @@ def visitor_of(
     """Returns the visitor of a forwarded request.
 
     None if it is not signed by one of our workers, or was seen before: an eavesdropper cannot replay it.
-
-    Args:
-        signature: the value of :data:`HEADER`.
     """
     payload = signer.opened(signature, now)
     if payload is None or payload.get("request") != request.digest:
@@ -208,11 +200,7 @@ def forward(url: str, request: ForwardedRequest, headers: dict[str, str], second
 
 
 class _Deadline:
-    """Closes a connection after some seconds. A socket's own timeout starts again with each byte received.
-
-    Attributes:
-        passed: whether it did.
-    """
+    """Closes a connection after some seconds. A socket's own timeout starts again with each byte received."""
 
     def __init__(self, connected: socket.socket, seconds: float) -> None:
         self.passed = False

@@ -31,8 +31,6 @@ class Health:
 
         Args:
             owned_partitions: knows when the consumer was last polled, and what the group and the changelog reported.
-            reads: returns whether the poll thread is running.
-            metrics: know when a flush last did something.
             clock: monotonic, in seconds.
         """
         self._ownership = owned_partitions

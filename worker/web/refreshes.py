@@ -24,7 +24,6 @@ class Refresh:
     """One refresh of an account's lists.
 
     Attributes:
-        began_at: when it was requested.
         ended_at: None while it is running.
         problem: what went wrong; None if nothing did, or while it is running.
         new_lists: lists that were unknown before.

@@ -48,7 +48,6 @@ class Page:
 
     Attributes:
         path: with {account_id} if it is about one account.
-        need: who may use it.
         methods: HTTP methods; GET includes HEAD.
         anywhere: whether any worker can answer, because it needs only settings; else only the account's worker can.
     """

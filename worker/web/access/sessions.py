@@ -28,11 +28,7 @@ LINK_PURPOSES = ("link", "operators link")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A browser session.
-
-    Attributes:
-        value: the cookie's value.
-    """
+    """A browser session."""
 
     visitor: Visitor
     value: str

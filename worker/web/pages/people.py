@@ -67,7 +67,6 @@ class _Selection:
     Attributes:
         parts: the account's parts of the requested syncs; None for all receipts.
         name: of these syncs: "run" and its number, or "day" and its date; None for all.
-        title: of the page.
     """
 
     parts: tuple[PartOfRun, ...] | None

@@ -24,8 +24,6 @@ class Button:
 
     Attributes:
         to: the link's or form's target below the account's page; "" for that page, "#…" for a part of it.
-        post: whether it changes something, so that it is a form.
-        fields: hidden fields of that form.
         away: whether it leads to Mailchimp.
     """
 
@@ -43,7 +41,6 @@ class Problem:
     Attributes:
         code: its kind, the same for every account.
         level: problem: something is wrong · step: the account is not set up yet · note: nothing to do.
-        details: further lines.
     """
 
     code: str
@@ -60,7 +57,6 @@ class ProblemContext:
 
     Attributes:
         away: why the worker gets no events; None if it does.
-        customers: how many customers of the account are known.
         next_sync: when it is, in words: "today at 10:00".
     """
 

@@ -64,7 +64,6 @@ def chart_of(call: Call, parts: Iterable[PartOfRun], base: str | None = None) ->
 
     Args:
         parts: the account's parts of these days' runs, oldest first.
-        base: the path of the account's page; None for the path of the call.
     """
     zone = call.context.app.config.flush.zone
     base = base if base is not None else account_path(call.account)

@@ -146,7 +146,6 @@ class Part:
     """How many people had one outcome.
 
     Attributes:
-        outcome: for the link to them.
         text: "30 added".
     """
 
@@ -167,11 +166,7 @@ class RunInWords:
 
 
 def run_in_words(counts: Mapping[str, int]) -> RunInWords:
-    """Returns the results of a sync in words.
-
-    Args:
-        counts: outcome to number of people.
-    """
+    """Returns the results of a sync in words."""
     parts_by_group: dict[Group, list[Part]] = {group: [] for group in Group}
     for outcome in [*OUTCOMES, *(set(counts) - set(OUTCOMES))]:
         count, words = counts.get(outcome, 0), words_of(outcome)

@@ -29,8 +29,6 @@ class Field:
     """A customer detail, and the merge field that it fills.
 
     Attributes:
-        detail: as billmywork calls it.
-        tag: Mailchimp's merge tag.
         only_on: names of the lists to which this applies; empty for all lists in use.
     """
 
@@ -68,9 +66,7 @@ class NotSent:
     """A detail that did not reach a list.
 
     Attributes:
-        list_name: the list.
         sentence: what was not sent, for how many, and why.
-        advice: what to do.
     """
 
     tag: str
