@@ -158,20 +158,6 @@ def test_no_variable_has_a_vague_name(package: str) -> None:
     assert wrong == []
 
 
-def test_docstrings_name_arguments_that_exist() -> None:
-    """Each argument that a docstring describes is one of its function."""
-    wrong = []
-    for path in CODE:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                continue
-            _, _, section = (ast.get_docstring(node) or "").partition("\nArgs:\n")
-            described = re.findall(r"^    (\w+):", re.split(r"\n(?=\S)", section)[0], re.MULTILINE)
-            arguments = {child.arg for child in ast.walk(node.args) if isinstance(child, ast.arg)}
-            wrong += [f"{path.name}:{node.lineno} {name}" for name in described if name not in arguments]
-    assert wrong == []
-
-
 @pytest.mark.parametrize("package", sorted({path.parent for path in CODE}), ids=lambda path: path.name)
 def test_no_message_is_translated_word_by_word(package: Path) -> None:
     """What commands, pages, receipts and the log say is idiomatic English."""

@@ -39,7 +39,7 @@ BESIDE_THE_DATA = (
 log = logging.getLogger("worker.accounts")
 
 _GROUP_READS, _OTHERS = 0o040, 0o037  # others may read or write, or the group write
-_MAKE_ONE = "Make one with: openssl rand -base64 32"
+_MAKE_ONE = "openssl rand -base64 32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ def parsed(text: str, where: str) -> SecretKey:
     if len(key) != KEY_BYTES:
         raise SecretKeyError(
             f"The secret key in {where} is malformed: it must be {KEY_BYTES} bytes in base64.",
-            f"Use the one that was used before. If there was none: {_MAKE_ONE}",
+            f"Use the one that was used before. If there was none, make one: {_MAKE_ONE}",
         )
     return SecretKey(key, where)
 
@@ -251,5 +251,5 @@ def _make(path: Path) -> None:
     except OSError as error:
         raise SecretKeyError(
             f"No secret key is set, and none can be made at {path}: {error.strerror}.",
-            f"Set WORKER_SECRET_KEY or WORKER_SECRET_KEY_FILE. {_MAKE_ONE}",
+            f"Set WORKER_SECRET_KEY or WORKER_SECRET_KEY_FILE. Make a key with: {_MAKE_ONE}",
         ) from error

@@ -48,9 +48,8 @@ def take_everything(changelog: ChangelogWriter) -> None:
     Raises:
         KafkaError: they cannot be taken over.
     """
-    for topic in (changelog.topics.ledger, changelog.topics.settings):
-        for partition in range(topic.partitions):
-            changelog.take(topic, partition, lambda: None)
+    for topic, partition in changelog.topics.partitions():
+        changelog.take(topic, partition, lambda: None)
 
 
 def move(db: Database, changelog: ChangelogWriter, reader: Reader) -> Counter[Kind]:
@@ -78,7 +77,6 @@ def move(db: Database, changelog: ChangelogWriter, reader: Reader) -> Counter[Ki
         changelog.write(missing[start : start + MOST_AT_ONCE])
     with db.transaction():
         table_rows.apply(db, [*missing, *in_kafka.values()])
-        for topic in (topics.ledger, topics.settings):
-            for partition in range(topic.partitions):
-                reader.note_read(topic, partition)
+        for topic, partition in topics.partitions():
+            reader.note_read(topic, partition)
     return Counter(row.kind for row in missing)

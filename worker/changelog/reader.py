@@ -10,7 +10,7 @@ from confluent_kafka import Message
 from worker.changelog import table_rows
 from worker.changelog.loss import Note, check_beginning, check_identity, truncated
 from worker.changelog.records import Unreadable, account_of, changelog_row_of, key_of
-from worker.changelog.signatures import Role, Signatures
+from worker.changelog.signatures import Signatures
 from worker.changelog.signed_from import SignedFromLookup
 from worker.changelog.table_rows import ChangelogRow
 from worker.changelog.topic_log import TopicLog, headers_of
@@ -37,7 +37,7 @@ class Reader:
 
     def __init__(
         self,
-        settings: Kafka,
+        kafka: Kafka,
         topics: ChangelogTopics,
         db: Database,
         clock: Clock,
@@ -58,8 +58,8 @@ class Reader:
         self._clock = clock
         self._signatures = signatures
         self._metrics = metrics or Metrics()
-        self._signed_from = SignedFromLookup(settings, topics, db, signatures)
-        self._log = TopicLog(settings)
+        self._signed_from = SignedFromLookup(kafka, topics, db, signatures)
+        self._log = TopicLog(kafka)
 
     def read_settings(self, partition: int | None = None) -> None:
         """Reads the accounts' settings to the end.
@@ -178,7 +178,7 @@ class Reader:
         applied = 0
         for letter in dead_letters.of_topics(self.db, self._topics.ledger.name, self._topics.settings.name):
             row = changelog_row_of(letter.key, letter.value)
-            role: Role = "ledger" if letter.topic == self._topics.ledger.name else "settings"
+            role = self._topics.role_of(self._topics.named(letter.topic))
             believed = self._signatures().flaw_of(role, letter.key, letter.value, letter.headers) is None
             if believed and isinstance(row, ChangelogRow):
                 with self.db.transaction():
@@ -228,12 +228,11 @@ class Reader:
             KafkaError: their ends cannot be queried.
             DatabaseError: the note cannot be written.
         """
-        for topic in (self._topics.ledger, self._topics.settings):
-            for partition in range(topic.partitions):
-                known = offsets.next_of(self.db, topic.name, topic.topic_id, partition)
-                if known is not None and known > self._log.bounds_beyond(topic, partition, known)[1]:
-                    with self.db.transaction():
-                        offsets.forget(self.db, topic.name, topic.topic_id, partition)
+        for topic, partition in self._topics.partitions():
+            known = offsets.next_of(self.db, topic.name, topic.topic_id, partition)
+            if known is not None and known > self._log.bounds_beyond(topic, partition, known)[1]:
+                with self.db.transaction():
+                    offsets.forget(self.db, topic.name, topic.topic_id, partition)
 
     def close(self) -> None:
         """Closes the consumer."""
@@ -289,8 +288,9 @@ class Reader:
         return any(topic.partition_of(account_id) == partition for account_id in accounts)
 
     def _flaw_of(self, topic: ChangelogTopic, message: Message) -> str | None:
-        role: Role = "ledger" if topic == self._topics.ledger else "settings"
-        return self._signatures().flaw_of(role, message.key(), message.value(), headers_of(message))
+        return self._signatures().flaw_of(
+            self._topics.role_of(topic), message.key(), message.value(), headers_of(message)
+        )
 
     def _apply(self, topic: ChangelogTopic, partition: int, messages: Sequence[Message]) -> None:
         flaws = [self._flaw_of(topic, message) for message in messages]
@@ -331,7 +331,7 @@ class Reader:
             if last >= known:
                 offsets.move_on(self.db, topic.name, topic.topic_id, partition, last + 1, at)
         if refused:
-            self._metrics.changelog_refused("ledger" if topic == self._topics.ledger else "settings", refused)
+            self._metrics.changelog_refused(self._topics.role_of(topic), refused)
 
     def _note_end(self, topic: ChangelogTopic, partition: int, high: int) -> None:
         with self.db.transaction():

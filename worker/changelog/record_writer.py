@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from worker.changelog import outcome_records
 from worker.changelog.partition_writer import PartitionWriter, Record, SecondTopic
 from worker.changelog.records import key_of, value_of
-from worker.changelog.signatures import Role, Signatures
+from worker.changelog.signatures import Signatures
 from worker.changelog.table_rows import ChangelogRow, apply
 from worker.changelog.topics import ChangelogTopic, ChangelogTopics, topics
 from worker.clock import Clock, as_text
@@ -107,8 +107,7 @@ class RecordWriter:
             return
         outcomes = self.topics.outcomes if topic == self.topics.ledger else None
         second_topic = SecondTopic(outcomes.name, outcome_records.HEADERS) if outcomes is not None else None
-        role: Role = "ledger" if topic == self.topics.ledger else "settings"
-        sign = partial(self._signatures().headers_of, role)
+        sign = partial(self._signatures().headers_of, self.topics.role_of(topic))
         writer = PartitionWriter(self._settings, topic.name, partition, sign, second_topic)
         writer.open()
         read()

@@ -10,14 +10,13 @@ import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from worker.changelog.table_rows import ChangelogRow
 
 if TYPE_CHECKING:
-    from worker.changelog.topics import ChangelogTopic
+    from worker.changelog.topics import ChangelogTopic, Role
 
-Role = Literal["ledger", "settings"]
 HEADER = "mailchimp-worker-hmac"
 RECORDS = "records of ledger and settings"
 """The purpose for which the signing keys are derived from the operator's secret key."""

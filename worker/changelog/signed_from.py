@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from worker.changelog.records import key_of
-from worker.changelog.signatures import SIGNED, WRONG, Role, Signatures, SignedFrom, place_of
+from worker.changelog.signatures import SIGNED, WRONG, Signatures, SignedFrom, place_of
 from worker.changelog.table_rows import ChangelogRow
 from worker.changelog.topic_log import TopicLog, headers_of
 from worker.changelog.topics import ChangelogTopic, ChangelogTopics
@@ -20,9 +20,9 @@ class SignedFromLookup:
     """Finds where signed records begin, once per partition. Not thread-safe."""
 
     def __init__(
-        self, settings: Kafka, topics: ChangelogTopics, db: Database, signatures: Callable[[], Signatures]
+        self, kafka: Kafka, topics: ChangelogTopics, db: Database, signatures: Callable[[], Signatures]
     ) -> None:
-        self._settings, self._topics, self._db, self._signatures = settings, topics, db, signatures
+        self._kafka, self._topics, self._db, self._signatures = kafka, topics, db, signatures
         self._offsets: dict[str, int] = {}
 
     def of(self, topic: ChangelogTopic, partition: int) -> int:
@@ -41,7 +41,7 @@ class SignedFromLookup:
         signed_from = SignedFrom.from_text(settings_notes.text_of(self._db, SIGNED), self._signatures())
         if (offset := signed_from.offset_of(topic, partition)) is not None:
             return offset
-        with closing(TopicLog(self._settings)) as topic_log:
+        with closing(TopicLog(self._kafka)) as topic_log:
             flaw = self._flaw_of_first(topic_log, topic, partition)
             if flaw is None:
                 return 0
@@ -50,10 +50,11 @@ class SignedFromLookup:
         raise _not_signed(topic, partition, flaw)
 
     def _flaw_of_first(self, topic_log: TopicLog, topic: ChangelogTopic, partition: int) -> str | None:
-        role: Role = "ledger" if topic == self._topics.ledger else "settings"
         for messages in topic_log.records(topic, partition, *topic_log.bounds(topic, partition)):
             first = messages[0]
-            return self._signatures().flaw_of(role, first.key(), first.value(), headers_of(first))
+            return self._signatures().flaw_of(
+                self._topics.role_of(topic), first.key(), first.value(), headers_of(first)
+            )
         return None
 
     def _note(self, topic_log: TopicLog) -> SignedFrom:

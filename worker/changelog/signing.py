@@ -12,7 +12,7 @@ from worker.changelog import table_rows
 from worker.changelog.backfill import take_everything
 from worker.changelog.partition_writer import Record
 from worker.changelog.records import changelog_row_of
-from worker.changelog.signatures import SIGNED, Role, Signatures, SignedFrom, place_of
+from worker.changelog.signatures import SIGNED, Signatures, SignedFrom, place_of
 from worker.changelog.signed_from import SignedFromLookup
 from worker.changelog.table_rows import ChangelogRow
 from worker.changelog.topic_log import TopicLog, headers_of
@@ -35,7 +35,7 @@ class Signing:
         progress: called with how many records were written so far.
     """
 
-    settings: Kafka
+    kafka: Kafka
     changelog: ChangelogWriter
     db: Database
     signatures: Signatures
@@ -47,11 +47,10 @@ class Signing:
         Raises:
             KafkaError: it cannot be read.
         """
-        signed_from = SignedFromLookup(self.settings, self.changelog.topics, self.db, lambda: self.signatures)
+        signed_from = SignedFromLookup(self.kafka, self.changelog.topics, self.db, lambda: self.signatures)
         try:
-            for topic in (self.changelog.topics.settings, self.changelog.topics.ledger):
-                for partition in range(topic.partitions):
-                    signed_from.of(topic, partition)
+            for topic, partition in self.changelog.topics.partitions():
+                signed_from.of(topic, partition)
         except NotSigned:
             return True
         return False
@@ -73,11 +72,10 @@ class Signing:
         """
         take_everything(self.changelog)
         counts, starts = Counter[str](), dict[str, int]()
-        with closing(TopicLog(self.settings)) as topic_log:
-            for topic in (self.changelog.topics.settings, self.changelog.topics.ledger):
-                for partition in range(topic.partitions):
-                    end = self._copy(topic_log, topic, partition, counts, first_time=first_time, believe=believe)
-                    starts[place_of(topic, partition)] = end
+        with closing(TopicLog(self.kafka)) as topic_log:
+            for topic, partition in self.changelog.topics.partitions():
+                end = self._copy(topic_log, topic, partition, counts, first_time=first_time, believe=believe)
+                starts[place_of(topic, partition)] = end
         # The database reads it like any other: it may not have read what came before.
         self.changelog.write([SignedFrom(starts).row(self.signatures)])
         return counts
@@ -93,8 +91,8 @@ class Signing:
         believe: bool,
     ) -> int:
         # Returns where the partition ended before; the copies follow.
+        role = self.changelog.topics.role_of(topic)
         low, end = topic_log.bounds(topic, partition)
-        role: Role = "ledger" if topic == self.changelog.topics.ledger else "settings"
         since = SignedFrom.from_text(settings_notes.text_of(self.db, SIGNED), self.signatures).offset_of(
             topic, partition
         )
@@ -148,7 +146,7 @@ class Signing:
             keys = [RowKey(refused.kind, refused.key)] if isinstance(refused, ChangelogRow) else []
             rows = table_rows.rows_of(self.db, keys)
             current = [row for row in rows if row.row is not None]
-            topic = topics.ledger if letter.topic == topics.ledger.name else topics.settings
+            topic = topics.named(letter.topic)
             if resolution == "believe":
                 self.changelog.write_again(topic, letter.partition, [(letter.key or b"", letter.value)])
                 counts["believed"] += 1
@@ -166,5 +164,6 @@ class Signing:
         return counts
 
     def _flaw_of(self, letter: DeadLetter) -> str | None:
-        role: Role = "ledger" if letter.topic == self.changelog.topics.ledger.name else "settings"
+        topics = self.changelog.topics
+        role = topics.role_of(topics.named(letter.topic))
         return self.signatures.flaw_of(role, letter.key, letter.value, letter.headers)

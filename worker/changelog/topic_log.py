@@ -32,25 +32,25 @@ def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
 class TopicLog:
     """Reads one partition at a time. Not thread-safe."""
 
-    def __init__(self, settings: Kafka) -> None:
+    def __init__(self, kafka: Kafka) -> None:
         """Reads nothing yet.
 
         Raises:
             ConfigError: the operator's properties cannot be used.
         """
-        self._settings = settings
+        self._kafka = kafka
         self._problems = Problems()
         self._properties = {
-            "group.id": f"{settings.group_id}.keeping",  # required by the library; no group is joined
+            "group.id": f"{kafka.group_id}.keeping",  # required by the library; no group is joined
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
             "isolation.level": "read_committed",  # ignores aborted transactions of fenced writers
             "error_cb": self._problems,
-            **fetching(settings),
+            **fetching(kafka),
         }
-        self._consumer = client(LibraryConsumer, settings, self._properties)
+        self._consumer = client(LibraryConsumer, kafka, self._properties)
 
     def bounds(self, topic: ChangelogTopic, partition: int, consumer: LibraryConsumer | None = None) -> tuple[int, int]:
         """Returns a partition's low and high watermark.
@@ -58,7 +58,7 @@ class TopicLog:
         Raises:
             KafkaError: they cannot be queried.
         """
-        settings = self._settings.model_copy(update={"topic": topic.name})
+        settings = self._kafka.model_copy(update={"topic": topic.name})
         return bounds(consumer or self._consumer, settings, partition, self._problems)
 
     def bounds_beyond(self, topic: ChangelogTopic, partition: int, known: int) -> tuple[int, int]:
@@ -71,7 +71,7 @@ class TopicLog:
         low, high = self.bounds(topic, partition)
         if high < known:
             with closing(
-                client(LibraryConsumer, self._settings, self._properties | {"isolation.level": "read_uncommitted"})
+                client(LibraryConsumer, self._kafka, self._properties | {"isolation.level": "read_uncommitted"})
             ) as log:
                 high = max(high, min(known, self.bounds(topic, partition, log)[1]))
         return low, high
@@ -97,7 +97,7 @@ class TopicLog:
             while not done and keep_going():
                 messages = self._waiting()
                 if not messages and time.monotonic() - silent_since > ANSWER_SECONDS:
-                    raise unreachable(self._settings, self._problems.last, TimeoutError("it sends nothing"))
+                    raise unreachable(self._kafka, self._problems.last, TimeoutError("it sends nothing"))
                 silent_since = time.monotonic() if messages else silent_since
                 records = []
                 for message in messages:
@@ -117,7 +117,7 @@ class TopicLog:
                 if records:
                     yield records
         except KafkaException as error:
-            raise unreachable(self._settings, self._problems.last, error) from error
+            raise unreachable(self._kafka, self._problems.last, error) from error
         finally:
             self._consumer.unassign()
 

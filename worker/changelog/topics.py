@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Literal
 
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
@@ -18,6 +19,7 @@ from worker.text.plural import counted
 ERASED_WITHIN_MS = 24 * 60 * 60 * 1000
 """Within a day Kafka removes what a newer record or a null replaced. Only closed segments are compacted, so segments
 are closed as often. Source: KIP-354."""
+Role = Literal["ledger", "settings"]
 _BOUNDED = {MOST_LAG: str(ERASED_WITHIN_MS), SEGMENT: str(ERASED_WITHIN_MS)}
 
 
@@ -50,6 +52,20 @@ class ChangelogTopics:
     settings: ChangelogTopic
     outcomes: ChangelogTopic | None = None
 
+    def partitions(self) -> Iterator[tuple[ChangelogTopic, int]]:
+        """Yields each partition of the settings, then of the ledger."""
+        for topic in (self.settings, self.ledger):
+            for partition in range(topic.partitions):
+                yield topic, partition
+
+    def named(self, name: str) -> ChangelogTopic:
+        """Returns the ledger topic if it has this name, else the settings topic."""
+        return self.ledger if name == self.ledger.name else self.settings
+
+    def role_of(self, topic: ChangelogTopic) -> Role:
+        """Returns which of the two a topic is, as its signatures say."""
+        return "ledger" if topic == self.ledger else "settings"
+
 
 @dataclass(frozen=True, slots=True)
 class CheckedTopic:
@@ -69,20 +85,20 @@ class CheckedTopic:
     warning: str | None = None
 
 
-def topics(settings: Kafka, *, outcomes: bool = False) -> ChangelogTopics:
+def topics(kafka: Kafka, *, outcomes: bool = False) -> ChangelogTopics:
     """Returns the topics, created if they did not exist.
 
     Raises:
         ConfigError: the operator's properties cannot be used.
         KafkaError: no broker answers, a topic cannot be created, or its config is unfit for the ledger.
     """
-    admin = Admin(settings)
-    for name, partitions in ((settings.ledger_topic, admin.partitions), (settings.settings_topic, 1)):
+    admin = Admin(kafka)
+    for name, partitions in ((kafka.ledger_topic, admin.partitions), (kafka.settings_topic, 1)):
         _create(admin, name, partitions)
-    if outcomes and (ledger_layout := admin.layout(settings.ledger_topic)) is not None:
-        _create(admin, settings.outcomes_topic, ledger_layout.partitions)
-    checked = list(_check(admin, settings, outcomes=outcomes))
-    contents = {settings.ledger_topic: "the ledger", settings.settings_topic: "the settings"}
+    if outcomes and (ledger_layout := admin.layout(kafka.ledger_topic)) is not None:
+        _create(admin, kafka.outcomes_topic, ledger_layout.partitions)
+    checked = list(_check(admin, kafka, outcomes=outcomes))
+    contents = {kafka.ledger_topic: "the ledger", kafka.settings_topic: "the settings"}
     for topic in checked:
         if topic.wrong is not None:
             raise KafkaError(
@@ -91,24 +107,24 @@ def topics(settings: Kafka, *, outcomes: bool = False) -> ChangelogTopics:
     return ChangelogTopics(*(ChangelogTopic(topic.name, _id(admin, topic.name), topic.partitions) for topic in checked))
 
 
-def check_topics(settings: Kafka, *, outcomes: bool) -> Iterator[CheckedTopic]:
+def check_topics(kafka: Kafka, *, outcomes: bool) -> Iterator[CheckedTopic]:
     """Checks the topics and creates none.
 
     Raises:
         ConfigError: the operator's properties cannot be used.
         KafkaError: no broker answers, or the topic of events does not exist.
     """
-    yield from _check(Admin(settings), settings, outcomes=outcomes)
+    yield from _check(Admin(kafka), kafka, outcomes=outcomes)
 
 
-def _check(admin: Admin, settings: Kafka, *, outcomes: bool) -> Iterator[CheckedTopic]:
-    yield from _check_changelog(admin, settings)
+def _check(admin: Admin, kafka: Kafka, *, outcomes: bool) -> Iterator[CheckedTopic]:
+    yield from _check_changelog(admin, kafka)
     if outcomes:
-        yield _check_outcomes(admin, settings)
+        yield _check_outcomes(admin, kafka)
 
 
-def _check_outcomes(admin: Admin, settings: Kafka) -> CheckedTopic:
-    name, ledger = settings.outcomes_topic, admin.layout(settings.ledger_topic)
+def _check_outcomes(admin: Admin, kafka: Kafka) -> CheckedTopic:
+    name, ledger = kafka.outcomes_topic, admin.layout(kafka.ledger_topic)
     layout, partitions = admin.layout(name), ledger.partitions if ledger is not None else admin.partitions
     off = "Or publish no outcomes: outcomes.enabled = false."
     if layout is None:
@@ -116,24 +132,24 @@ def _check_outcomes(admin: Admin, settings: Kafka) -> CheckedTopic:
         return CheckedTopic(name, 0, f"It does not exist. {advice} {off}")
     if layout.partitions != partitions:
         wrong = (
-            f"It has {counted(layout.partitions, 'partition')}, and {settings.ledger_topic} has {partitions}. Both "
+            f"It has {counted(layout.partitions, 'partition')}, and {kafka.ledger_topic} has {partitions}. Both "
             f"must have the same number, so that an account's are written together. {off}"
         )
         return CheckedTopic(name, layout.partitions, wrong)
     return CheckedTopic(name, layout.partitions, None) if admin.mock else _check_config(admin, name, layout)
 
 
-def _check_changelog(admin: Admin, settings: Kafka) -> Iterator[CheckedTopic]:
-    for name, most in ((settings.ledger_topic, admin.partitions), (settings.settings_topic, None)):
+def _check_changelog(admin: Admin, kafka: Kafka) -> Iterator[CheckedTopic]:
+    for name, most in ((kafka.ledger_topic, admin.partitions), (kafka.settings_topic, None)):
         layout = admin.layout(name)
         if layout is None:
             advice = _advice(name, most or 1)
             yield CheckedTopic(name, 0, f"It does not exist. The worker creates it if it has the right to. {advice}")
         elif most is not None and layout.partitions > most:
             wrong = (
-                f"It has {counted(layout.partitions, 'partition')}, and {settings.topic} has {most}: no worker would "
+                f"It has {counted(layout.partitions, 'partition')}, and {kafka.topic} has {most}: no worker would "
                 "read the "
-                f"others. Give {settings.topic} as many."
+                f"others. Give {kafka.topic} as many."
             )
             yield CheckedTopic(name, layout.partitions, wrong)
         elif admin.mock:

@@ -72,7 +72,7 @@ class Admin:
         mock: whether this is librdkafka's mock, which answers no admin request.
     """
 
-    def __init__(self, settings: Kafka, problems: Problems | None = None) -> None:
+    def __init__(self, kafka: Kafka, problems: Problems | None = None) -> None:
         """Connects.
 
         Args:
@@ -83,8 +83,8 @@ class Admin:
             KafkaError: no broker answers, or the topic of events does not exist.
         """
         problems = problems or Problems()
-        self._client = client(AdminClient, settings, {"error_cb": problems})
-        self.partitions, cluster_id = partitions_of_topic(self._client, settings, problems)
+        self._client = client(AdminClient, kafka, {"error_cb": problems})
+        self.partitions, cluster_id = partitions_of_topic(self._client, kafka, problems)
         self.mock = cluster_id.startswith(MOCK)
 
     def layout(self, topic: str) -> TopicLayout | None:
@@ -245,20 +245,20 @@ class Checked:
     text: str
 
 
-def check(settings: Kafka) -> Iterator[Checked]:
+def check(kafka: Kafka) -> Iterator[Checked]:
     """Checks the broker and the topic of events, without joining the group.
 
     Raises:
         ConfigError: the operator's properties cannot be used.
     """
     try:
-        admin = Admin(settings)
+        admin = Admin(kafka)
     except KafkaError as error:
         yield Checked("Kafka", False, f"{error.message} {error.advice}")
         return
-    yield Checked("Kafka", True, f"{settings.bootstrap_servers} answers")
-    yield Checked("topic", True, f"{settings.topic} has {counted(admin.partitions, 'partition')}")
-    yield _check_policy(admin, settings.topic)
+    yield Checked("Kafka", True, f"{kafka.bootstrap_servers} answers")
+    yield Checked("topic", True, f"{kafka.topic} has {counted(admin.partitions, 'partition')}")
+    yield _check_policy(admin, kafka.topic)
 
 
 def _check_policy(admin: Admin, topic: str) -> Checked:

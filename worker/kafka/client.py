@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -45,11 +46,13 @@ _FETCH_WAIT = "fetch.wait.max.ms"
 _CORRECT = "Correct [kafka.client] in the configuration file, or WORKER_KAFKA__CLIENT."
 _Client = TypeVar("_Client")
 _Answer = TypeVar("_Answer")
+_NOISE = re.compile(r"^\S+/(?:bootstrap|\d+): | \(after \d+ms in state [^)]*\)$")
+"""What librdkafka puts around the reason of a failed connection: the broker once more, and its own state."""
 MOCK = "mockCluster"
 """The prefix of the cluster id of librdkafka's mock, which answers no admin requests."""
 
 
-def client(kind: Callable[[dict[str, Any]], _Client], settings: Kafka, own: Mapping[str, Any]) -> _Client:
+def client(kind: Callable[[dict[str, Any]], _Client], kafka: Kafka, own: Mapping[str, Any]) -> _Client:
     """Returns a librdkafka client with the operator's properties and the worker's own.
 
     Args:
@@ -58,8 +61,8 @@ def client(kind: Callable[[dict[str, Any]], _Client], settings: Kafka, own: Mapp
     Raises:
         ConfigError: the operator's properties cannot be used.
     """
-    fixed = {"bootstrap.servers": settings.bootstrap_servers, "logger": log, **own}
-    taken = sorted(settings.client.keys() & fixed.keys())
+    fixed = {"bootstrap.servers": kafka.bootstrap_servers, "logger": log, **own}
+    taken = sorted(kafka.client.keys() & fixed.keys())
     if taken:
         raise ConfigError(f"kafka.client cannot set {', '.join(taken)}: the worker relies on its own.", _CORRECT)
     below = {
@@ -67,7 +70,7 @@ def client(kind: Callable[[dict[str, Any]], _Client], settings: Kafka, own: Mapp
         "log_level": 2,  # a line for each failed connection is noise; Problems reports what matters
     }
     try:
-        return kind({**below, **settings.client, **fixed})
+        return kind({**below, **kafka.client, **fixed})
     except KafkaException as error:
         reason = error.args[0].str().strip().rstrip(".")
         raise ConfigError(f"kafka.client cannot be used: {reason}.", _CORRECT) from error
@@ -75,16 +78,16 @@ def client(kind: Callable[[dict[str, Any]], _Client], settings: Kafka, own: Mapp
         raise ConfigError(f"kafka.client cannot be used: {error}.", _CORRECT) from error
 
 
-def fetching(settings: Kafka) -> dict[str, Any]:
+def fetching(kafka: Kafka) -> dict[str, Any]:
     """Returns consumer properties that shorten the wait at the end of a partition.
 
     A broker answers a fetch at the end only after this wait (librdkafka: 500 ms), and a start reads three topics to
     their ends, one after the other. The operator's own value wins.
     """
-    return {} if _FETCH_WAIT in settings.client else {_FETCH_WAIT: FETCH_WAIT_MS}
+    return {} if _FETCH_WAIT in kafka.client else {_FETCH_WAIT: FETCH_WAIT_MS}
 
 
-def session_seconds(settings: Kafka) -> float:
+def session_seconds(kafka: Kafka) -> float:
     """Returns the group's session timeout in seconds.
 
     With ``group_protocol = "consumer"`` the broker decides: its group.consumer.session.timeout.ms must not be below the
@@ -94,12 +97,12 @@ def session_seconds(settings: Kafka) -> float:
         ConfigError: the operator's session.timeout.ms is not a number.
     """
     try:
-        return float(settings.client.get("session.timeout.ms", 45_000)) / 1000
+        return float(kafka.client.get("session.timeout.ms", 45_000)) / 1000
     except ValueError as error:
         raise ConfigError("kafka.client's session.timeout.ms must be a number of milliseconds.", _CORRECT) from error
 
 
-def heartbeat_ms(settings: Kafka) -> int:
+def heartbeat_ms(kafka: Kafka) -> int:
     """Returns the heartbeat interval of the classic protocol in milliseconds.
 
     At most a third of the session timeout, unless the operator chose: with librdkafka's three seconds in a short
@@ -108,9 +111,9 @@ def heartbeat_ms(settings: Kafka) -> int:
     Raises:
         ConfigError: the operator's values are not numbers, or do not allow for a lost heartbeat.
     """
-    session = session_seconds(settings) * 1000
+    session = session_seconds(kafka) * 1000
     try:
-        chosen = float(settings.client.get(_HEARTBEAT, min(HEARTBEAT_MS, session / 3)))
+        chosen = float(kafka.client.get(_HEARTBEAT, min(HEARTBEAT_MS, session / 3)))
     except ValueError as error:
         raise ConfigError(f"kafka.client's {_HEARTBEAT} must be a number of milliseconds.", _CORRECT) from error
     if chosen > session / 2:
@@ -167,56 +170,56 @@ class Problems:
         return not self._codes.isdisjoint(_UNREACHABLE)
 
 
-def unreachable(settings: Kafka, problem: LibraryError | None, error: Exception) -> KafkaError:
+def unreachable(kafka: Kafka, problem: LibraryError | None, error: Exception) -> KafkaError:
     """Returns the error for a broker that does not answer."""
     code = problem.code() if problem is not None else None
-    reason = problem.str() if problem is not None else str(error)
+    reason = _NOISE.sub("", problem.str() if problem is not None else str(error)).rstrip(".")
     if code in (LibraryError._AUTHENTICATION, LibraryError.SASL_AUTHENTICATION_FAILED):
         return KafkaError(
-            f"Kafka at {settings.bootstrap_servers} refuses the credentials: {reason}",
+            f"Kafka at {kafka.bootstrap_servers} refuses the credentials: {reason}.",
             "Check the sasl and ssl properties in [kafka.client].",
         )
     return KafkaError(
-        f"No Kafka broker answers at {settings.bootstrap_servers}: {reason}",
+        f"No Kafka broker answers at {kafka.bootstrap_servers}: {reason}.",
         "Check kafka.bootstrap_servers (WORKER_KAFKA__BOOTSTRAP_SERVERS), the network and [kafka.client].",
     )
 
 
-def _metadata(client: Any, settings: Kafka, problems: Problems) -> Any:
+def _metadata(client: Any, kafka: Kafka, problems: Problems) -> Any:
     # In parts: librdkafka would keep trying for the whole time even if every broker refuses it.
     waited = 0.0
     while True:
         try:
-            return client.list_topics(settings.topic, timeout=PART_SECONDS)
+            return client.list_topics(kafka.topic, timeout=PART_SECONDS)
         except KafkaException as error:
             waited += PART_SECONDS
             client.poll(0)  # runs the error callback
             if problems.no_broker or waited >= ANSWER_SECONDS:
-                raise unreachable(settings, problems.last, error) from error
+                raise unreachable(kafka, problems.last, error) from error
 
 
-def partitions_of_topic(client: Any, settings: Kafka, problems: Problems) -> tuple[int, str]:
+def partitions_of_topic(client: Any, kafka: Kafka, problems: Problems) -> tuple[int, str]:
     """Returns the topic's number of partitions, and the cluster's id.
 
     Raises:
         KafkaError: no broker answers, or there is no such topic.
     """
-    metadata = _metadata(client, settings, problems)
+    metadata = _metadata(client, kafka, problems)
     problems.connected = True
-    topic = metadata.topics.get(settings.topic)
+    topic = metadata.topics.get(kafka.topic)
     if topic is None or topic.error is not None or not topic.partitions:
         reason = f": {topic.error.str()}" if topic is not None and topic.error is not None else ""
         raise KafkaError(
-            f"Kafka has no topic {settings.topic} for this user{reason}.",
-            f"Create it (kafka-topics.sh --create --topic {settings.topic} --bootstrap-server "
-            f"{settings.bootstrap_servers} --partitions 12 --config "
+            f"Kafka has no topic {kafka.topic} for this user{reason}.",
+            f"Create it (kafka-topics.sh --create --topic {kafka.topic} --bootstrap-server "
+            f"{kafka.bootstrap_servers} --partitions 12 --config "
             "cleanup.policy=compact), grant this Kafka user access to it, or correct kafka.topic "
             "(WORKER_KAFKA__TOPIC).",
         )
     return len(topic.partitions), metadata.cluster_id or ""
 
 
-def bounds(client: Any, settings: Kafka, partition: int, problems: Problems) -> tuple[int, int]:
+def bounds(client: Any, kafka: Kafka, partition: int, problems: Problems) -> tuple[int, int]:
     """Returns a partition's low and high watermark.
 
     Waits while a leader is elected: a new partition has none at first, nor has one whose broker just went away.
@@ -225,16 +228,16 @@ def bounds(client: Any, settings: Kafka, partition: int, problems: Problems) -> 
         KafkaError: no broker answers, or the partition gets no leader.
     """
     ends = time.monotonic() + ANSWER_SECONDS
-    place = TopicPartition(settings.topic, partition)
+    place = TopicPartition(kafka.topic, partition)
     while True:
         try:
-            low, high = answer(lambda: client.get_watermark_offsets(place, ANSWER_SECONDS), client, settings, problems)
+            low, high = answer(lambda: client.get_watermark_offsets(place, ANSWER_SECONDS), client, kafka, problems)
         except KafkaException as error:
             if error.args[0].code() not in _ELECTING:
-                raise unreachable(settings, problems.last, error) from error
+                raise unreachable(kafka, problems.last, error) from error
             if time.monotonic() > ends:
                 raise KafkaError(
-                    f"Partition {partition} of the topic {settings.topic} has no leader: {error.args[0].str()}",
+                    f"Partition {partition} of the topic {kafka.topic} has no leader: {error.args[0].str()}",
                     "Find the missing broker with kafka-topics.sh --describe.",
                 ) from error
             time.sleep(ELECTION_SECONDS)
@@ -242,7 +245,7 @@ def bounds(client: Any, settings: Kafka, partition: int, problems: Problems) -> 
             return low, high
 
 
-def answer(ask: Callable[[], _Answer], client: Any, settings: Kafka, problems: Problems) -> _Answer:
+def answer(ask: Callable[[], _Answer], client: Any, kafka: Kafka, problems: Problems) -> _Answer:
     """Returns a broker's answer, retrying for up to `RESTART_SECONDS` while a broker that had answered restarts.
 
     Raises:
@@ -258,5 +261,5 @@ def answer(ask: Callable[[], _Answer], client: Any, settings: Kafka, problems: P
             if not restarting or time.monotonic() > ends:
                 raise
         with contextlib.suppress(KafkaException):
-            client.list_topics(settings.topic, timeout=PART_SECONDS)
+            client.list_topics(kafka.topic, timeout=PART_SECONDS)
         time.sleep(ELECTION_SECONDS)

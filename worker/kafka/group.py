@@ -26,7 +26,7 @@ class Member:
     partitions: tuple[int, ...]
 
 
-def members_of(settings: Kafka) -> list[Member] | None:
+def members_of(kafka: Kafka) -> list[Member] | None:
     """Returns the group's members; None if Kafka does not say."""
     # Imported here: commands that only read seldom ask Kafka, and the library takes long to import.
     from confluent_kafka import KafkaException
@@ -35,13 +35,13 @@ def members_of(settings: Kafka) -> list[Member] | None:
     from worker.kafka.client import Problems, client
 
     try:
-        admin = client(AdminClient, settings, {"error_cb": Problems()})
-        futures = admin.describe_consumer_groups([settings.group_id], request_timeout=ANSWER_SECONDS)
-        group = futures[settings.group_id].result(ANSWER_SECONDS + 1)
+        admin = client(AdminClient, kafka, {"error_cb": Problems()})
+        futures = admin.describe_consumer_groups([kafka.group_id], request_timeout=ANSWER_SECONDS)
+        group = futures[kafka.group_id].result(ANSWER_SECONDS + 1)
     except (KafkaException, WorkerError, TimeoutError) as error:
         logging.getLogger("worker").debug("the group was not described: %s", error, extra={"reason": str(error)})
         return None
-    return [member(description, settings.topic) for description in group.members]
+    return [member(description, kafka.topic) for description in group.members]
 
 
 def member(description: Any, topic: str) -> Member:

@@ -279,7 +279,7 @@ def customers_of(steps: Iterable[Step]) -> frozenset[CustomerId]:
 def step_groups_of(steps: Sequence[Step]) -> tuple[tuple[Add, ...], tuple[StepGroup, ...]]:
     """Splits steps into adds that depend on nothing, and groups that may run in parallel.
 
-    Parallel writes to one member can cause bare 404s. Source: observed in Mailchimp's API, see the README.
+    Parallel writes to one member can cause bare 404s. Source: observed in Mailchimp's API.
 
     Returns:
         The adds that share no place and no customer with another step, and the groups of all others. In a group,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -20,19 +20,13 @@ Handler = Callable[[StandIn, Any], Any]
 def control(standin: StandIn) -> Starlette:
     """Returns the web application; ``GET /sandbox`` lists what it takes."""
     routes = [Route("/sandbox", _help, methods=["GET"])]
-    for path, methods in _HANDLERS.items():
-        for method, (handler, _) in methods.items():
-            routes.append(Route(f"/sandbox/{path}", _endpoint(standin, handler), methods=[method]))
+    for method, path, _, handler in _HANDLERS:
+        routes.append(Route(path, _endpoint(standin, handler), methods=[method]))
     return Starlette(routes=routes)
 
 
 async def _help(request: Request) -> Response:
-    data = {
-        f"{method} /sandbox/{path}": meaning
-        for path, methods in _HANDLERS.items()
-        for method, (_, meaning) in methods.items()
-    }
-    return JSONResponse(data)
+    return JSONResponse({f"{method} {path}": meaning for method, path, meaning, _ in _HANDLERS})
 
 
 def _endpoint(standin: StandIn, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -49,28 +43,6 @@ def _endpoint(standin: StandIn, handler: Handler) -> Callable[[Request], Awaitab
     return endpoint
 
 
-# What happened
-
-
-def _audit(standin: StandIn, data: Any) -> Any:
-    return [change.as_json() for change in tuple(standin.audit.changes)]
-
-
-def _calls(standin: StandIn, data: Any) -> Any:
-    return [call.as_json() for call in tuple(standin.audit.calls)]
-
-
-def _clear_calls(standin: StandIn, data: Any) -> None:
-    standin.audit.clear_calls()
-
-
-def _counts(standin: StandIn, data: Any) -> Any:
-    return standin.audit.as_counts()
-
-
-# What goes wrong
-
-
 def _faults(standin: StandIn, data: Any) -> None:
     if not isinstance(data, list):
         raise ValueError("faults are a list")
@@ -83,17 +55,6 @@ def _no_faults(standin: StandIn, data: Any) -> None:
 
 def _latency(standin: StandIn, data: Any) -> None:
     standin.latency = max(0.0, float(data["seconds"]))
-
-
-# What owners do
-
-
-def _add_key(standin: StandIn, data: Any) -> None:
-    standin.add_key(data["key"], data["user"])
-
-
-def _revoke(standin: StandIn, data: Any) -> None:
-    standin.revoke(data["key"])
 
 
 def _lists(standin: StandIn, data: Any) -> Any:
@@ -119,63 +80,80 @@ def _refusals(standin: StandIn, data: Any) -> None:
     mailing_list.fake = {str(address).lower() for address in data.get("fake", ())}
 
 
-def _delete_list(standin: StandIn, data: Any) -> None:
-    standin.delete_list(data["list"])
-
-
 def _add_merge_field(standin: StandIn, data: Any) -> None:
     standin.add_merge_field(data["list"], data["field"])
 
 
-# What persons do
-
-
-def _by_hand(standin: StandIn, data: Any) -> None:
-    standin.by_hand(data["list"], data["email"], data["act"], data.get("value"))
-
-
-def _tag(standin: StandIn, data: Any) -> None:
-    standin.tag(data["list"], data["email"], data["tag"], active=bool(data.get("active", True)))
-
-
-def _edit(standin: StandIn, data: Any) -> None:
-    standin.edit(data["list"], data["email"], data["tag"], data["value"])
-
-
-_HANDLERS: Mapping[str, Mapping[str, tuple[Handler, str]]] = {
-    "audit": {"GET": (_audit, "every status change, with the call that caused it, or by hand")},
-    "calls": {
-        "GET": (_calls, "every call and the status of its answer"),
-        "DELETE": (_clear_calls, "forget the calls"),
-    },
-    "counts": {"GET": (_counts, "calls by method and status, the most at once, and people put back by a call")},
-    "faults": {
-        "PUT": (
-            _faults,
-            "[{kind, method, path, key, status, title, times, chance}]; kinds: status, bare, status_after, "
-            "bare_after, garbled, lacking, cut, timeout_before, timeout_after",
+_HANDLERS: Sequence[tuple[str, str, str, Handler]] = (
+    # What happened
+    (
+        "GET",
+        "/sandbox/audit",
+        "every status change, with the call that caused it, or by hand",
+        lambda standin, _: [change.as_json() for change in tuple(standin.audit.changes)],
+    ),
+    (
+        "GET",
+        "/sandbox/calls",
+        "every call and the status of its answer",
+        lambda standin, _: [call.as_json() for call in tuple(standin.audit.calls)],
+    ),
+    ("DELETE", "/sandbox/calls", "forget the calls", lambda standin, _: standin.audit.clear_calls()),
+    (
+        "GET",
+        "/sandbox/counts",
+        "calls by method and status, the most at once, and people put back by a call",
+        lambda standin, _: standin.audit.as_counts(),
+    ),
+    # What goes wrong
+    (
+        "PUT",
+        "/sandbox/faults",
+        "[{kind, method, path, key, status, title, times, chance}]; kinds: status, bare, status_after, bare_after, "
+        "garbled, lacking, cut, timeout_before, timeout_after",
+        _faults,
+    ),
+    ("DELETE", "/sandbox/faults", "nothing goes wrong any more", _no_faults),
+    ("PUT", "/sandbox/latency", "{seconds} that each call takes", _latency),
+    # What owners do
+    (
+        "PUT",
+        "/sandbox/keys",
+        "{key, user}: add an API key, or give a revoked one back",
+        lambda standin, data: standin.add_key(data["key"], data["user"]),
+    ),
+    ("DELETE", "/sandbox/keys", "{key}: revoke it", lambda standin, data: standin.revoke(data["key"])),
+    ("GET", "/sandbox/lists", "every list with its members, the archived too", _lists),
+    ("PUT", "/sandbox/lists", "{user, list, name, marketing_permissions}", _create_list),
+    ("DELETE", "/sandbox/lists", "{list}", lambda standin, data: standin.delete_list(data["list"])),
+    (
+        "PUT",
+        "/sandbox/refusals",
+        "{list, refuses: title or null, fake: [address]}: whom a list does not take",
+        _refusals,
+    ),
+    ("PUT", "/sandbox/merge-fields", "{list, field: {name, type, tag, required, options}}", _add_merge_field),
+    # What persons do
+    (
+        "POST",
+        "/sandbox/by-hand",
+        "{list, email, act, value}; acts: subscribe, sign up, confirm, unsubscribe, clean, archive, forget, rename (to "
+        "value)",
+        lambda standin, data: standin.by_hand(data["list"], data["email"], data["act"], data.get("value")),
+    ),
+    (
+        "POST",
+        "/sandbox/tag",
+        "{list, email, tag, active}: a member's tag",
+        lambda standin, data: standin.tag(
+            data["list"], data["email"], data["tag"], active=bool(data.get("active", True))
         ),
-        "DELETE": (_no_faults, "nothing goes wrong any more"),
-    },
-    "latency": {"PUT": (_latency, "{seconds} that each call takes")},
-    "keys": {
-        "PUT": (_add_key, "{key, user}: add an API key, or give a revoked one back"),
-        "DELETE": (_revoke, "{key}: revoke it"),
-    },
-    "lists": {
-        "GET": (_lists, "every list with its members, the archived too"),
-        "PUT": (_create_list, "{user, list, name, marketing_permissions}"),
-        "DELETE": (_delete_list, "{list}"),
-    },
-    "refusals": {"PUT": (_refusals, "{list, refuses: title or null, fake: [address]}: whom a list does not take")},
-    "merge-fields": {"PUT": (_add_merge_field, "{list, field: {name, type, tag, required, options}}")},
-    "by-hand": {
-        "POST": (
-            _by_hand,
-            "{list, email, act, value}; acts: subscribe, sign up, confirm, unsubscribe, clean, archive, forget, "
-            "rename (to value)",
-        )
-    },
-    "tag": {"POST": (_tag, "{list, email, tag, active}: a member's tag")},
-    "edit": {"POST": (_edit, "{list, email, tag, value}: a member's merge field")},
-}
+    ),
+    (
+        "POST",
+        "/sandbox/edit",
+        "{list, email, tag, value}: a member's merge field",
+        lambda standin, data: standin.edit(data["list"], data["email"], data["tag"], data["value"]),
+    ),
+)
+"""Method, path, what it takes, and what it does."""

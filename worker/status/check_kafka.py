@@ -30,15 +30,15 @@ _KEY_CHANGED = (
 )
 
 
-def check_topics_of(settings: Kafka, *, outcomes: bool) -> Iterator[Finding]:
+def check_topics_of(kafka: Kafka, *, outcomes: bool) -> Iterator[Finding]:
     """Checks the broker and the topics."""
-    for check in admin.check(settings):
+    for check in admin.check(kafka):
         if check.ok is None:
             yield Finding(check.name, Level.ATTENTION, f"Not known: {check.text}.", hinders=False)
         else:
             yield Finding(check.name, Level.OK if check.ok else Level.FAILED, check.text, hinders=not check.ok)
     with suppress(KafkaError):  # reported above
-        yield from map(_topic, check_topics(settings, outcomes=outcomes))
+        yield from map(_topic, check_topics(kafka, outcomes=outcomes))
 
 
 def _topic(topic: CheckedTopic) -> Finding:

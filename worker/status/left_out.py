@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from itertools import groupby
 
 from worker.fields.field_values import CUT
@@ -38,7 +39,4 @@ def _in_words(row: LeftOut) -> str:
 
 def as_rows(left_out: Sequence[LeftOut]) -> list[dict[str, str | int]]:
     """Returns the fields as JSON data."""
-    return [
-        {"list_id": row.list_id, "field": row.field, "reason": row.reason, "contacts": row.contacts, "of": row.of}
-        for row in left_out
-    ]
+    return [asdict(row) for row in left_out]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from worker.model import AccountId
 from worker.status.account_state import ENDED_EARLY, TROUBLE, AccountState, State, advice_of
-from worker.status.left_out import as_rows
 from worker.store.run_result import RESULT_MEANINGS, RunResult
 from worker.store.runs import AccountRun, Run
 from worker.text.plural import counted
@@ -61,17 +61,5 @@ def run_data(run: Run, states: Iterable[AccountState] = ()) -> dict[str, Any]:
         "ended_at": run.ended_at,
         "trigger": run.trigger,
         "ended": run.ended,
-        "accounts": [
-            {
-                "account_id": part.account_id,
-                "to_do": part.to_do,
-                "settled": part.settled,
-                "counts": dict(part.counts),
-                "ended": part.ended,
-                "message": part.message,
-                "advice": advice_for(run, part, by_account),
-                "left_out": as_rows(part.left_out),
-            }
-            for part in run.accounts
-        ],
+        "accounts": [asdict(part) | {"advice": advice_for(run, part, by_account)} for part in run.accounts],
     }

@@ -62,9 +62,9 @@ class Page:
 class Slots:
     """Limits how many requests are handled and how many wait. Used by the event loop only."""
 
-    def __init__(self, most: int = MOST_AT_ONCE, waiting: int = MOST_WAITING) -> None:
-        self._most, self._waiting, self._taken = most, waiting, 0
-        self._free = asyncio.Semaphore(most)
+    def __init__(self) -> None:
+        self._taken = 0
+        self._free = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def __aenter__(self) -> None:
         """Waits for a slot.
@@ -72,7 +72,7 @@ class Slots:
         Raises:
             Busy: too many are waiting already.
         """
-        if self._taken >= self._most + self._waiting:
+        if self._taken >= MOST_AT_ONCE + MOST_WAITING:
             raise Busy("The worker is too busy now.", "Try again in a few seconds.")
         self._taken += 1
         try:

@@ -11,7 +11,7 @@ from worker.config import Kafka
 from worker.consumer.membership import properties
 from worker.errors import ConfigError, KafkaError
 from worker.kafka import client as module
-from worker.kafka.client import Problems, bounds, client, fetching, session_seconds
+from worker.kafka.client import Problems, bounds, client, fetching, session_seconds, unreachable
 
 
 def test_the_operators_properties_stand_between_defaults_and_what_the_worker_relies_on():
@@ -162,3 +162,20 @@ def test_the_end_of_a_topic_is_known_soon_unless_the_operator_chose_another_wait
     settings = Kafka(client=chosen)
     assert client(dict, settings, fetching(settings))["fetch.wait.max.ms"] == expected
     assert client(dict, settings, properties(settings, "worker-1"))["fetch.wait.max.ms"] == expected
+
+
+@pytest.mark.parametrize(
+    ("report", "reason"),
+    [
+        (
+            "b:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)",
+            "Connect to ipv4#127.0.0.1:1 failed: Connection refused",
+        ),
+        ("1/1 brokers are down", "1/1 brokers are down"),
+    ],
+)
+def test_a_failed_connection_is_explained_without_the_librarys_own_state(report, reason):
+    """The broker is named once, and the sentence ends."""
+    problem = LibraryError(LibraryError._TRANSPORT, report)
+    error = unreachable(Kafka(), problem, KafkaException(problem))
+    assert error.message == f"No Kafka broker answers at localhost:9092: {reason}."

@@ -19,7 +19,6 @@ from worker.status.json_data import (
     receipt_data,
     settings_data,
 )
-from worker.status.left_out import as_rows
 from worker.status.live import read_live
 from worker.status.next_flush import RunningFlush
 from worker.status.overview import account_data, overview
@@ -261,8 +260,12 @@ def show_runs(call: Call) -> Response:
 
 
 def _part_data(run: PartOfRun) -> dict[str, Any]:
-    part = asdict(run.part) | {"left_out": as_rows(run.part.left_out)}
-    return part | {"run": run.run, "started_at": run.started_at, "ended_at": run.ended_at, "trigger": run.trigger}
+    return asdict(run.part) | {
+        "run": run.run,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "trigger": run.trigger,
+    }
 
 
 def show_receipts(call: Call) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,9 +23,10 @@ from worker.web.access.signing_in import account_path
 from worker.web.call import Call
 from worker.web.dead_letter_replay import may_replay, replayed
 from worker.web.pages.all_accounts import AWAY, away_in_words, from_their_workers
-from worker.web.pages.charts import Bar, bar_chart
-from worker.web.pages.layout import GROUPS, SLUGS
-from worker.web.pages.words import all_counts, by_group, day_and_time
+from worker.web.pages.charts import bar_chart
+from worker.web.pages.layout import GROUPS
+from worker.web.pages.syncs import bar_of
+from worker.web.pages.words import day_and_time
 from worker.web.templates import render
 
 RUNS = 30
@@ -133,11 +135,9 @@ def _chart(call: Call, last: list[runs.Run]) -> Any:
     zone = call.context.app.config.flush.zone
     bars = []
     for run in reversed(last):
-        groups = by_group(all_counts([run]))
-        summary = ", ".join(f"{count:,} {group.value}" for group, count in groups.items() if count) or "no change"
-        title = f"Run {run.run}, {_when(call, run.started_at)}: {summary}"
         local = as_moment(run.started_at).astimezone(zone)
-        bars.append(Bar(f"{local.day} {local:%b}", title, {SLUGS[group]: count for group, count in groups.items()}))
+        counts = sum((Counter(part.counts) for part in run.accounts), Counter[str]())
+        bars.append(bar_of(f"{local.day} {local:%b}", f"Run {run.run}, {_when(call, run.started_at)}", counts))
     return bar_chart(bars, RUNS)
 
 

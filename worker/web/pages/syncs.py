@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -59,14 +59,13 @@ def last_sync(call: Call, parts: Sequence[PartOfRun]) -> dict[str, Any] | None:
     }
 
 
-def chart_of(call: Call, parts: Iterable[PartOfRun], base: str | None = None) -> str:
+def chart_of(call: Call, parts: Iterable[PartOfRun]) -> str:
     """Returns the last thirty days as a chart ending today. A day's bar links to the people of all its syncs.
 
     Args:
         parts: the account's parts of these days' runs, oldest first.
     """
     zone = call.context.app.config.flush.zone
-    base = base if base is not None else account_path(call.account)
     today = call.now.astimezone(zone).date()
     counts: dict[Any, Counter[str]] = {}
     for run in parts:
@@ -74,12 +73,23 @@ def chart_of(call: Call, parts: Iterable[PartOfRun], base: str | None = None) ->
         counts.setdefault(day, Counter()).update(run.part.counts)
     bars = []
     for day in (today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)):
-        groups = by_group(counts.get(day, {}))
-        summary = ", ".join(f"{count:,} {group.value}" for group, count in groups.items() if count) or "no change"
         name = f"{day.day} {day:%b}"
-        href = f"{base}/people?day={day}" if day in counts else None
-        bars.append(Bar(name, f"{name}: {summary}", {SLUGS[group]: count for group, count in groups.items()}, href))
+        href = f"{account_path(call.account)}/people?day={day}" if day in counts else None
+        bars.append(bar_of(name, name, counts.get(day, {}), href))
     return bar_chart(bars)
+
+
+def bar_of(label: str, name: str, counts: Mapping[str, int], href: str | None = None) -> Bar:
+    """Returns the bar of some syncs' results.
+
+    Args:
+        name: of these syncs, for the tooltip.
+        counts: outcome to number of people.
+        href: where a click leads; None for nowhere.
+    """
+    groups = by_group(counts)
+    summary = ", ".join(f"{count:,} {group.value}" for group, count in groups.items() if count) or "no change"
+    return Bar(label, f"{name}: {summary}", {SLUGS[group]: count for group, count in groups.items()}, href)
 
 
 def show_runs(call: Call) -> Response:

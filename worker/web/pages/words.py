@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 from worker.plan.outcomes import Outcome
 from worker.status.times import moment_in_words
-from worker.store.runs import Run
 
 
 class Group(StrEnum):
@@ -179,8 +177,3 @@ def by_group(counts: Mapping[str, int]) -> dict[Group, int]:
     """Returns the number of people per group, for a chart."""
     run = run_in_words(counts)
     return {group: run.total(group) for group in Group}
-
-
-def all_counts(runs: Iterable[Run]) -> Counter[str]:
-    """Returns the summed results of some runs."""
-    return sum((Counter(part.counts) for run in runs for part in run.accounts), Counter[str]())
