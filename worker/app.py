@@ -153,7 +153,7 @@ class App:
         configured = config.secret_key is not None or config.secret_key_file is not None
         return configured or default_file(config.staging.path).exists()
 
-    def signing(self, db: Database, progress: Callable[[int], None]) -> Signing:
+    def signing(self, db: Database, progress: Callable[[int], None] = lambda count: None) -> Signing:
         """Returns what signs the existing records of the topics.
 
         Args:

@@ -7,9 +7,9 @@ import pytest
 from tests.contract.published import CheckedSender
 from tests.contract.raw import Raw, serving
 from tests.contract.world import KEY, LIST, USER, Ticking, World
+from tests.direct_sender import DirectSender
 from worker.mailchimp.api_key import parse
 from worker.mailchimp.client import Client
-from worker.sandbox.in_process import DirectSender
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
 

@@ -17,6 +17,7 @@ from unittest.mock import patch
 from pydantic import SecretStr
 
 from tests.checked_changelog import guarded
+from tests.direct_sender import DirectSender
 from tests.histories.clock import Time, Waits
 from tests.histories.tags import FIELDS, PLANS
 from tests.histories.topic import OutcomesTopic
@@ -35,7 +36,6 @@ from worker.mailchimp.call import Call, Sender
 from worker.mailchimp.rate_limit import Connections, Stop
 from worker.mailchimp.retry import RetryingSender
 from worker.model import AccountId, AddressKey, ListId
-from worker.sandbox.in_process import DirectSender
 from worker.sandbox.server_state import StandIn
 from worker.sqlite.database import Database
 from worker.sqlite.library import sqlite3

@@ -7,13 +7,13 @@ then be unknown.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from worker.changelog.table_rows import ChangelogRow
 from worker.changelog.topics import ChangelogTopic
 from worker.errors import LedgerLost
+from worker.sqlite.rows import json_text, parser_of
 
 NOT_KNOWN = (
     "Who left a list under an earlier address, so that a new address of the same customer would be added as new.",
@@ -51,18 +51,7 @@ class Note:
     @classmethod
     def from_text(cls, text: str | None) -> Note | None:
         """Returns the note in a record; None without one, or if it cannot be parsed."""
-        try:
-            data = json.loads(text or "null")
-            begins, settings_begin = data.get("begins", {}), data.get("settings_begin", {})
-            return cls(
-                str(data["name"]),
-                str(data["topic_id"]),
-                int(data.get("partitions", 0)),
-                {int(partition): int(offset) for partition, offset in begins.items()},
-                {int(partition): int(offset) for partition, offset in settings_begin.items()},
-            )
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return None
+        return _parsed(text or "null")
 
     def of_ledger(self) -> ChangelogRow:
         """Returns the record about the ledger, for the settings topic."""
@@ -73,14 +62,10 @@ class Note:
         return self._row("settings", str(partition))
 
     def _row(self, about: str, partition: str) -> ChangelogRow:
-        data = {
-            "name": self.name,
-            "topic_id": self.topic_id,
-            "partitions": self.partitions,
-            "begins": self.begins,
-            "settings_begin": self.settings_begin,
-        }
-        return ChangelogRow("topic", (about, partition), {"note": json.dumps(data)})
+        return ChangelogRow("topic", (about, partition), {"note": json_text(self)})
+
+
+_parsed = parser_of(Note)
 
 
 def check_identity(topic: ChangelogTopic, note: Note | None, source: str) -> None:

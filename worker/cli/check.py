@@ -93,22 +93,13 @@ def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
             text = "Not checked: this user may not write to the database."
             yield Finding("ledger", Level.ATTENTION, text, "Run check as the worker's user.")
         elif not any(result.hinders for result in topics if result.subject != POLICY):
-            with suppress(KafkaError):
-                yield from _changelog(app)
+            with suppress(KafkaError), closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
+                yield check_changelog(reader)
         yield from check_staging(db, app.config.kafka.topic)
-        yield from _accounts(app, db)
+        for facts in facts_of_all(db):
+            yield check_account(app, db, facts)
         if deep:
             yield from _deep(app, db)
-
-
-def _changelog(app: App) -> Iterator[Finding]:
-    with closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
-        yield check_changelog(reader)
-
-
-def _accounts(app: App, db: Database) -> Iterator[Finding]:
-    for facts in facts_of_all(db):
-        yield check_account(app, db, facts)
 
 
 def _deep(app: App, db: Database) -> Iterator[Finding]:

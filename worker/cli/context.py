@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from typing import Annotated, TypeVar
 
 import typer
@@ -65,7 +66,7 @@ def changing(app: App, ledger_of: Callable[[Database], Iterable[AccountId]] | No
                 reader.read_ledger(partition)
             app.changelog.take_all_settings(reader.read_settings)
             for partition in sorted({ledger.partition_of(account_id) for account_id in ledger_of(copy)}):
-                app.changelog.take(ledger, partition, lambda partition=partition: reader.read_ledger(partition))  # type: ignore[misc]
+                app.changelog.take(ledger, partition, partial(reader.read_ledger, partition))
     with opened(app) as db:
         yield db
         customers.mark_the_rest(db)
@@ -88,30 +89,23 @@ def despite_workers(run: Callable[[], _Result], tries: int = 5) -> _Result:
     return run()
 
 
-@contextmanager
-def existing(app: App) -> Iterator[Database]:
-    """Opens the database for a read-only command, and closes it afterwards.
+def existing(app: App) -> closing[Database]:
+    """Opens the database for a read-only command, and closes it after the block.
 
     Raises:
         NotFound: there is no database.
         DatabaseError: it cannot be used.
     """
-    with closing(app.open_existing()) as db:
-        yield db
+    return closing(app.open_existing())
 
 
-@contextmanager
-def opened(app: App) -> Iterator[Database]:
-    """Opens the database for a command, and closes it afterwards.
+def opened(app: App) -> closing[Database]:
+    """Opens the database for a command, and closes it after the block.
 
     Raises:
         DatabaseError: it cannot be used.
     """
-    db = app.open_database()
-    try:
-        yield db
-    finally:
-        db.close()
+    return closing(app.open_database())
 
 
 def known_account(db: Database, account: str | None) -> AccountId | None:

@@ -85,7 +85,7 @@ def sign(
             _tell_signed(signed, json=json)
             return
         with changing(app, _accounts_refused(app)) as db:
-            signing = app.signing(db, lambda count: None)
+            signing = app.signing(db)
             refused = signing.refused()
             if refused:
                 if not believe and dead_letters.count_because(db, signatures.WRONG):
@@ -99,7 +99,7 @@ def sign(
 
 
 def _first_time(app: App, db: Database, *, yes: bool, believe: bool) -> Mapping[str, int] | None:
-    if not app.signing(db, lambda count: None).unsigned():
+    if not app.signing(db).unsigned():
         return None
     topics = app.changelog.topics
     output.confirm(
@@ -113,11 +113,7 @@ def _first_time(app: App, db: Database, *, yes: bool, believe: bool) -> Mapping[
 
 def _accounts_refused(app: App) -> Callable[[Database], Collection[AccountId]]:
     def accounts(db: Database) -> Collection[AccountId]:
-        return {
-            letter.account_id
-            for letter in app.signing(db, lambda count: None).refused()
-            if letter.account_id is not None
-        }
+        return {letter.account_id for letter in app.signing(db).refused() if letter.account_id is not None}
 
     return accounts
 

@@ -19,7 +19,7 @@ import typer
 from worker import log
 from worker.cli.columns import GAP, fits, lines_of, widths_of
 from worker.errors import UsageError
-from worker.text.escape import json_escaped, visible
+from worker.text.escape import json_escaped, visible, without_formula
 
 _Row = TypeVar("_Row")
 
@@ -81,7 +81,7 @@ def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Prints CSV with a header line for a spreadsheet, without formulas."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([_no_formula(_cell(value)) for value in row] for row in rows)
+    writer.writerows([without_formula(_cell(value)) for value in row] for row in rows)
 
 
 def some_of(names: Sequence[str]) -> str:
@@ -168,8 +168,3 @@ def _block(columns: Sequence[str], row: Sequence[str]) -> Iterator[str]:
 
 def _cell(value: Any) -> str:
     return "" if value is None else visible(str(value))
-
-
-def _no_formula(cell: str) -> str:
-    # Spreadsheets read such a cell as a formula, and anybody can choose an address. Source: OWASP, CSV injection.
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell

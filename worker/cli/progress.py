@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+from contextlib import ExitStack
 from typing import Self
 
 from rich.console import Console
@@ -33,9 +33,7 @@ class Progress:
         self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._bar.stop()
 
     def update(self, done: int, total: int) -> None:
@@ -54,32 +52,19 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
 
-class Steps:
+class Steps(ExitStack):
     """Progress bars for the steps of long work, one after the other, as a context manager."""
 
     def __init__(self) -> None:
-        self._description: str | None = None
-        self._progress: Progress | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
+        super().__init__()
+        self._step: tuple[str, Progress] | None = None
 
     def update(self, description: str, done: int, total: int | None) -> None:
         """Shows the progress of a step; None for an unknown total."""
-        if description != self._description or self._progress is None:
-            self._end()
-            self._description, self._progress = description, Progress(description).__enter__()
+        if self._step is None or self._step[0] != description:
+            self.close()
+            self._step = description, self.enter_context(Progress(description))
         if total is None:
-            self._progress.counted(done)
+            self._step[1].counted(done)
         else:
-            self._progress.update(done, total)
-
-    def _end(self) -> None:
-        if self._progress is not None:
-            self._progress.__exit__(None, None, None)
-            self._progress = None
+            self._step[1].update(done, total)

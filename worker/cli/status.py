@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -229,10 +230,7 @@ def _tell_runs(runs: list[dict[str, Any]]) -> None:
     output.say("")
     rows = []
     for run in runs:
-        counts: dict[str, int] = {}
-        for part in run["accounts"]:
-            for outcome, count in part["counts"].items():
-                counts[outcome] = counts.get(outcome, 0) + count
+        counts = sum((Counter(part["counts"]) for part in run["accounts"]), Counter[str]())
         nothing = "nothing to do" if not sum(part["to_do"] for part in run["accounts"]) else "none yet"
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or nothing
         rows.append((run["run"], run["started_at"], run["trigger"], run["ended"] or "not ended", outcomes))

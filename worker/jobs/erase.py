@@ -13,7 +13,7 @@ from worker.app import App
 from worker.clock import as_text
 from worker.consumer.instance import instance_of
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.jobs.job import Job, attempt
+from worker.jobs.job import Job
 from worker.sqlite.database import Database
 from worker.store import erasure_requests
 
@@ -25,7 +25,6 @@ AGAIN_DAYS = 7
 WITHOUT_PARTITIONS_SECONDS = 60.0
 """How long a worker without partitions waits before it erases from its own copy only."""
 
-_FAILURE = "a request to erase waits"
 _one_at_a_time = threading.Lock()
 
 
@@ -46,15 +45,10 @@ def carry_out_requests(app: App, db: Database) -> None:
     log.info("requests to erase were carried out: %s", counts, extra={"counts": dict(deleted)})
 
 
-def try_to_carry_out(app: App, db: Database) -> bool:
-    """Calls :func:`carry_out_requests`; returns whether it succeeded. A failure is logged and prevents no delivery."""
-    return attempt(lambda: carry_out_requests(app, db), _FAILURE)
-
-
 class Erase(Job):
     """Carries out requests as they come, also during a flush."""
 
-    name, failure = "erase", _FAILURE
+    name, failure = "erase", "a request to erase waits"
     every, retry_after = 1.0, 30.0
 
     def __init__(self, app: App, owned_partitions: OwnedPartitions) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from worker.app import App
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.fields.rehash import Rehashing, account_ids
-from worker.jobs.job import Job, attempt
+from worker.jobs.job import Job
 from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
 from worker.store import rekeying
@@ -19,7 +19,6 @@ from worker.text.plural import counted
 
 log = logging.getLogger("worker.daemon")
 
-_FAILURE = "hashes are not renewed yet"
 LOOKS = 3
 """How often to check all rows of a partition until none is left to renew: a flush may write an old hash meanwhile."""
 
@@ -69,15 +68,10 @@ def _renew_partition(app: App, db: Database, partition: int) -> Counter[str]:
     return counts
 
 
-def try_to_rehash(app: App, db: Database, partitions: Collection[int]) -> bool:
-    """Calls :func:`rehash` and returns whether it succeeded. A failure is logged: old hashes prevent no delivery."""
-    return attempt(lambda: rehash(app, db, partitions), _FAILURE)
-
-
 class Rehash(Job):
     """Renews hashes while a worker with two secret keys runs, also during a flush."""
 
-    name, failure = "rehash", _FAILURE
+    name, failure = "rehash", "hashes are not renewed yet"
     every, retry_after = 5.0, 60.0
 
     def __init__(self, app: App, owned_partitions: OwnedPartitions) -> None:

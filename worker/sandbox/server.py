@@ -10,7 +10,6 @@ import socket
 import threading
 import time
 from email.utils import format_datetime
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
@@ -73,9 +72,7 @@ class SandboxServer:
             time.sleep(0.005)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._application.close()
         self._server.should_exit = True
         self._thread.join(START_SECONDS)

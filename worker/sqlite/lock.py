@@ -7,7 +7,6 @@ import os
 import time
 from math import inf
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from worker.errors import AlreadyRunning, DatabaseError
@@ -56,9 +55,7 @@ class DatabaseLock:
         self.beat()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from worker.clock import Clock, as_text
 from worker.consumer.owned_partitions import Lag, OwnedPartitions
+from worker.sqlite.rows import json_text, parser_of
 from worker.system.private_files import open_file
 
 WRITE_SECONDS = 1.0
@@ -36,6 +35,9 @@ class LiveWorker:
     at: str
     away_since: str | None
     partitions: dict[int, Lag]
+
+
+_parsed = parser_of(LiveWorker)
 
 
 def live_path(database: Path) -> Path:
@@ -68,7 +70,7 @@ class LiveFile:
         with suppress(OSError):
             new = self._path.with_name(f"{self._path.name}.new")
             with os.fdopen(open_file(new, os.O_WRONLY | os.O_TRUNC), "w", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(worker)))
+                file.write(json_text(worker))
             new.replace(self._path)
 
     def remove(self) -> None:
@@ -83,8 +85,6 @@ def read_live(database: Path) -> LiveWorker | None:
     A crashed worker leaves its last status: only the database's lock shows whether a worker runs.
     """
     try:
-        data: dict[str, Any] = json.loads(live_path(database).read_text(encoding="utf-8"))
-        partitions = {int(number): Lag(**lag) for number, lag in data.pop("partitions").items()}
-        return LiveWorker(partitions=partitions, **data)
-    except (OSError, ValueError, TypeError, KeyError):
+        return _parsed(live_path(database).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None

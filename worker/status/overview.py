@@ -101,13 +101,7 @@ def overview(
         "counts": counts.totals(db, topic),
         "stuck_customers": ignored.count(db),
         "misplaced_accounts": [
-            {
-                "account_id": account.account_id,
-                "partitions": sorted(account.partitions),
-                "expected": account.expected,
-                "ledger": account.ledger,
-            }
-            for account in eligibility.misplaced(db, topic)
+            asdict(account) | {"partitions": sorted(account.partitions)} for account in eligibility.misplaced(db, topic)
         ],
         "scattered_accounts": offsets.scattered_accounts(db, topic),
         "suppressed": refusals.count(db),

@@ -23,6 +23,14 @@ def json_escaped(document: str) -> str:
     return "".join(char if _is_shown(char) or char == "\n" else _utf16_escapes(char) for char in document)
 
 
+def without_formula(cell: str) -> str:
+    """Returns a cell of a CSV file, marked as text if a spreadsheet would take it for a formula.
+
+    Anybody can choose an address. Source: OWASP, CSV injection.
+    """
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
 def _is_shown(char: str) -> bool:
     return char.isprintable() or unicodedata.category(char) == "Zs"  # spaces other than ASCII's are not "printable"
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from worker.accounts.lists import Refreshed
 from worker.errors import WorkerError
-from worker.model import AccountId, ListId
-from worker.store.accounts import AccountList
+from worker.model import AccountId
 from worker.web.errors import Busy
 
 log = logging.getLogger("worker.web")
@@ -26,17 +25,13 @@ class Refresh:
     Attributes:
         ended_at: None while it is running.
         problem: what went wrong; None if nothing did, or while it is running.
-        new_lists: lists that were unknown before.
-        gone_lists: stored lists that Mailchimp no longer has, as this refresh found.
-        back_lists: stored lists that were gone and exist again.
+        refreshed: what it found; None while it is running, or if something went wrong.
     """
 
     began_at: datetime
     ended_at: datetime | None = None
     problem: WorkerError | None = None
-    new_lists: tuple[ListId, ...] = ()
-    gone_lists: tuple[ListId, ...] = ()
-    back_lists: tuple[ListId, ...] = ()
+    refreshed: Refreshed | None = None
 
     @property
     def running(self) -> bool:
@@ -85,17 +80,5 @@ class Refreshes:
         except Exception:
             log.exception("reading the lists of an account met an internal error; see the traceback below")
             problem = WorkerError("The worker met an internal error.", "Try again. If it stays, see its log.")
-        ended = replace(began, ended_at=clock(), problem=problem)
-        if refreshed is not None:
-            ended = replace(
-                ended,
-                new_lists=_ids(refreshed.new),
-                gone_lists=_ids(refreshed.missing),
-                back_lists=_ids(refreshed.back),
-            )
         with self._lock:
-            self._of[account_id] = ended
-
-
-def _ids(lists: Iterable[AccountList]) -> tuple[ListId, ...]:
-    return tuple(mailing_list.list_id for mailing_list in lists)
+            self._of[account_id] = replace(began, ended_at=clock(), problem=problem, refreshed=refreshed)

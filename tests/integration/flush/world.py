@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.checked_changelog import CHANGELOG, guarded
+from tests.direct_sender import DirectSender
 from tests.staged import stage_batch
 from worker.accounts import api_keys, lists, settings
 from worker.app import App
@@ -28,7 +29,6 @@ from worker.mailchimp.call import Answer, Call, Sender
 from worker.mailchimp.rate_limit import Connections, Stop
 from worker.mailchimp.retry import RetryingSender
 from worker.model import AccountId, AddressKey, ListId, MembershipKey
-from worker.sandbox.in_process import DirectSender
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
 from worker.sqlite.database import Database

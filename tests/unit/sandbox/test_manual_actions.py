@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.direct_sender import DirectSender
 from worker.mailchimp.call import Call, member_hash
 from worker.model import AddressKey
 from worker.sandbox.audit import BY_HAND
 from worker.sandbox.errors import Problem
-from worker.sandbox.in_process import DirectSender
 from worker.sandbox.server_state import StandIn
 
 ANN = "ann@example.com"

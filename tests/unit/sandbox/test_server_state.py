@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.direct_sender import DirectSender
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.lists import all_lists
 from worker.mailchimp.merge_fields import merge_fields
@@ -12,7 +13,6 @@ from worker.mailchimp.user import ROOT
 from worker.sandbox.content import ACCOUNTS, seed
 from worker.sandbox.faults import Fault
 from worker.sandbox.fields import chosen
-from worker.sandbox.in_process import DirectSender
 from worker.sandbox.server_state import StandIn
 
 

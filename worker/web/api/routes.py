@@ -235,14 +235,15 @@ def refresh(call: Call) -> Response:
 def _refresh_data(refresh: Refresh | None) -> dict[str, Any]:
     if refresh is None:
         return {"state": "none"}
+    refreshed = refresh.refreshed
     return {
         "state": "running" if refresh.running else "failed" if refresh.problem else "done",
         "began_at": as_text(refresh.began_at),
         "ended_at": as_text(refresh.ended_at) if refresh.ended_at else None,
         "problem": {"detail": refresh.problem.message, "advice": refresh.problem.advice} if refresh.problem else None,
-        "new_list_ids": list(refresh.new_lists),
-        "gone_list_ids": list(refresh.gone_lists),
-        "back_list_ids": list(refresh.back_lists),
+        "new_list_ids": [mailing_list.list_id for mailing_list in refreshed.new] if refreshed else [],
+        "gone_list_ids": [mailing_list.list_id for mailing_list in refreshed.missing] if refreshed else [],
+        "back_list_ids": [mailing_list.list_id for mailing_list in refreshed.back] if refreshed else [],
     }
 
 

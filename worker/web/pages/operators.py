@@ -87,17 +87,9 @@ def show(call: Call) -> Response:
 
 
 def _account_row(account: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": account["account_id"],
+    return account | {
         "path": account_path(AccountId(account["account_id"])),
-        "at": account["at"],
-        "state": str(account["state"]),
         "tone": TONES.get(account["state"], ""),
-        "what": account["what"],
-        "advice": account["advice"],
-        "waiting": account["customers_waiting"],
-        "since": account["waiting_since_in_words"],
-        "held": [held_count["words"] for held_count in account["held"]],
     }
 
 

@@ -21,6 +21,7 @@ from worker.store import customers, runs
 from worker.store.accounts import AccountSettings
 from worker.store.receipts import Receipt
 from worker.store.runs import PartOfRun
+from worker.text.escape import without_formula
 from worker.web.account_reader import reader_of
 from worker.web.call import Call
 from worker.web.errors import PageNotFound
@@ -39,7 +40,6 @@ TONES = {
     None: "",
 }
 _COLUMNS = ("time", "name", "email", "list", "what happened", "why", "customer id")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet would run a cell that begins with one of these as a formula."""
 
 
@@ -108,15 +108,11 @@ def as_csv(call: Call) -> Response:
     for receipt in receipts:
         row = _row(receipt, by_id.get(receipt.customer_id), settings)
         cells = (receipt.at, row["name"], row["email"], row["list"], row["label"], row["sentence"], receipt.customer_id)
-        writer.writerow([_harmless(str(cell or "")) for cell in cells])
+        writer.writerow([without_formula(str(cell or "")) for cell in cells])
     name = f"mailchimp-sync-{selection.name[1]}.csv" if selection.name is not None else "mailchimp-syncs.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     # The byte order mark tells spreadsheets that it is UTF-8.
     return Response("\ufeff" + out.getvalue(), headers=headers, media_type="text/csv; charset=utf-8")
-
-
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def _selection(call: Call) -> _Selection:
