@@ -15,7 +15,7 @@ from worker.fields.field_hashes import FieldHashes
 from worker.flush import brake
 from worker.flush.add_strategy import AddStrategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
-from worker.flush.brake import Brake
+from worker.flush.brake import Brake, Expected
 from worker.flush.list_readings import ListReadings, Page, read_at, read_fields
 from worker.mailchimp import calls
 from worker.mailchimp.call import Sender
@@ -147,11 +147,11 @@ class AccountFlush:
                 learnt=self.mode.learnt,
             )
             planned = self._whole(inputs)
-            summary = self._summary_of(inputs, planned)
-            wanted = summary.sources - self.readings.done
+            expected = self._expected(inputs, planned)
+            wanted = expected.sources - self.readings.done
             if not wanted:
-                new = summary.adds if planned is not None else elsewhere.new_by_list(self.db, inputs.settings)
-                return Prepared(inputs, new, self._brake(summary, confirm()), planned)
+                new = expected.adds if planned is not None else elsewhere.new_by_list(self.db, inputs.settings)
+                return Prepared(inputs, new, self._brake(expected, confirm()), planned)
             self._read(wanted)
             if not self.mode.may_go_on():
                 return None
@@ -209,23 +209,23 @@ class AccountFlush:
         planned = list(plans(self.db, inputs, related, lambda part, error: faults.append(error)))
         return planned if not faults else None
 
-    def _summary_of(self, inputs: PlanInputs, planned: list[tuple[RelatedCustomers, Plan]] | None) -> PlanSummary:
+    def _expected(self, inputs: PlanInputs, planned: list[tuple[RelatedCustomers, Plan]] | None) -> Expected:
         # Of many customers only those who may leave a list: what happens to the others decides nothing beforehand.
-        summary = PlanSummary()
+        expected = Expected()
         if planned is not None:
-            for part, plan in planned:
-                summary.add(plan, len(part.changed))
-            return summary
+            for _, plan in planned:
+                expected.add(plan)
+            return expected
         reading = chunks(self.db, inputs.settings.account_id, elsewhere_by=inputs.settings, also=self.mode.let_in)
         while self.mode.may_go_on() and (related := next(reading, None)) is not None:
-            for part, plan in plans(self.db, inputs, related):
-                summary.add(plan, len(part.changed))
-        return summary
+            for _, plan in plans(self.db, inputs, related):
+                expected.add(plan)
+        return expected
 
-    def _brake(self, summary: PlanSummary, confirmed: Sequence[HeldCount]) -> Brake:
+    def _brake(self, expected: Expected, confirmed: Sequence[HeldCount]) -> Brake:
         present = ledger.present_count(self.db, self.mode.settings.account_id)
         departures, moves = brake.held_of(confirmed, "departures"), brake.held_of(confirmed, "moves")
-        return Brake(summary.departures, present, departures, summary.moves, moves)
+        return Brake(expected.departures, present, departures, expected.moves, moves)
 
 
 def plans(

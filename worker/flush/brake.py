@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from worker.model import AccountId, ListId
-from worker.plan.steps import Add, StepGroup, Unsubscribe, Update
-from worker.plan.summary import leaves, may_turn_out, unread
+from worker.plan.consent import add_decision_by_ledger
+from worker.plan.steps import Add, Archive, Move, Plan, Recheck, Restore, Step, StepGroup, Unsubscribe, Update
 from worker.store.accounts import AccountSettings
 from worker.store.held_counts import HeldCount, HeldKind
 from worker.text.plural import counted
@@ -22,6 +23,70 @@ SHARE = 10
 UNREAD = "the list that it was on cannot be read any more, so the worker cannot find out whether the person left it"
 BRAKED = "more members would leave this list in one run than is usual"
 CONFIRM = "Confirm it within an hour of the notice: flush --account ID --confirm"
+
+
+@dataclass(slots=True)
+class Expected:
+    """What a whole flush of an account would do to its lists, counted before any of it is done.
+
+    Attributes:
+        adds: contacts that would be added to each list in batches.
+        departures: members in the ledger that would leave each list.
+        moves: customers that would move off each list that can no longer be read.
+        sources: lists that customers would move off, and that can be read.
+    """
+
+    adds: Counter[ListId] = field(default_factory=Counter)
+    departures: Counter[ListId] = field(default_factory=Counter)
+    moves: Counter[ListId] = field(default_factory=Counter)
+    sources: set[ListId] = field(default_factory=set)
+
+    def add(self, plan: Plan) -> None:
+        """Counts one more chunk of the account's plan."""
+        self.adds.update(add.membership.list_id for add in plan.adds)
+        for step_group in plan.step_groups:
+            for step in step_group:
+                if leaves(step):
+                    self.departures[step.membership.list_id] += 1
+                elif isinstance(step, Move | Restore | Recheck) and step.left is None:
+                    self.moves.update(unread(step))
+                    self.sources |= _sources(step)
+
+
+def leaves(step: Step) -> bool:
+    """Returns whether a step takes a member off its list for a reason other than withdrawn consent."""
+    return isinstance(step, Archive) and step.planned
+
+
+def may_turn_out(step: Step) -> bool:
+    """Returns whether a step that is not counted beforehand may take a member off its list, withdrawn consent aside.
+
+    This is known only after the steps before it.
+    """
+    return isinstance(step, Archive) and not step.planned and not step.withdrawn
+
+
+def unread(step: Step) -> set[ListId]:
+    """Returns the lists that can no longer be read, and that a step moves customers off by the ledger alone."""
+    if not isinstance(step, Move | Restore) or step.left is not None:
+        return set()
+    contact = step.contact
+    unreadable = [prior for prior in step.priors if prior.list_gone]
+    known = (
+        add_decision_by_ledger(prior.membership, prior.entry, step.membership, contact.status_if_new)
+        for prior in unreadable
+    )
+    # Nobody moves off a list that the ledger says somebody left.
+    return (
+        {prior.membership.list_id for prior in unreadable}
+        if all(decision.status is not None for decision in known)
+        else set()
+    )
+
+
+def _sources(step: Move | Restore | Recheck) -> set[ListId]:
+    own = (prior for prior in step.priors if prior.own and not prior.list_gone)
+    return {prior.membership.list_id for prior in own} - {step.membership.list_id}
 
 
 def limit(present: int) -> int:

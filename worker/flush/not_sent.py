@@ -11,7 +11,6 @@ from worker.flush.attempt import Attempt, StepContext
 from worker.flush.step_result import StepResult
 from worker.plan.outcomes import Outcome
 from worker.plan.steps import Add, NoCall, Plan, StepGroup, Target, customers_of
-from worker.plan.summary import unread
 from worker.store.ledger import CustomerStatus
 
 
@@ -69,6 +68,6 @@ def braked_steps(context: StepContext, steps: StepGroup) -> StepResult:
     """Records the steps that the brake holds."""
     attempt = Attempt.of(context)
     for step in steps:
-        detail = f"Held back: {brake.UNREAD if unread(step) else brake.BRAKED}."
+        detail = f"Held back: {brake.UNREAD if brake.unread(step) else brake.BRAKED}."
         attempt.receipt(step.targets, step.membership, None, outcome=Outcome.HELD, detail=detail, then=brake.CONFIRM)
     return attempt

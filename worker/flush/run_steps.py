@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from worker.flush import move_member, put_member, remove_member, tag_member
 from worker.flush.attempt import TRIES_AT_ONCE, Attempt, StepContext, one_try
-from worker.flush.brake import BRAKED, CONFIRM
+from worker.flush.brake import BRAKED, CONFIRM, may_turn_out
 from worker.flush.intents import Intents
 from worker.flush.recorder import Recorder
 from worker.flush.step_result import EXPECTED, StepResult
@@ -29,7 +29,6 @@ from worker.plan.steps import (
     Update,
     ids_of,
 )
-from worker.plan.summary import may_turn_out
 from worker.store.ledger import LedgerEntry
 from worker.store.receipts import Receipt
 

@@ -12,19 +12,16 @@ from dataclasses import dataclass, field
 from worker.accounts.settings import missing
 from worker.fields.field_hashes import FieldHashes
 from worker.flush.account_flush import plans
+from worker.flush.brake import SHARE, leaves
 from worker.model import ListId
 from worker.plan.inputs import PlanInputs
 from worker.plan.related_customers import chunks
 from worker.plan.steps import Archive, Move, Plan
-from worker.plan.summary import leaves
 from worker.sqlite.database import Database
 from worker.store import accounts, bare_customers, ledger
 from worker.store.accounts import AccountSettings
 from worker.store.forgotten import Departed
 from worker.text.plural import counted
-
-SHARE = 10
-"""Confirmation is needed if more than one in this many members of a list would leave it."""
 
 
 @dataclass(slots=True)

@@ -229,7 +229,7 @@ def test_of_a_large_account_only_who_may_leave_a_list_is_planned_before_its_turn
         ("master", "archives"): 11,
         ("master", "adds"): 10,
     }
-    assert (summary.customers, summary.departures["master"]) == (30, 11)
+    assert summary.customers == 30
     monkeypatch.setattr(account_flush, "make_plan", counted)
     part = world.flush()
     assert "11 members would leave it in one run" in (part.message or "")

@@ -1,20 +1,19 @@
 """How many members may leave a list in one run."""
 
 from tests.unit.plan.build import MASTER, OTHER, customer, customer_status, entry, inputs, related
-from worker.flush.brake import Brake, limit
+from worker.flush.brake import Brake, Expected, limit
 from worker.plan.plan import make_plan
 from worker.plan.steps import Archive, Move, Unsubscribe
-from worker.plan.summary import PlanSummary
 
 
 def all_deleted(many):
-    """A plan in which so many members leave the master list, and its summary."""
+    """A plan in which so many members leave the master list, and what it counts."""
     people = [customer(n, f"a{n}@example.com", deleted=True) for n in range(many)]
     entries = [entry(n, f"a{n}@example.com") for n in range(many)]
     plan = make_plan(related(people, entries, [customer_status(n, f"a{n}@example.com") for n in range(many)]), inputs())
-    summary = PlanSummary()
-    summary.add(plan, many)
-    return plan, summary
+    expected = Expected()
+    expected.add(plan)
+    return plan, expected
 
 
 def test_the_brake_holds_more_than_ten_that_are_more_than_a_tenth():
@@ -24,8 +23,8 @@ def test_the_brake_holds_more_than_ten_that_are_more_than_a_tenth():
 
 def test_too_many_departures_from_the_start_are_all_held():
     """Where more would leave than may, none of them is begun, and the notice says how many and how to confirm."""
-    plan, summary = all_deleted(11)
-    brake = Brake(summary.departures, {MASTER: 40}, {})
+    plan, expected = all_deleted(11)
+    brake = Brake(expected.departures, {MASTER: 40}, {})
     assert [brake.admit(step_group)[0] for step_group in plan.step_groups] == [()] * 11
     assert brake.held == {MASTER: 11}
     (notice,) = brake.notices("acct-1")
@@ -47,11 +46,11 @@ def test_departures_that_nobody_planned_are_counted_as_they_are_admitted():
 
 def test_a_confirmation_covers_the_number_that_was_shown():
     """Confirmed is so many on that list, not what comes after, and not another list."""
-    plan, summary = all_deleted(60)
-    brake = Brake(summary.departures, {MASTER: 100}, {MASTER: 40})
+    plan, expected = all_deleted(60)
+    brake = Brake(expected.departures, {MASTER: 100}, {MASTER: 40})
     assert len([step_group for step_group in plan.step_groups if brake.admit(step_group)[0]]) == 40
     assert brake.held == {MASTER: 20}
-    other = Brake(summary.departures, {MASTER: 100}, {OTHER: 40})
+    other = Brake(expected.departures, {MASTER: 100}, {OTHER: 40})
     assert not [step_group for step_group in plan.step_groups if other.admit(step_group)[0]]
 
 
