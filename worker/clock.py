@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 Clock = Callable[[], datetime]
 """Returns the time, aware and in UTC."""
@@ -30,3 +31,11 @@ def as_moment(text: str) -> datetime:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError as error:  # the offset moves it out of the calendar
         raise ValueError(f"{text} is before the year 1 or after 9999 in UTC") from error
+
+
+def moment_or_none(text: Any) -> datetime | None:
+    """Parses a time that somebody else wrote; None if it is empty or no time."""
+    try:
+        return as_moment(text) if isinstance(text, str) and text else None
+    except (ValueError, OverflowError):  # an offset may move a time out of the calendar
+        return None

@@ -6,9 +6,12 @@ Times are aware datetimes in UTC; as text they are ISO 8601 with a trailing ``Z`
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple, NewType
+
+from worker.clock import moment_or_none
 
 AccountId = NewType("AccountId", str)
 """A billmywork account, the tenant."""
@@ -112,6 +115,11 @@ class Position:
     offset: int
 
     @property
+    def log(self) -> tuple[str, str, int]:
+        """The partition of one topic id, within which offsets are an order."""
+        return self.topic, self.topic_id, self.partition
+
+    @property
     def next_offset(self) -> int:
         """The offset to read after this record."""
         return self.offset + 1
@@ -144,6 +152,24 @@ class Customer:
     def address(self) -> AddressKey | None:
         """The key of the customer's email address; None without one."""
         return address_key(self.state.email)
+
+
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+
+
+def newest_first(customers: Sequence[Customer]) -> list[Customer]:
+    """Returns customers of one account, newest event first.
+
+    By offset if all their events are in one log, as the contract requires; else by time, those without one last. Ties
+    are broken by offset and id, so that the order is deterministic.
+    """
+    one_log = len({customer.position.log for customer in customers}) <= 1
+
+    def order(customer: Customer) -> tuple[datetime, int, str]:
+        moment = None if one_log else moment_or_none(customer.event_time)
+        return moment or _BEFORE_ALL, customer.position.offset, customer.customer_id
+
+    return sorted(customers, key=order, reverse=True)
 
 
 def partition_key(account_id: str, customer_id: str) -> str:

@@ -14,7 +14,7 @@ from worker.changelog.commit import Changelog, commit_in_parts
 from worker.model import AccountId, AddressKey, Customer, CustomerId, Position
 from worker.sqlite.changed_rows import Changed, Rows
 from worker.sqlite.database import Database
-from worker.store import customers, erasure, forgotten, ignored, ledger, ledger_erasure, offsets, receipts
+from worker.store import customers, forgotten, ignored, ledger, ledger_erasure, offsets, receipts
 from worker.store.forgotten import Forgotten, What, digest_of
 from worker.store.ledger import FOR_THE_CUSTOMER, CustomerStatus, has_left
 
@@ -33,7 +33,7 @@ class Erasing:
         """Removes the address from an account's other customers; those who left under it stay excluded."""
 
         def write() -> Changed[None]:
-            erasure.note(self.db, account_id)
+            forgotten.note_erasure(self.db, account_id)
             erased = ledger_erasure.erase_address(self.db, account_id, self.address, customer_ids)
             hashes = [self._hash(account_id, "customer", customer_id, left=True) for customer_id in erased.result]
             ignored.drop_address(self.db, account_id, self.address, customer_ids)

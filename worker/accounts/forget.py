@@ -22,7 +22,6 @@ from worker.store import (
     bare_customers,
     customers,
     dead_letters,
-    erasure,
     forgotten,
     held_counts,
     ledger,
@@ -54,7 +53,7 @@ def forget_account(db: Database, changelog: Changelog, account_id: AccountId, pr
     """
 
     def forget_settings() -> Changed[None]:
-        erasure.note(db, account_id, whole=True)
+        forgotten.note_erasure(db, account_id, whole=True)
         bare_customers.strip_later(db, account_id)
         rows = accounts.delete(db, account_id) + forgotten.delete_account(db, account_id)
         rows += settings_notes.delete_account(db, account_id)
@@ -124,7 +123,7 @@ def forget_person(
             if person[0] == account_id:
                 erased = erasing.changelog.commit(db, partial(_erase, db, erasing, person), erase=True)
                 deleted.update(erased)
-        if erasure.number_of(db, account_id):
+        if forgotten.erasures_of(db, account_id):
             # A flush that began meanwhile may have written the address again.
             erasing.erase_from_texts(account_id)
     deleted["dead letters"] = dead_letters.drop_all(db, letters)
@@ -155,7 +154,7 @@ def rows_of(db: Database, address: AddressKey, people: Sequence[tuple[AccountId,
 
 
 def _erase(db: Database, erasing: Erasing, person: tuple[AccountId, CustomerId]) -> Changed[dict[str, int]]:
-    erasure.note(db, person[0])
+    forgotten.note_erasure(db, person[0])
     rows = erasing.keep_hashes([person])
     rows += ledger_erasure.former_places(db, person, erasing.address)
     entries = ledger_erasure.delete_customers(db, [person], erasing.address)

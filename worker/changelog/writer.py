@@ -18,9 +18,8 @@ from worker.clock import Clock
 from worker.config import Kafka
 from worker.errors import KafkaError, WriterFenced
 from worker.metrics import Metrics
-from worker.sqlite.changed_rows import Changed, RowKey
+from worker.sqlite.changed_rows import Changed, Rehearsal, RowKey
 from worker.sqlite.database import Database
-from worker.sqlite.rehearsal import Rehearsal
 from worker.store import customer_outcomes, dead_letters, offsets
 
 MOST_TRIES = 10

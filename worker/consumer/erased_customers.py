@@ -13,7 +13,7 @@ from worker.consumer.event_order import Known, Verdict, came_later, judge
 from worker.errors import SecretKeyError
 from worker.model import AccountId
 from worker.sqlite.database import Database
-from worker.store import customers, erasure, forgotten
+from worker.store import customers, forgotten
 from worker.store.forgotten import Forgotten, digest_of
 
 log = logging.getLogger("worker.consumer")
@@ -105,7 +105,7 @@ class ErasedCustomers:
 
 def _drop(db: Database, account_id: AccountId, part: Sequence[tuple[str, str, int]]) -> int:
     if dropped := forgotten.delete_staged(db, part):
-        erasure.note(db, account_id)  # a flush of the account may have read them
+        forgotten.note_erasure(db, account_id)  # a flush of the account may have read them
     return dropped
 
 

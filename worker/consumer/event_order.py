@@ -1,20 +1,16 @@
-"""Decides which of two events is newer, of one customer or of two who share an address. Does no I/O.
+"""Decides which of two events of a customer is newer. Does no I/O.
 
 Within one log, a partition of a topic id, offsets decide. Between two logs, time decides. A version takes precedence
-over both, but only between events of one customer.
+over both. See :func:`worker.model.newest_first` for the events of customers who share an address.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
 from typing import NamedTuple
 
-from worker.clock import as_moment
-from worker.model import Customer, Position
-
-_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+from worker.clock import moment_or_none
 
 
 class Known(NamedTuple):
@@ -60,7 +56,7 @@ def judge(known: Known, new: Known) -> Verdict:
         if new.offset == known.offset:
             return Verdict.REPEAT
         return Verdict.NEWER if new.offset > known.offset else Verdict.OLDER
-    return _by_time(_moment(known.time), _moment(new.time))
+    return _by_time(moment_or_none(known.time), moment_or_none(new.time))
 
 
 def came_later(known: Known, new: Known) -> bool | None:
@@ -71,7 +67,7 @@ def came_later(known: Known, new: Known) -> bool | None:
     """
     if _log_of(known) == _log_of(new):
         return new.offset > known.offset
-    before, after = _moment(known.time), _moment(new.time)
+    before, after = moment_or_none(known.time), moment_or_none(new.time)
     return None if before is None or after is None or before == after else after > before
 
 
@@ -84,22 +80,7 @@ def withdrawal_counts(known: Known, new: Known) -> bool:
     return came_later(known, new) is not False
 
 
-def newest_first(customers: Sequence[Customer]) -> list[Customer]:
-    """Returns customers of one account, newest event first.
-
-    By offset if all their events are in one log, as the contract requires; else by time, those without one last. Ties
-    are broken by offset and id, so that the order is deterministic.
-    """
-    one_log = len({_log_of(customer.position) for customer in customers}) <= 1
-
-    def order(customer: Customer) -> tuple[datetime, int, str]:
-        moment = None if one_log else _moment(customer.event_time)
-        return moment or _BEFORE_ALL, customer.position.offset, customer.customer_id
-
-    return sorted(customers, key=order, reverse=True)
-
-
-def _log_of(position: Known | Position) -> tuple[str, str, int]:
+def _log_of(position: Known) -> tuple[str, str, int]:
     return position.topic, position.topic_id, position.partition
 
 
@@ -107,10 +88,3 @@ def _by_time(known: datetime | None, new: datetime | None) -> Verdict:
     if known is None or new is None or known == new:
         return Verdict.NEWER
     return Verdict.NEWER if new > known else Verdict.OLDER
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        return as_moment(text) if text else None
-    except (ValueError, OverflowError):
-        return None

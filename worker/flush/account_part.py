@@ -16,7 +16,7 @@ from worker.flush.execute import DeliveryConfig, DeliveryRequest, deliver
 from worker.flush.settings_watch import CallPermission, SettingsWatch
 from worker.model import AccountId
 from worker.sqlite.database import Database
-from worker.store import accounts, bare_customers, customers, erasure, runs
+from worker.store import accounts, bare_customers, customers, forgotten, runs
 from worker.store.accounts import AccountSettings
 from worker.store.run_result import RunResult, worst
 from worker.store.runs import AccountRun, Request, Trigger
@@ -60,7 +60,7 @@ class AccountPart:
                 settings = accounts.find(db, account_id)
                 if settings is None:  # it was erased after the run began
                     return AccountRun(account_id, {}, 0)
-                erasure.begin(db, account_id)
+                forgotten.begin_counting(db, account_id)
             refused = None
             try:
                 if lacking := missing(settings):
@@ -81,8 +81,8 @@ class AccountPart:
                 )
                 part = self._failed(db, account_id, "An internal error of the worker ended it; see the log.")
             with db.transaction():
-                whole = erasure.is_whole(db, account_id)
-                erasure.end(db, account_id)
+                whole = forgotten.is_whole_account_erased(db, account_id)
+                forgotten.end_counting(db, account_id)
                 if whole:
                     return AccountRun(account_id, {}, 0)
                 self._write(db, part, as_text(began), here=refused is None)

@@ -10,12 +10,11 @@ from datetime import datetime
 from types import MappingProxyType
 
 from worker.clock import Clock, as_text
-from worker.consumer.event_order import newest_first
 from worker.flush.customer_outcome import write_after_reading
 from worker.flush.ended_departures import put_entries
 from worker.flush.list_readings import Page
 from worker.mailchimp.member import Member
-from worker.model import AccountId, CustomerId, ListId, MembershipKey, address_key
+from worker.model import AccountId, CustomerId, ListId, MembershipKey, address_key, newest_first
 from worker.plan.identity import as_read, departed
 from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database

@@ -21,7 +21,7 @@ from worker.flush.schedule import takes_part
 from worker.flush.turns import Place, Room, Turns, begins_after
 from worker.model import AccountId
 from worker.sqlite.database import Database
-from worker.store import accounts, customers, erasure, runs
+from worker.store import accounts, customers, forgotten, runs
 from worker.store.accounts import AccountSettings
 from worker.store.run_result import RunResult, worst
 from worker.store.runs import AccountRun, Request, Run, Trigger
@@ -236,7 +236,7 @@ class _SharedCommits:
 def end_left(db: Database, clock: Clock) -> None:
     """Ends the runs of a dead process. Call it only with the database lock."""
     with db.transaction():
-        erasure.end_all(db)
+        forgotten.end_all_counting(db)
         if left := runs.end_left(db, as_text(clock())):
             log.info("%d runs had not ended; they were stopped", left, extra={"count": left})
 

@@ -10,7 +10,7 @@ from worker.flush.eligibility import Eligibility
 from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId
 from worker.sqlite.database import Database
-from worker.store import accounts, erasure
+from worker.store import accounts, forgotten
 from worker.store.accounts import AccountSettings, InForce
 
 
@@ -26,7 +26,7 @@ class SettingsWatch:
         self._db = open_database()
         self._account_id = settings.account_id
         self._lock = threading.Lock()
-        self._erased = erasure.number_of(self._db, self._account_id)
+        self._erased = forgotten.erasures_of(self._db, self._account_id)
         now = accounts.in_force(self._db, self._account_id)
         stored = frozenset(stored_list.list_id for stored_list in settings.stored)
         key = now.api_key if now is not None else None
@@ -55,7 +55,7 @@ class SettingsWatch:
         Args:
             db: the connection of the calling thread, possibly within a transaction.
         """
-        return erasure.number_of(db, self._account_id) != self._erased
+        return forgotten.erasures_of(db, self._account_id) != self._erased
 
     def close(self) -> None:
         """Closes the connection."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from worker.clock import as_moment
+from worker.clock import moment_or_none
 from worker.mailchimp.call import Answer
 from worker.mailchimp.merge_fields import NAME_TAGS
 
@@ -43,7 +43,7 @@ class Member:
     @property
     def changed(self) -> datetime | None:
         """When it was last changed; None if the answer lacks it."""
-        return _moment(self.last_changed)
+        return moment_or_none(self.last_changed)
 
 
 def member_of(body: Mapping[str, Any] | None) -> Member | None:
@@ -51,7 +51,7 @@ def member_of(body: Mapping[str, Any] | None) -> Member | None:
     address, status = (body or {}).get("email_address"), (body or {}).get("status")
     if body is None or not isinstance(address, str) or not isinstance(status, str):
         return None
-    signed_up, opted_in = _moment(body.get("timestamp_signup")), _moment(body.get("timestamp_opt"))
+    signed_up, opted_in = moment_or_none(body.get("timestamp_signup")), moment_or_none(body.get("timestamp_opt"))
     changed, contact_id, count = body.get("last_changed"), body.get("contact_id"), body.get("tags_count")
     return Member(
         address=address,
@@ -73,7 +73,7 @@ def tags_added(body: Mapping[str, Any] | None) -> Mapping[str, datetime | None] 
     names = _tags(tags)
     if names is None:
         return None
-    return {tag["name"]: _moment(tag.get("date_added")) for tag in tags if tag.get("name") in names}
+    return {tag["name"]: moment_or_none(tag.get("date_added")) for tag in tags if tag.get("name") in names}
 
 
 def _tags(tags: Any) -> tuple[str, ...] | None:
@@ -98,10 +98,3 @@ def total_items(answer: Answer) -> int | None:
     """Returns the number of members in a 2xx answer; None if it lacks it."""
     total = (answer.body or {}).get("total_items") if answer.ok else None
     return total if isinstance(total, int) else None
-
-
-def _moment(text: Any) -> datetime | None:
-    try:
-        return as_moment(text) if isinstance(text, str) and text else None
-    except (ValueError, OverflowError):  # an offset may move a time out of the calendar
-        return None

@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from worker.clock import as_moment
-from worker.consumer.event_order import newest_first
 from worker.fields.member_tags import differs, wanted_tags
-from worker.model import AddressKey, Customer, CustomerId, ListId, MembershipKey
+from worker.model import AddressKey, Customer, CustomerId, ListId, MembershipKey, newest_first
 from worker.plan import consent
 from worker.plan.identity import FOUND_AND_LEFT, NOT_ADDED, is_its_own
 from worker.plan.inputs import PlanInputs

@@ -1,10 +1,13 @@
-"""Keys of rows that are also kept in Kafka. A function that writes such rows returns their keys."""
+"""What a transaction wrote: the keys of rows that are also kept in Kafka, and the statements of a rehearsal.
+
+A function that writes such rows returns their keys.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Generic, Literal, NamedTuple, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from worker.model import AccountId, CustomerId, MembershipKey
 
@@ -42,6 +45,34 @@ class Changed(Generic[_Result]):
     result: _Result
     rows: Sequence[RowKey]
     rest: Callable[[], None] | None = None
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """The writing statements of a transaction that was rolled back, to repeat them if nobody else has written.
+
+    Attributes:
+        version: of the database, see :meth:`worker.sqlite.database.Database.version`; it changes once another
+            connection has committed.
+        changes: total rows changed by this connection when it ended; more once it has changed others.
+        writes_rows_alone: whether all of them only write rows; others, such as CREATE TABLE, cannot be repeated.
+        statements: each with the values of one run or of several.
+    """
+
+    version: int
+    changes: int = 0
+    writes_rows_alone: bool = True
+    statements: list[tuple[str, list[Any]]] = field(default_factory=list)
+
+    def note(self, sql: str, rows: Sequence[Any]) -> None:
+        """Records a statement, unless it only reads."""
+        if sql.startswith(("SELECT", "PRAGMA")):
+            return
+        self.writes_rows_alone &= sql.startswith(("INSERT", "UPDATE", "DELETE"))
+        if self.statements and self.statements[-1][0] == sql:
+            self.statements[-1][1].extend(rows)
+        else:
+            self.statements.append((sql, list(rows)))
 
 
 def entry_rows(account_id: AccountId, memberships: Iterable[MembershipKey]) -> Rows:

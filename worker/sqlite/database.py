@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from worker.errors import DatabaseError
+from worker.sqlite.changed_rows import Rehearsal
 from worker.sqlite.file import advice, make_private, translated_file
 from worker.sqlite.library import require_current, sqlite3
 from worker.sqlite.parts import PAGE_ROWS, Pace, Part
-from worker.sqlite.rehearsal import Rehearsal
 from worker.sqlite.schema import migrations
 
 log = logging.getLogger("worker.store")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tests.connected import connected
 from tests.unit.consumer.test_batch import ACCOUNT, AT, event, one, stage
 from worker.consumer.decode import Record
-from worker.consumer.event_order import Known, came_later, newest_first, withdrawal_counts
-from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, Position
+from worker.consumer.event_order import Known, came_later, withdrawal_counts
+from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, Position, newest_first
 from worker.sqlite.database import Database, open_database
 from worker.store import customers, ignored
 
