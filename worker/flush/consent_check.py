@@ -1,46 +1,28 @@
-"""Checks a contact against the places where its customers are known: nobody who left there is added elsewhere.
+"""Reads where a contact's customers are known, so that nobody who left there is added elsewhere.
 
-Checked twice: in Mailchimp before each try (:func:`check_priors`), and in the ledger right before the call, since other
-calls of this flush may have found a departure meanwhile (:func:`kept_off`, :func:`departures_of`).
+Read twice: in Mailchimp before each try (:func:`check_priors`), and in the ledger right before the call, since other
+calls of this flush may have found a departure meanwhile (:func:`kept_off`, :func:`departures_of`). What was read is
+judged in :mod:`worker.plan.consent`. A departure that ends lets customers in again (:func:`put_and_reopen`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from worker.flush.answers import AnswerClass
 from worker.flush.attempt import Attempt, Read
 from worker.flush.step_result import Exchange
-from worker.model import AccountId, MembershipKey
-from worker.plan.consent import (
-    AddDecision,
-    KnownPlaces,
-    add_decision,
-    add_decision_by_ledger,
-    keeps_out,
-)
-from worker.plan.identity import MAY_HAVE_ARCHIVED, as_read, may_have_archived, was_done
+from worker.model import AccountId, Customer, CustomerId, MembershipKey
+from worker.plan.consent import AddDecision, Admission, KnownPlaces, PriorRead, decide, keeps_out
 from worker.plan.outcomes import Outcome
 from worker.plan.steps import Contact, PriorMembership, ids_of
+from worker.plan.target_list import choose
+from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
-from worker.store import customers, ledger
-from worker.store.ledger import has_left
-
-
-@dataclass(frozen=True, slots=True)
-class Passed:
-    """A contact that no departure keeps from its place.
-
-    Attributes:
-        status: to add it with.
-        old: the last old membership that was read, with its new ledger entry; None if there was none.
-        renamed: the old membership of a rename that was done though its answer was lost.
-    """
-
-    status: str
-    old: tuple[PriorMembership, Read] | None
-    renamed: tuple[PriorMembership, Read] | None
+from worker.store import accounts, customers, ledger
+from worker.store.accounts import AccountSettings
+from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
 
 
 def is_known_to_have_left(
@@ -63,63 +45,48 @@ def is_known_to_have_left(
 
 def check_priors(
     attempt: Attempt, contact: Contact, priors: Sequence[PriorMembership], left: PriorMembership | None = None
-) -> Passed | None:
+) -> Admission | None:
     """Reads the old members; returns None after recording why the contact may not be added."""
     if is_known_to_have_left(attempt, contact, priors, left):
         return None
-    status, found_begun = contact.status_if_new, False
-    old: tuple[PriorMembership, Read] | None = None
-    renamed: tuple[PriorMembership, Read] | None = None
-    for prior in priors:
-        if prior.list_gone:
-            classified = add_decision_by_ledger(
-                prior.membership, prior.entry, contact.membership, contact.status_if_new
-            )
-            if classified.status is None:
-                _blocked(attempt, contact, prior, classified, None)
-                return None
-            status = "pending" if classified.status == "pending" else status
-            continue
-        read = attempt.read_member(prior.membership, prior.entry)
-        if read.member is None and read.classified.kind is not AnswerClass.NOT_THERE:
-            attempt.note_failure(contact.targets, prior.membership, read.classified, read.exchange)
-            return None
-        if read.member is None and prior.entry is not None and prior.entry.state in ("present", "archived"):
-            # Whether somebody left depends on which of the two is gone.
-            if attempt.list_is_gone(prior.membership.list_id):
-                attempt.note_failure(contact.targets, prior.membership, read.classified, read.exchange, of_list=True)
-                return None
-            attempt.entries.append(replace(prior.entry, state="gone", sent_at=attempt.at(), intent=None))
-        begun = prior.entry is not None and prior.entry.state == "intended"
-        done = begun and read.member is not None and was_done(prior.entry, read.member)  # type: ignore[arg-type]
-        now = _as_read(prior, read)
-        classified = add_decision(prior.membership, now.entry, read.member, contact.membership, contact.status_if_new)
-        if classified.status is None and (not prior.own or not (found_begun and not classified.here)):
-            if now.entry is not None and now.entry.state != "archived" and read.member is not None:
-                attempt.entries.append(replace(now.entry, sent_at=attempt.at()))
-            if may_have_archived(prior.entry, read.member):
-                classified = replace(classified, reason=f"{classified.reason}, {MAY_HAVE_ARCHIVED}")
-            _blocked(attempt, contact, prior, classified, read.exchange)
-            return None
-        if not prior.own:
-            # The person is back, or never left.
-            if now.entry is not None and now.entry != prior.entry and not begun:
-                attempt.entries.append(now.entry)
-            continue
-        if begun and not done:
-            # It was never done: the current member is somebody else, and the departure is recorded already.
-            if not has_left(now.entry):
-                attempt.dropped.append(prior.membership)
-            continue
-        if done:
-            # The former place has the same contact, or one that this customer left for this one.
-            found_begun = True
-            if prior.entry is not None and prior.entry.intent is not None and prior.entry.intent.source is not None:
-                renamed = now, read
-                attempt.dropped.append(prior.entry.intent.source)
-        old = now, read
-        status = "pending" if classified.status == "pending" else status
-    return Passed(status, old, renamed)
+    exchange: Exchange | None = None
+    failed = False
+
+    def reads() -> Iterator[PriorRead]:
+        nonlocal exchange, failed
+        for prior in priors:
+            if prior.list_gone:
+                exchange = None
+                yield PriorRead(prior)
+                continue
+            read = attempt.read_member(prior.membership, prior.entry)
+            exchange = read.exchange
+            if failed := _read_failed(attempt, contact, prior, read):
+                return
+            yield PriorRead(prior, read.member, read.date)
+
+    admission = decide(contact.membership, contact.status_if_new, reads(), attempt.at)
+    attempt.entries += admission.entries
+    attempt.dropped += admission.dropped
+    if admission.kept_out_by is not None:
+        _blocked(attempt, contact, *admission.kept_out_by, exchange)
+        return None
+    return None if failed else admission
+
+
+def _read_failed(attempt: Attempt, contact: Contact, prior: PriorMembership, read: Read) -> bool:
+    # Records an answer that does not tell whether somebody left.
+    if read.member is not None:
+        return False
+    if read.classified.kind is not AnswerClass.NOT_THERE:
+        attempt.note_failure(contact.targets, prior.membership, read.classified, read.exchange)
+        return True
+    # Whether somebody left depends on which of the two is gone.
+    known = prior.entry is not None and prior.entry.state in ("present", "archived")
+    if not known or not attempt.list_is_gone(prior.membership.list_id):
+        return False
+    attempt.note_failure(contact.targets, prior.membership, read.classified, read.exchange, of_list=True)
+    return True
 
 
 def kept_off(attempt: Attempt, contact: Contact, asked: Sequence[PriorMembership]) -> bool:
@@ -161,33 +128,19 @@ def departures_of(
     statuses = {status.customer_id: status for status in ledger.customer_statuses_of(db, account_id, ids)}
     entries = {entry.membership: entry for entry in ledger.entries_of(db, account_id, known_at)}
     known = KnownPlaces(people, ids, statuses, ledger.owned_by(db, account_id, ids), entries)
-    priors_by_place = {contact.membership: _departures(known, contact) for contact in contacts}
+    priors_by_place = {contact.membership: known.departures(contact) for contact in contacts}
     return {membership: priors for membership, priors in priors_by_place.items() if priors}
-
-
-def _departures(known: KnownPlaces, contact: Contact) -> Sequence[PriorMembership]:
-    destination, mine = contact.membership, ids_of(contact.targets)
-    own = [place for customer_id in mine for place in known.of(customer_id) if place != destination]
-    of_others = known.of_others(destination, own, mine)
-    left = (place for place in dict.fromkeys([*own, *of_others]) if keeps_out(known.entries.get(place), destination))
-    return [known.prior(place, own=place in own, whom=of_others.get(place, ())) for place in left]
-
-
-def _as_read(prior: PriorMembership, read: Read) -> PriorMembership:
-    if prior.entry is None or read.member is None:
-        return prior
-    return replace(prior, entry=as_read(prior.entry, read.member, read.date))
 
 
 def _blocked(
     attempt: Attempt,
     contact: Contact,
     prior: PriorMembership,
-    classified: AddDecision,
+    decision: AddDecision,
     exchange: Exchange | None,
 ) -> None:
     detail = (
-        f"Not put on list {contact.membership.list_id} as {contact.email}: {classified.reason}, and an opt-out goes "
+        f"Not put on list {contact.membership.list_id} as {contact.email}: {decision.reason}, and an opt-out goes "
         "with the person to every list."
     )
     targets = contact.targets
@@ -203,3 +156,63 @@ def _blocked(
             attempt.memberships.append((customer.customer_id, prior.membership))
         elif prior.known:
             attempt.waits.append((customer.customer_id, prior.known[0]))
+
+
+# Departures that have ended
+
+
+def put_and_reopen(
+    db: Database, account_id: AccountId, entries: Sequence[LedgerEntry], let_in: set[CustomerId] | None = None
+) -> Rows:
+    """Stores entries, and marks customers changed whom a departure kept out that has ended. Call it in a transaction.
+
+    A return is read only once, by any step or reading, so nothing else would show it to those customers.
+
+    Args:
+        let_in: gets these customers.
+    """
+    back = {entry.membership for entry in entries if entry.state != "intended" and not _leaves(entry)}
+    ended = ledger.departures_at(db, account_id, back) if back else set()
+    rows = ledger.put_entries(db, account_id, entries)
+    if not ended:
+        return rows
+    waiting = [customer.customer_id for customer in kept_out(db, account_id, ended)]
+    if let_in is not None:
+        let_in.update(waiting)
+    return rows + customers.reopen(db, account_id, waiting)
+
+
+def _leaves(entry: LedgerEntry) -> bool:
+    # Also whom this worker is about to take off again.
+    return has_left(entry) or (entry.intent is not None and entry.intent.kind in ("archive", "unsubscribe"))
+
+
+def kept_out(db: Database, account_id: AccountId, ended: Iterable[MembershipKey]) -> list[Customer]:
+    """Returns who is known by the address of a departure, or waits for such a customer, and is not where it belongs.
+
+    Args:
+        ended: places of departures.
+    """
+    addresses = {place.address for place in ended}
+    known = {status.customer_id for status in ledger.settled_at(db, account_id, addresses)}
+    known |= {customer.customer_id for customer in customers.by_addresses(db, account_id, addresses)}
+    known |= {entry.customer_id for entry in ledger.entries_of(db, account_id, addresses)}
+    ids = sorted(known.union(ledger.waiting_for(db, account_id, known)))
+    statuses = {status.customer_id: status for status in ledger.customer_statuses_of(db, account_id, ids)}
+    settings = accounts.find(db, account_id)
+    return [
+        customer
+        for customer in customers.by_ids(db, account_id, ids)
+        if _is_elsewhere(customer, statuses.get(customer.customer_id), settings)
+    ]
+
+
+def _is_elsewhere(customer: Customer, status: CustomerStatus | None, settings: AccountSettings | None) -> bool:
+    # Whether a customer is not known where it belongs, though nothing but a departure prevents it.
+    if customer.deleted or customer.address is None or not customer.state.marketing_consent:
+        return False
+    if status is not None and status.refusal is not None:
+        return False
+    if status is None or settings is None or settings.master_list is None:
+        return True
+    return status.membership != MembershipKey(choose(customer, settings, status.membership).list_id, customer.address)

@@ -10,8 +10,8 @@ from datetime import datetime
 from types import MappingProxyType
 
 from worker.clock import Clock, as_text
+from worker.flush.consent_check import put_and_reopen
 from worker.flush.customer_outcome import write_after_reading
-from worker.flush.ended_departures import put_entries
 from worker.flush.list_readings import Page
 from worker.mailchimp.member import Member
 from worker.model import AccountId, CustomerId, ListId, MembershipKey, address_key, newest_first
@@ -324,7 +324,7 @@ def write_page(
         let_in: gets the customers who are changed now, because a departure that kept them out has ended.
     """
     result = learnt(db, account_id, page, at, strangers=strangers, moved=moved)
-    rows = put_entries(db, account_id, result.entries, let_in)
+    rows = put_and_reopen(db, account_id, result.entries, let_in)
     rows += write_after_reading(db, account_id, result.entries, result.members, at)
     reading, then = page.reading, page.then
     if reading.whole:

@@ -10,6 +10,7 @@ from worker.flush.consent_check import check_priors, is_known_to_have_left, kept
 from worker.flush.put_member import add_or_find, note_found, write_found
 from worker.flush.write_member import entry_after_changes, settle_contact, write_after_read
 from worker.mailchimp import calls
+from worker.plan.consent import PriorRead
 from worker.plan.identity import is_its_own, new_intent, origin_of, was_done
 from worker.plan.outcomes import Outcome
 from worker.plan.steps import Add, Move, PriorMembership
@@ -29,31 +30,22 @@ def move(attempt: Attempt, step: Move) -> None:
         return
     if destination.member is not None:
         note_found(attempt, step.contact, step.entry, destination)
-    passed = check_priors(attempt, step.contact, step.priors)
-    if passed is None:
+    admission = check_priors(attempt, step.contact, step.priors)
+    if admission is None:
         return
-    if passed.renamed is not None and passed.renamed[0].entry is not None:
-        prior, read = passed.renamed
-        back = prior.entry is not None and _source(step, prior) == step.membership
-        if back and read.member is not None and read.member.status == "subscribed":
-            # Its entry here means the member that now has the other address.
-            _rename(
-                attempt,
-                replace(step, entry=None, rename_changes=step.contact.fields.values),
-                prior,
-                read,
-                destination,
-            )
-            return
-    if step.rename is not None and passed.old is not None:
-        prior, read = passed.old
-        same = prior.entry is not None and prior.entry.state == "present"
-        ours = prior.entry is not None and is_its_own(prior.entry, attempt.now())
-        if same and ours and read.member is not None and read.member.status == "subscribed":
-            _rename(attempt, step, prior, read, destination)
+    old, renamed = admission.old, admission.renamed
+    if renamed is not None and _is_subscribed(renamed) and _source(step, renamed.prior) == step.membership:
+        # Its entry here means the member that now has the other address.
+        back = replace(step, entry=None, rename_changes=step.contact.fields.values)
+        _rename(attempt, back, renamed, destination)
+        return
+    if step.rename is not None and old is not None and _is_subscribed(old):
+        entry = old.prior.entry
+        if entry is not None and entry.state == "present" and is_its_own(entry, attempt.now()):
+            _rename(attempt, step, old, destination)
             return
     add = Add(step.contact, step.entry)
-    add_or_find(attempt, add, passed.status, Outcome.MOVED, destination, step.priors)
+    add_or_find(attempt, add, admission.status, Outcome.MOVED, destination, step.priors)
 
 
 def _source(step: Move, prior: PriorMembership) -> object:
@@ -61,8 +53,12 @@ def _source(step: Move, prior: PriorMembership) -> object:
     return planned.intent.source if planned is not None and planned.intent is not None else None
 
 
-def _rename(attempt: Attempt, step: Move, prior: PriorMembership, old: Read, taken: Read) -> None:
-    contact, entry = step.contact, prior.entry
+def _is_subscribed(read: PriorRead) -> bool:
+    return read.prior.entry is not None and read.member is not None and read.member.status == "subscribed"
+
+
+def _rename(attempt: Attempt, step: Move, old: PriorRead, taken: Read) -> None:
+    contact, prior, entry = step.contact, old.prior, old.prior.entry
     assert entry is not None
     if taken.member is not None:
         write_found(attempt, contact, step.entry, taken, origin_of(step.entry, taken.member))

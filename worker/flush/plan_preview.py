@@ -13,7 +13,7 @@ from worker.flush import brake
 from worker.flush.account_flush import AccountFlush, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
-from worker.flush.ended_departures import kept_out
+from worker.flush.consent_check import kept_out
 from worker.flush.learning import KnownContacts, learnt
 from worker.flush.list_readings import Page
 from worker.mailchimp import calls

@@ -14,9 +14,8 @@ from worker.clock import Clock, as_text
 from worker.errors import PartitionGivenUp, WorkerError, WriterFenced
 from worker.fields.merge_values import LeftOutCounts
 from worker.flush.commit_queue import Change, CommitQueue, Done
-from worker.flush.consent_check import departures_of
+from worker.flush.consent_check import departures_of, put_and_reopen
 from worker.flush.customer_outcome import write_after_reading, write_after_step
-from worker.flush.ended_departures import put_entries
 from worker.flush.settings_watch import CallPermission
 from worker.flush.step_result import Halted, StepResult, joined
 from worker.metrics import Metrics
@@ -167,7 +166,7 @@ class Recorder:
         at, seen = as_text(self._clock()), [entry for entry in entries if entry.intent is None]
 
         def write(db: Database) -> Rows:
-            rows = put_entries(db, self.account_id, entries)
+            rows = put_and_reopen(db, self.account_id, entries)
             if seen:  # a read's result about a member, who may be other customers' too
                 rows += write_after_reading(db, self.account_id, seen, {}, at)
             return rows + ledger.put_memberships(db, self.account_id, memberships)
@@ -313,7 +312,7 @@ class Recorder:
         account_id = self.account_id
         rows: Rows = []
         writes: tuple[tuple[Callable[[Database, AccountId, Any], Rows], Sequence[Any]], ...] = (
-            (put_entries, result.entries),
+            (put_and_reopen, result.entries),
             (ledger.drop_entries, result.dropped),
             (ledger.drop_intents, result.undone),
             (ledger.put_customer_statuses, result.customer_statuses),

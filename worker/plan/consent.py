@@ -7,14 +7,16 @@ what their members mean. :mod:`worker.flush.consent_check` reads them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import NamedTuple
 
 from worker.mailchimp.member import Member
 from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, MembershipKey, is_address
-from worker.plan.identity import is_ours
+from worker.plan.identity import MAY_HAVE_ARCHIVED, as_read, is_ours, may_have_archived, was_done
 from worker.plan.outcomes import Outcome
-from worker.plan.steps import NoCall, PriorMembership, Target
+from worker.plan.steps import Contact, NoCall, PriorMembership, Target, ids_of
 from worker.plan.target_list import TargetList
 from worker.store.forgotten import Departed
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
@@ -224,6 +226,14 @@ class KnownPlaces:
                 places_of.setdefault(place, []).append(other.customer_id)
         return places_of
 
+    def departures(self, contact: Contact) -> Sequence[PriorMembership]:
+        """Returns the places where a contact's address or customers have left, so that it may not be added."""
+        destination, mine = contact.membership, ids_of(contact.targets)
+        own = [place for customer_id in mine for place in self.of(customer_id) if place != destination]
+        of_others = self.of_others(destination, own, mine)
+        left = (place for place in dict.fromkeys([*own, *of_others]) if keeps_out(self.entries.get(place), destination))
+        return [self.prior(place, own=place in own, whom=of_others.get(place, ())) for place in left]
+
 
 @dataclass(frozen=True, slots=True)
 class AddDecision:
@@ -285,3 +295,91 @@ def add_decision_by_ledger(
     status = entry.status_before if entry.state == "archived" else entry.member_status
     member = Member(old.address, status or "unsubscribed", entry.last_changed, None)
     return add_decision(old, entry, member if entry.state != "intended" else None, destination, status_if_new)
+
+
+class PriorRead(NamedTuple):
+    """A prior membership as it was read.
+
+    Attributes:
+        member: None for a 404, or if its list is gone and nothing was read.
+        date: Mailchimp's time of the answer.
+    """
+
+    prior: PriorMembership
+    member: Member | None = None
+    date: datetime | None = None
+
+
+@dataclass(slots=True)
+class Admission:
+    """Whether a contact may be added to a list, after its prior memberships were read.
+
+    Attributes:
+        status: to add it with.
+        kept_out_by: the prior membership that keeps it out, and why; None if none does.
+        old: its own last one that was read, with its new ledger entry; None if there was none.
+        renamed: that of a rename that was done though its answer was lost.
+        entries: ledger entries that the reads changed.
+        dropped: places without a member of this worker: an add never done, or one that has another address now.
+    """
+
+    status: str
+    kept_out_by: tuple[PriorMembership, AddDecision] | None = None
+    old: PriorRead | None = None
+    renamed: PriorRead | None = None
+    entries: list[LedgerEntry] = field(default_factory=list)
+    dropped: list[MembershipKey] = field(default_factory=list)
+
+
+def decide(
+    destination: MembershipKey, status_if_new: str, reads: Iterable[PriorRead], now: Callable[[], str]
+) -> Admission:
+    """Decides whether a contact may be added, and as what. Stops at the first read that keeps it out.
+
+    Args:
+        reads: of its prior memberships, each made when it is requested.
+        now: returns the current time as text.
+    """
+    admission, add_done = Admission(status_if_new), False
+    for read in reads:
+        prior, member, date = read
+        entry = prior.entry
+        if prior.list_gone:
+            decision = add_decision_by_ledger(prior.membership, entry, destination, status_if_new)
+            if decision.status is None:
+                admission.kept_out_by = prior, decision
+                return admission
+            admission.status = "pending" if decision.status == "pending" else admission.status
+            continue
+        if member is None and entry is not None and entry.state in ("present", "archived"):
+            admission.entries.append(replace(entry, state="gone", sent_at=now(), intent=None))
+        begun = entry is not None and entry.state == "intended"
+        done = begun and member is not None and was_done(entry, member)  # type: ignore[arg-type]
+        after = as_read(entry, member, date) if entry is not None and member is not None else entry
+        decision = add_decision(prior.membership, after, member, destination, status_if_new)
+        if decision.status is None and (not prior.own or decision.here or not add_done):
+            if after is not None and after.state != "archived" and member is not None:
+                admission.entries.append(replace(after, sent_at=now()))
+            if may_have_archived(entry, member):
+                decision = replace(decision, reason=f"{decision.reason}, {MAY_HAVE_ARCHIVED}")
+            admission.kept_out_by = prior, decision
+            return admission
+        if not prior.own:
+            # The person is back, or never left.
+            if after is not None and after != entry and not begun:
+                admission.entries.append(after)
+            continue
+        if begun and not done:
+            # It was never done: the current member is somebody else, and the departure is recorded already.
+            if after is not None and not has_left(after):
+                admission.dropped.append(prior.membership)
+            continue
+        admission.old = PriorRead(replace(prior, entry=after), member, date)
+        if done:
+            # The former place has the same contact, or one that this customer left for this one.
+            add_done = True
+            if entry is not None and entry.intent is not None and entry.intent.source is not None:
+                admission.renamed = admission.old
+                admission.dropped.append(entry.intent.source)
+        admission.status = "pending" if decision.status == "pending" else admission.status
+    return admission

@@ -1,16 +1,19 @@
 """Who may be put at another place."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from tests.unit.plan.build import entry, membership
 from worker.mailchimp.member import Member
-from worker.plan.consent import KnownPlaces, add_decision, add_decision_by_ledger
+from worker.plan.consent import Admission, KnownPlaces, PriorRead, add_decision, add_decision_by_ledger, decide
 from worker.plan.identity import is_ours
-from worker.store.ledger import Intent
+from worker.plan.steps import PriorMembership
+from worker.store.ledger import Intent, LedgerEntry
 
 OLD, NEW_ADDRESS, NEW_LIST = membership(), membership("new@example.com"), membership(list_id="other")
+MOMENT = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
 
 def member(status: str, last_changed: str = "t1") -> Member:
@@ -76,3 +79,88 @@ def test_a_customer_is_known_where_an_archive_of_its_member_is_in_doubt():
     archived = entry(state="archived", status_before="subscribed", intent=Intent("archive", "2026-11-22T10:00:00.000Z"))
     known = KnownPlaces([], [archived.customer_id], {}, [archived], {archived.membership: archived})
     assert list(known.of(archived.customer_id)) == [archived.membership]
+
+
+BEGUN = entry(
+    email="mid@example.com", state="intended", member_status=None, intent=Intent("add", "2026-11-22T10:00:00.000Z")
+)
+RENAME = entry(
+    email="mid@example.com",
+    state="intended",
+    member_status=None,
+    intent=Intent("rename", "2026-11-22T10:00:00.000Z", contact_id="c-1", source=OLD),
+)
+
+
+def read(old_entry: LedgerEntry | None, status: str | None, **values: bool) -> PriorRead:
+    """A prior membership whose member was read with that status; None for a 404."""
+    place = old_entry.membership if old_entry is not None else OLD
+    found = None if status is None else Member(place.address, status, "t1", MOMENT, contact_id="c-1")
+    return PriorRead(PriorMembership(place, old_entry, **values), found, MOMENT)
+
+
+def decided(*reads: PriorRead) -> Admission:
+    """Whether a contact may be added at the new address."""
+    return decide(NEW_ADDRESS, "subscribed", reads, lambda: "now")
+
+
+@pytest.mark.parametrize(
+    ("reads", "status"),
+    [
+        ([], "subscribed"),
+        ([read(entry(), "subscribed")], "subscribed"),
+        ([read(entry(), "pending")], "pending"),
+        ([read(entry(), "pending"), read(entry(email="mid@example.com"), "subscribed")], "pending"),
+        ([read(entry(), "cleaned")], "subscribed"),
+        ([read(entry(), "subscribed", own=False)], "subscribed"),
+        ([read(None, None)], "subscribed"),
+        ([read(BEGUN, None)], "subscribed"),
+        ([read(BEGUN, "subscribed")], "subscribed"),
+        ([read(RENAME, "subscribed"), read(entry(), None)], "subscribed"),
+        ([read(entry(), None, list_gone=True)], "subscribed"),
+        ([read(entry(), "unsubscribed")], None),
+        ([read(entry(), "archived")], None),
+        ([read(entry(), None)], None),
+        ([read(entry(), "unsubscribed", own=False)], None),
+        ([read(entry(), "subscribed"), read(entry(email="mid@example.com"), "unsubscribed")], None),
+        ([read(RENAME, "subscribed"), read(entry(), "unsubscribed")], None),
+        ([read(RENAME, "subscribed"), read(entry(), None, own=False)], None),
+        ([read(entry(member_status="unsubscribed"), None, list_gone=True)], None),
+        ([read(entry(state="gone"), None, list_gone=True)], None),
+    ],
+)
+def test_a_contact_is_added_only_if_each_prior_membership_allows_it(reads, status):
+    """One departure keeps it out; one pending member makes it pending."""
+    admission = decided(*reads)
+    assert (admission.status if admission.kept_out_by is None else None) == status
+
+
+def test_no_prior_membership_is_read_after_one_that_keeps_the_contact_out():
+    """Each read is a call, so none is made that decides nothing."""
+    reads = iter([read(entry(), "unsubscribed"), read(entry(email="mid@example.com"), "subscribed")])
+    admission = decide(NEW_ADDRESS, "subscribed", reads, lambda: "now")
+    assert admission.kept_out_by is not None
+    assert admission.kept_out_by[0].membership == OLD
+    assert len(list(reads)) == 1
+
+
+def test_what_the_reads_show_is_written():
+    """A member that left, vanished or is back has a new entry; an add that was never done has none any more."""
+    assert [one.member_status for one in decided(read(entry(), "unsubscribed")).entries] == ["unsubscribed"]
+    assert [one.state for one in decided(read(entry(), None)).entries] == ["gone"]
+    back = decided(read(entry(member_status="unsubscribed"), "subscribed", own=False))
+    assert [one.member_status for one in back.entries] == ["subscribed"]
+    assert decided(read(BEGUN, None)).dropped == [BEGUN.membership]
+
+
+def test_the_member_to_rename_is_the_last_own_one():
+    """After a rename whose answer was lost, that member is where the customer is; its former place is dropped."""
+    mid = entry(email="mid@example.com")
+    admission = decided(read(entry(), "subscribed"), read(mid, "subscribed"), read(entry(), "subscribed", own=False))
+    assert admission.old is not None
+    assert admission.old.prior.membership == mid.membership
+    assert admission.renamed is None
+    renamed = decided(read(RENAME, "subscribed"), read(entry(), None))
+    assert renamed.renamed is not None
+    assert renamed.renamed.prior.membership == RENAME.membership
+    assert renamed.dropped == [OLD]
