@@ -15,9 +15,9 @@ from worker.flush.attempt import Attempt, Read
 from worker.flush.step_result import Exchange
 from worker.model import AccountId, Customer, CustomerId, MembershipKey
 from worker.plan.consent import AddDecision, Admission, KnownPlaces, PriorRead, decide, keeps_out
+from worker.plan.inputs import choose
 from worker.plan.outcomes import Outcome
 from worker.plan.steps import Contact, PriorMembership, ids_of
-from worker.plan.target_list import choose
 from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
 from worker.store import accounts, customers, ledger

@@ -15,9 +15,9 @@ from typing import NamedTuple
 from worker.mailchimp.member import Member
 from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, MembershipKey, is_address
 from worker.plan.identity import MAY_HAVE_ARCHIVED, as_read, is_ours, may_have_archived, was_done
+from worker.plan.inputs import TargetList
 from worker.plan.outcomes import Outcome
 from worker.plan.steps import Contact, NoCall, PriorMembership, Target, ids_of
-from worker.plan.target_list import TargetList
 from worker.store.forgotten import Departed
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
 

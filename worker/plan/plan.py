@@ -14,7 +14,7 @@ from worker.fields.member_tags import differs, wanted_tags
 from worker.model import AddressKey, Customer, CustomerId, ListId, MembershipKey, newest_first
 from worker.plan import consent
 from worker.plan.identity import FOUND_AND_LEFT, NOT_ADDED, is_its_own
-from worker.plan.inputs import PlanInputs
+from worker.plan.inputs import PlanInputs, TargetList, choose
 from worker.plan.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.plan.related_customers import RelatedCustomers
 from worker.plan.steps import (
@@ -35,13 +35,12 @@ from worker.plan.steps import (
     ids_of,
     step_groups_of,
 )
-from worker.plan.target_list import TargetList, choose
 from worker.store.ledger import OUT, CustomerStatus, LedgerEntry, has_left
 
 
 def make_plan(related: RelatedCustomers, inputs: PlanInputs) -> Plan:
     """Returns the steps for related customers that changed, and which customers need none, and why."""
-    return _Planner(inputs.with_departures(related), inputs).plan()
+    return _Planner(related.with_entries(inputs.learnt) if inputs.learnt else related, inputs).plan()
 
 
 class _Planner:

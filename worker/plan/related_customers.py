@@ -7,7 +7,7 @@ old or new address with one of its own, and those that share with these, so that
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
 from worker.plan import elsewhere
@@ -37,6 +37,13 @@ class RelatedCustomers:
     unchanged: Mapping[CustomerId, Customer]
     entries: Mapping[MembershipKey, LedgerEntry]
     customer_statuses: Mapping[CustomerId, CustomerStatus]
+
+    def with_entries(self, learnt: Mapping[MembershipKey, LedgerEntry]) -> RelatedCustomers:
+        """Returns the same customers with entries about their addresses that are not in the ledger yet."""
+        addresses = {customer.address for customer in (*self.changed.values(), *self.unchanged.values())}
+        addresses |= {membership.address for membership in self.entries}
+        more = {membership: entry for membership, entry in learnt.items() if membership.address in addresses}
+        return replace(self, entries={**self.entries, **more})
 
 
 def chunks(

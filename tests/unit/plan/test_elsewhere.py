@@ -14,7 +14,7 @@ from tests.unit.consumer.test_batch import event, stage
 from tests.unit.plan.build import MASTER, a_list, settings
 from worker.model import AddressKey, CustomerId, ListId, MembershipKey
 from worker.plan import elsewhere
-from worker.plan.target_list import choose
+from worker.plan.inputs import choose
 from worker.sqlite.database import Database, open_database
 from worker.store import customers, ledger
 

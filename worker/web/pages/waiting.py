@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from worker.model import Customer
-from worker.plan.target_list import choose
+from worker.plan.inputs import choose
 from worker.store import bare_customers, customers
 from worker.store.accounts import AccountSettings
 from worker.web.account_reader import reader_of

@@ -115,7 +115,7 @@ LIST_REASONS: Mapping[str, str] = MappingProxyType(
         "master list: the list given is gone from Mailchimp": "your master list, as the customer's own list is gone",
     }
 )
-"""Why a customer is on a list; see :mod:`worker.plan.target_list`."""
+"""Why a customer is on a list; see :mod:`worker.plan.inputs`."""
 
 
 def words_of(outcome: str) -> Words:
