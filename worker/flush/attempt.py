@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from worker.clock import Clock, as_text
+from worker.clock import Clock
 from worker.fields.field_hashes import FieldHashes
 from worker.flush.answers import SECOND_LOOK, UNREADABLE, AnswerClass, ClassifiedAnswer, classify, customer_status_after
 from worker.flush.brake import Brake
@@ -127,6 +127,7 @@ class Attempt(StepResult):
         return cls(
             run=context.run,
             account_id=context.settings.account_id,
+            clock=context.clock,
             context=context,
             sender=sender or context.sender,
             intents=intents or Intents(context.write_ahead),
@@ -139,14 +140,6 @@ class Attempt(StepResult):
             Halted: the call was not sent, because no more calls may be made.
         """
         return self.sender.send(call)
-
-    def now(self) -> datetime:
-        """Returns the current time."""
-        return self.context.clock()
-
-    def at(self) -> str:
-        """Returns the current time as text."""
-        return as_text(self.context.clock())
 
     def customer_status(self, customer_id: CustomerId) -> CustomerStatus:
         """Returns a customer's status, empty by default."""
@@ -208,19 +201,6 @@ class Attempt(StepResult):
     def settle_at(self, targets: Iterable[Target], membership: MembershipKey) -> None:
         """Records that the customers are known at a membership, and that nothing prevents sending them any more."""
         self.customer_statuses += [CustomerStatus(target.customer_id, membership) for target in targets]
-
-    def receipt(
-        self,
-        targets: Iterable[Target],
-        membership: MembershipKey | None,
-        exchange: Exchange | None,
-        *,
-        outcome: Outcome,
-        detail: str,
-        then: str | None = None,
-    ) -> None:
-        """Adds a receipt with the current time for each customer."""
-        self.write(targets, membership, exchange, at=self.at(), outcome=outcome, detail=detail, then=then)
 
     def note_failure(
         self,

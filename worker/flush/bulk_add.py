@@ -261,7 +261,7 @@ class Batch:
                     _added(attempt, add, member, posted, members[address])
                     self._tag_later(attempt, add, member, posted.answer.date)
                 except Exception as error:
-                    attempt.note_fault(add.targets, add.membership, attempt.at(), error)
+                    attempt.note_fault(add.targets, add.membership, error)
             elif address in errors:
                 self._refused(attempt, posted, add, errors[address])
             else:

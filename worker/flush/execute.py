@@ -225,7 +225,7 @@ class _Execution:
                 self.request.turn()  # how far the reading is has been written
 
     def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
-        result = StepResult(self.request.run, self.settings.account_id)
+        result = StepResult(self.request.run, self.settings.account_id, self.request.config.clock)
         if classified.kind is AnswerClass.NOT_THERE:
             result.gone_lists.add(list_id)
         elif classified.kind is AnswerClass.ACCOUNT_STOPPED:
@@ -241,9 +241,9 @@ class _Execution:
             self.recorder.end(lacking[0].message, ended_by_missing(lacking))
 
     def faulty(self, part: RelatedCustomers, error: Exception) -> None:
-        result = StepResult(self.request.run, self.settings.account_id)
+        result = StepResult(self.request.run, self.settings.account_id, self.request.config.clock)
         targets = [Target(customer, None) for customer in part.changed.values()]
-        result.note_fault(targets, None, as_text(self.request.config.clock()), error)
+        result.note_fault(targets, None, error)
         self.recorder.commit(result)
 
     def _confirmed(self) -> Sequence[HeldCount]:

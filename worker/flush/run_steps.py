@@ -174,7 +174,7 @@ def _guarded(run: _Run, planned: Step) -> Attempt:
         raise
     except Exception as error:
         failed = run.attempt()
-        failed.note_fault(planned.targets, planned.membership, failed.at(), error)
+        failed.note_fault(planned.targets, planned.membership, error)
         return failed
 
 
@@ -182,7 +182,7 @@ def _committed(run: _Run, step: Step, attempt: Attempt, recorder: Recorder, *, l
     def failed(error: Exception) -> Attempt:
         # Such as text that cannot be stored. None of the result is written; the next flush finds out what the call did.
         instead = run.attempt()
-        instead.note_fault(step.targets, step.membership, instead.at(), error)
+        instead.note_fault(step.targets, step.membership, error)
         return instead
 
     if last and attempt.conclusive:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from worker.clock import Clock, as_text
 from worker.errors import WorkerError
 from worker.mailchimp.call import Answer, Call
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
@@ -88,6 +90,7 @@ class StepResult:
 
     run: int
     account_id: AccountId
+    clock: Clock
     entries: list[LedgerEntry] = field(default_factory=list)
     dropped: list[MembershipKey] = field(default_factory=list)
     customer_statuses: list[CustomerStatus] = field(default_factory=list)
@@ -125,6 +128,14 @@ class StepResult:
         )  # fmt: skip
         return not any(waited_for) and not any(has_left(entry) or entry.state != "present" for entry in self.entries)
 
+    def now(self) -> datetime:
+        """Returns the current time."""
+        return self.clock()
+
+    def at(self) -> str:
+        """Returns the current time as text."""
+        return as_text(self.clock())
+
     def fail(self, targets: Iterable[Target]) -> None:
         """Records that these customers are not settled."""
         self.failed |= {target.customer.customer_id for target in targets}
@@ -133,9 +144,7 @@ class StepResult:
         """Records when these customers are tried again: those that changed, since only they wait for it."""
         self.retries |= {target.customer_id: retry_at for target in targets if target.customer.changed}
 
-    def note_fault(
-        self, targets: Sequence[Target], membership: MembershipKey | None, at: str, error: Exception
-    ) -> None:
+    def note_fault(self, targets: Sequence[Target], membership: MembershipKey | None, error: Exception) -> None:
         """Records an internal error, and logs it with its traceback. It affects only the customers of this step."""
         who = ", ".join(target.customer.customer_id for target in targets)
         message = "account %s: customer %s met an internal error; see the traceback below"
@@ -143,7 +152,7 @@ class StepResult:
         log.error(message, self.account_id, who, exc_info=error, extra=facts)
         detail = f"An internal error of the worker ended it: {type(error).__name__}. The log has the traceback."
         self.fail(targets)
-        self.write(targets, membership, None, at=at, outcome=Outcome.FAULT, detail=detail)
+        self.receipt(targets, membership, None, outcome=Outcome.FAULT, detail=detail)
 
     def settle(self, targets: Iterable[Target]) -> None:
         """Records that these customers need nothing more, except those that failed."""
@@ -153,18 +162,18 @@ class StepResult:
         self.versions |= {customer.customer_id: customer.version for customer in people}
         self.changed_settled += sum(customer.changed for customer in people)
 
-    def write(
+    def receipt(
         self,
         targets: Iterable[Target],
         membership: MembershipKey | None,
         exchange: Exchange | None,
         *,
-        at: str,
         outcome: Outcome,
         detail: str,
         then: str | None = None,
     ) -> None:
         """Adds a receipt for each of the customers; if `then` is None, the outcome's default is what happens next."""
+        at = self.at()
         for target in targets:
             customer, position = target.customer, target.customer.position
             self.versions[customer.customer_id] = customer.version
@@ -199,7 +208,7 @@ def joined(results: Sequence[StepResult]) -> StepResult:
     Args:
         results: at least one, all of one account and run.
     """
-    whole = StepResult(results[0].run, results[0].account_id)
+    whole = StepResult(results[0].run, results[0].account_id, results[0].clock)
     for result in results:
         whole.entries += result.entries
         whole.customer_statuses += result.customer_statuses

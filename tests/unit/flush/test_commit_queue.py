@@ -11,6 +11,7 @@ from typing import TypeVar
 import pytest
 
 from tests.checked_changelog import CheckedChangelog
+from worker.clock import utc_now
 from worker.errors import DatabaseError, KafkaError
 from worker.flush import commit_queue
 from worker.flush.commit_queue import MOST_IN_GROUP, Change, CommitQueue
@@ -139,7 +140,7 @@ def test_what_comes_meanwhile_is_one_transaction(db: Database) -> None:
 def test_results_that_join_are_written_together(db: Database) -> None:
     """What needs no order is handed to its account at once; each account learns all that it did."""
     one, other = account("a"), account("b")
-    results = [StepResult(1, who.account_id) for who in (one, other, one)]
+    results = [StepResult(1, who.account_id, utc_now) for who in (one, other, one)]
     joining = [
         Change(who, change(who, "apart").write, result=result, joins=True)
         for who, result in zip((one, other, one), results, strict=True)
@@ -157,7 +158,7 @@ def test_what_nobody_waits_for_is_gathered(
     monkeypatch.setattr(commit_queue, "GATHER_SECONDS", seconds)
     one, changelog = account("a"), Groups()
     changelog.go_on.set()
-    results = [StepResult(1, one.account_id) for _ in range(3)]
+    results = [StepResult(1, one.account_id, utc_now) for _ in range(3)]
     joining = [Change(one, change(one, "apart").write, result=result, joins=True) for result in results]
     with CommitQueue(db, changelog) as queue:
         for each in joining:
