@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from worker.changelog.tail import ChangelogTail
     from worker.changelog.writer import ChangelogWriter
     from worker.fields.field_hashes import FieldHashes
+    from worker.flush.account_flush import AccountInputs
     from worker.flush.plan_preview import AccountPlan
     from worker.flush.run import Flusher
     from worker.store.accounts import AccountSettings
@@ -237,16 +238,23 @@ class App:
         """
         from worker.flush.plan_preview import plan_account
 
-        return plan_account(
-            db,
-            settings,
-            sender,
-            bulk_add_above=self.config.flush.bulk_add_above,
-            state_if_missing=self.config.mailchimp.state_if_missing,
-            confirmed=confirmed,
+        inputs = self.account_inputs(db, settings.account_id)
+        return plan_account(db, settings, sender, inputs, confirmed=confirmed)
+
+    def account_inputs(self, db: Database, account_id: AccountId) -> AccountInputs:
+        """Returns what a flush of an account depends on beside its settings, customers and ledger.
+
+        Raises:
+            SecretKeyError: the key of the hashes cannot be decrypted.
+        """
+        from worker.flush.account_flush import AccountInputs
+
+        return AccountInputs(
             clock=self.clock,
-            departed=self.departed_of(db, settings.account_id),
-            hashes=self.hashes_of(settings.account_id),
+            departed=self.departed_of(db, account_id),
+            hashes=self.hashes_of(account_id),
+            state_if_missing=self.config.mailchimp.state_if_missing,
+            bulk_add_above=self.config.flush.bulk_add_above,
         )
 
     def flusher(self, stop: Stop) -> Flusher:
@@ -257,10 +265,7 @@ class App:
         delivery = DeliveryConfig(
             open_database=self.open_database,
             open_sender=self.open_sender,
-            departed_of=self.departed_of,
-            hashes_of=self.hashes_of,
-            bulk_add_above=self.config.flush.bulk_add_above,
-            state_if_missing=self.config.mailchimp.state_if_missing,
+            inputs_of=self.account_inputs,
             connections=self.config.mailchimp.connections,
             data_centres=self.data_centres,
             clock=self.clock,

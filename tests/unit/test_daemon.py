@@ -32,7 +32,6 @@ from worker.sqlite.database import Database, open_database
 from worker.status.run_summary import last_line
 from worker.store import accounts, bare_customers, customers, runs
 from worker.store.accounts import AccountList, AccountSettings
-from worker.store.forgotten import Departed
 from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun
 
@@ -46,14 +45,10 @@ class FakeApp(App):
 
     def flusher(self, stop: Stop) -> Flusher:
         """Returns one whose accounts send nothing."""
-        departed = lambda db, account_id: Departed(account_id)  # noqa: E731
         how = DeliveryConfig(
             self.open_database,
             nobody,
-            departed,
-            self.hashes_of,
-            1,
-            "-",
+            self.account_inputs,
             1,
             DataCentres(),
             self.clock,

@@ -70,6 +70,24 @@ class FlushMode(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class AccountInputs:
+    """What a flush of an account depends on beside its settings, customers and ledger, carried out or only shown.
+
+    Attributes:
+        departed: people who had left lists of the account and were erased since.
+        hashes: recognise what was sent.
+        state_if_missing: sent as the state of an address without one; if empty, such an address is not sent.
+        bulk_add_above: up to this many contacts are added one by one to a list with archived members, more in batches.
+    """
+
+    clock: Clock
+    departed: Departed
+    hashes: FieldHashes
+    state_if_missing: str
+    bulk_add_above: int
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """What is known before the first chunk.
 
@@ -92,17 +110,13 @@ class AccountFlush:
     Attributes:
         sender: sends the reads before the first write.
         wait: waits so many seconds before a second look.
-        state_if_missing: see :class:`worker.plan.inputs.PlanInputs`.
     """
 
     db: Database
     sender: Sender
     mode: FlushMode
-    clock: Clock
-    departed: Departed
-    hashes: FieldHashes
+    inputs: AccountInputs
     wait: Callable[[float], object]
-    state_if_missing: str
     readings: ListReadings = field(init=False)
 
     def __post_init__(self) -> None:
@@ -186,10 +200,15 @@ class AccountFlush:
             self.mode.list_refused(list_id, classified)
         if not self.mode.may_go_on():
             return None
-        settings = self.mode.settings
-        of_others = accounts.stored_by_others(self.db, settings.account_id)
+        settings, account = self.mode.settings, self.inputs
         return PlanInputs(
-            settings, read.by_list, self.state_if_missing, as_text(self.clock()), self.departed, self.hashes, of_others
+            settings,
+            read.by_list,
+            account.state_if_missing,
+            as_text(account.clock()),
+            account.departed,
+            account.hashes,
+            accounts.stored_by_others(self.db, settings.account_id),
         )
 
     def _read(self, wanted: Collection[ListId], *, whole: bool = False) -> None:

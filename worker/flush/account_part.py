@@ -142,8 +142,7 @@ class AccountPart:
                 reads_members=self.trigger != "command",
                 permission=permission,
                 queue=self.queue,
-                departed=config.departed_of(db, who),
-                hashes=config.hashes_of(who),
+                inputs=config.inputs_of(db, who),
                 turn=turn,
             )
             return deliver(db, settings, sender, delivery)

@@ -10,9 +10,8 @@ from functools import partial
 
 from worker.accounts.settings import ended_by_missing, missing
 from worker.clock import Clock, as_text
-from worker.fields.field_hashes import FieldHashes
 from worker.flush import brake, bulk_add, not_sent
-from worker.flush.account_flush import AccountFlush, Prepared, batches, split_adds
+from worker.flush.account_flush import AccountFlush, AccountInputs, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import GuardedSender, StepContext
@@ -37,7 +36,6 @@ from worker.plan.steps import Add, Plan, Step, StepGroup, Target, Update, custom
 from worker.sqlite.database import Database
 from worker.store import accounts, customers, held_counts, update_intents
 from worker.store.accounts import AccountSettings
-from worker.store.forgotten import Departed
 from worker.store.held_counts import HeldCount
 from worker.store.ledger import LedgerEntry
 from worker.store.run_result import RunResult
@@ -57,20 +55,14 @@ class DeliveryConfig:
     Attributes:
         open_database: opens a connection for one thread.
         open_sender: opens a sender with an account's API key; the stop ends its waits.
-        departed_of: returns the hashes of erased people who had left lists of an account.
-        hashes_of: returns the hashes of an account.
-        bulk_add_above: up to this many contacts are added one by one to a list with archived members, more in batches.
-        state_if_missing: sent as the state of an address without one; if empty, such an address is not sent.
+        inputs_of: returns what the flush of an account depends on.
         connections: calls in flight per API key, and threads per account.
         data_centres: knows which of Mailchimp's data centres answer.
     """
 
     open_database: Callable[[], Database]
     open_sender: Callable[[Database, AccountId, Stop], contextlib.AbstractContextManager[RetryingSender]]
-    departed_of: Callable[[Database, AccountId], Departed]
-    hashes_of: Callable[[AccountId], FieldHashes]
-    bulk_add_above: int
-    state_if_missing: str
+    inputs_of: Callable[[Database, AccountId], AccountInputs]
     connections: int
     data_centres: DataCentres
     clock: Clock
@@ -105,8 +97,7 @@ class DeliveryRequest:
     reads_members: bool
     permission: CallPermission
     queue: CommitQueue
-    departed: Departed
-    hashes: FieldHashes
+    inputs: AccountInputs
     turn: Callable[[], object]
 
 
@@ -165,19 +156,9 @@ class _Execution:
 
     def go(self) -> None:
         request, account_id = self.request, self.settings.account_id
-        config, hashes = request.config, request.hashes
         if update_intents.of_account(self.db, account_id):
             self.recorder.write(partial(doubt_update_intents, account_id=account_id))
-        flush = AccountFlush(
-            self.db,
-            self.sender,
-            self,
-            config.clock,
-            request.departed,
-            hashes,
-            config.stop.wait,
-            config.state_if_missing,
-        )
+        flush = AccountFlush(self.db, self.sender, self, request.inputs, request.config.stop.wait)
         prepared = flush.prepare(self._confirmed, customers=self._any_to_do, every_list=self.request.reads_members)
         if not request.delivers:
             for list_id, why in sorted(flush.readings.not_read().items()):
@@ -286,7 +267,7 @@ class _Execution:
             brake=guard,
             departures_of=self.recorder.departures_of,
             customer_statuses=related.customer_statuses,
-            hashes=self.request.hashes,
+            hashes=self.request.inputs.hashes,
         )
 
     # One chunk
@@ -344,7 +325,7 @@ class _Execution:
 
     def _choose_strategies(self, context: StepContext, list_ids: Iterable[ListId], adds: Mapping[ListId, int]) -> None:
         def choose(list_id: ListId) -> Iterable[Step]:
-            count, bulk_add_above = adds.get(list_id, 0), self.request.config.bulk_add_above
+            count, bulk_add_above = adds.get(list_id, 0), self.request.inputs.bulk_add_above
             self.strategies[list_id] = choose_strategy(self.sender, list_id, count, bulk_add_above)
             return ()
 

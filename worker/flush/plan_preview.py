@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from worker.accounts.settings import missing
-from worker.clock import Clock, as_text
-from worker.fields.field_hashes import FieldHashes
+from worker.clock import as_text
 from worker.flush import brake
-from worker.flush.account_flush import AccountFlush, Prepared, batches, split_adds
+from worker.flush.account_flush import AccountFlush, AccountInputs, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.consent_check import kept_out
@@ -26,7 +25,6 @@ from worker.plan.summary import PlanSummary
 from worker.sqlite.database import Database
 from worker.store import accounts, bare_customers, held_counts
 from worker.store.accounts import AccountSettings
-from worker.store.forgotten import Departed
 from worker.store.ledger import LedgerEntry, has_left
 
 IF_MEMBER = "if Mailchimp says that it is a member already"
@@ -50,7 +48,7 @@ class AccountPlan:
     db: Database
     settings: AccountSettings
     sender: _Reads
-    bulk_add_above: int
+    inputs: AccountInputs
     now: datetime
     of_others: Collection[ListId]
     problem: str | None = None
@@ -125,7 +123,7 @@ class AccountPlan:
         list_id = batch[0].membership.list_id
         if list_id not in strategies:
             adds = self._prepared.adds.get(list_id, 0) if self._prepared is not None else 0
-            strategies[list_id] = choose_strategy(self.sender, list_id, adds, self.bulk_add_above)
+            strategies[list_id] = choose_strategy(self.sender, list_id, adds, self.inputs.bulk_add_above)
             yield from self.sender.made()
         strategy = strategies[list_id]
         if strategy.refusal is not None:
@@ -159,13 +157,9 @@ def plan_account(
     db: Database,
     settings: AccountSettings,
     sender: Sender,
+    inputs: AccountInputs,
     *,
-    bulk_add_above: int,
-    state_if_missing: str,
     confirmed: bool,
-    clock: Clock,
-    departed: Departed,
-    hashes: FieldHashes,
 ) -> AccountPlan:
     """Plans a flush of one account. Read-only.
 
@@ -173,12 +167,12 @@ def plan_account(
         settings: complete ones.
         confirmed: whether an operator would confirm what the last flush held back.
     """
-    reads, now, account_id = _Reads(sender), clock(), settings.account_id
-    plan = AccountPlan(db, settings, reads, bulk_add_above, now, accounts.stored_by_others(db, account_id))
+    reads, now, account_id = _Reads(sender), inputs.clock(), settings.account_id
+    plan = AccountPlan(db, settings, reads, inputs, now, accounts.stored_by_others(db, account_id))
     if (bare := bare_customers.of_account(db, account_id)) is not None and bare.reading:
         plan.problem = bare.in_words()
         return plan
-    flush = AccountFlush(db, reads, plan, lambda: now, departed, hashes, lambda seconds: None, state_if_missing)
+    flush = AccountFlush(db, reads, plan, replace(inputs, clock=lambda: now), lambda seconds: None)
     since = as_text(now - held_counts.CONFIRM_WITHIN)
     chosen = brake.confirmed_of(settings)
     shown = held_counts.shown_since(db, account_id, since) if confirmed else []

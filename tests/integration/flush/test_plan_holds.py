@@ -246,6 +246,7 @@ def test_a_large_account_adds_together_what_is_many_in_all_its_chunks(world: Wor
     for number in range(12):
         world.event(f"c{number:02}", f"c{number}@example.com")
     flusher = world.app.flusher(world.stop)
-    replace(flusher, config=replace(flusher.config, bulk_add_above=11)).flush("once", Everybody())
+    inputs = replace(world.app.account_inputs(world.db, ACCOUNT), bulk_add_above=11)
+    replace(flusher, config=replace(flusher.config, inputs_of=lambda db, who: inputs)).flush("once", Everybody())
     posts = [call for call in world.writes() if call.method == "POST" and call.path == "/lists/master"]
     assert [len((call.body or {})["members"]) for call in posts] == [5, 5, 2]

@@ -280,17 +280,8 @@ class World:
     def plan(self) -> AccountPlan:
         """Plans a flush."""
         sender = self.app.open_client_of(self.db, ACCOUNT)
-        return plan_account(
-            self.db,
-            self.settings,
-            sender.__enter__(),
-            bulk_add_above=1000,
-            state_if_missing=self.app.config.mailchimp.state_if_missing,
-            confirmed=False,
-            clock=self.clock,
-            departed=self.app.departed_of(self.db, ACCOUNT),
-            hashes=self.app.hashes_of(ACCOUNT),
-        )
+        inputs = replace(self.app.account_inputs(self.db, ACCOUNT), clock=self.clock, bulk_add_above=1000)
+        return plan_account(self.db, self.settings, sender.__enter__(), inputs, confirmed=False)
 
     # What is so
 
