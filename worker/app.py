@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from worker.accounts.api_keys import key_of
 from worker.accounts.hash_key import departed_of, hash_key
 from worker.accounts.secrets import SecretKey, default_file, parsed, secret_key
-from worker.clock import Clock, utc_now
+from worker.clock import Clock, Stop, utc_now
 from worker.config import Config
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Sender
 from worker.mailchimp.data_centres import DataCentres, DataCentreSender
 from worker.mailchimp.observed import ObservedSender
-from worker.mailchimp.rate_limit import Connections, Stop
+from worker.mailchimp.rate_limit import Connections
 from worker.mailchimp.retry import RetryingSender
 from worker.metrics import Metrics
 from worker.model import AccountId

@@ -1,13 +1,25 @@
-"""Time as an argument, and as text: aware, in UTC, ISO 8601 with a trailing ``Z``."""
+"""Time as an argument, and as text: aware, in UTC, ISO 8601 with a trailing ``Z``. And what ends a wait."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 Clock = Callable[[], datetime]
 """Returns the time, aware and in UTC."""
+
+
+class Stop(Protocol):
+    """Tells waiting threads to stop; a ``threading.Event`` is one."""
+
+    def is_set(self) -> bool:
+        """Returns whether to stop."""
+        ...
+
+    def wait(self, timeout: float) -> bool:
+        """Waits up to `timeout` seconds; returns whether to stop."""
+        ...
 
 
 def utc_now() -> datetime:

@@ -26,14 +26,14 @@ from tests.staged import stage_batch
 from worker.accounts import api_keys, chosen_fields, lists, settings
 from worker.accounts.forget import forget_person
 from worker.app import App
-from worker.clock import as_text
+from worker.clock import Stop, as_text
 from worker.config import Config, Flush, Mailchimp, Staging
 from worker.consumer.decode import Record
 from worker.flush import list_readings
 from worker.flush.run import Flusher
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Call, Sender
-from worker.mailchimp.rate_limit import Connections, Stop
+from worker.mailchimp.rate_limit import Connections
 from worker.mailchimp.retry import RetryingSender
 from worker.model import AccountId, AddressKey, ListId
 from worker.sandbox.server_state import StandIn

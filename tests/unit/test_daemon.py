@@ -17,7 +17,7 @@ from tests.checked_changelog import CHANGELOG
 from worker.accounts.settings import missing
 from worker.app import App
 from worker.cli.run import asked
-from worker.clock import as_text
+from worker.clock import Stop, as_text
 from worker.config import Config, Flush, Staging
 from worker.daemon import Daemon
 from worker.errors import DatabaseError
@@ -26,7 +26,6 @@ from worker.flush.execute import DeliveryConfig
 from worker.flush.run import Flusher
 from worker.jobs.refetch import being_read
 from worker.mailchimp.data_centres import DataCentres
-from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId, ListId
 from worker.sqlite.database import Database, open_database
 from worker.status.run_summary import last_line

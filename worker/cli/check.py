@@ -16,9 +16,9 @@ from worker.cli import output
 from worker.cli.context import Json, existing, wired
 from worker.cli.drift import differences
 from worker.cli.progress import Progress
+from worker.clock import Stop
 from worker.errors import KafkaError, WorkerError
 from worker.kafka.admin import POLICY
-from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.sqlite.existing import is_there, is_writable

@@ -10,12 +10,11 @@ from worker.app import App
 from worker.cli import output
 from worker.cli.context import changing
 from worker.cli.progress import Progress
-from worker.clock import as_text
+from worker.clock import Stop, as_text
 from worker.errors import MailchimpError
 from worker.flush.drift import Comparison, Drift, Edited, without
 from worker.flush.learning import write_page
 from worker.flush.list_readings import WHOLE, Page, read_list
-from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId
 from worker.sqlite.changed_rows import Changed, Rows
 from worker.sqlite.database import Database

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer as LibraryConsumer
 from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import KafkaException, Message, TopicPartition
 
-from worker.clock import Clock, as_text
+from worker.clock import Clock, Stop, as_text
 from worker.config import Kafka
 from worker.consumer import messages
 from worker.consumer.assignment import Assignment, AssignmentOver, State
@@ -29,7 +29,6 @@ from worker.consumer.start_offset_lookup import find_start
 from worker.errors import ConsumerStopped
 from worker.kafka.admin import Admin, TopicId
 from worker.kafka.client import Problems, bounds, client
-from worker.mailchimp.rate_limit import Stop
 from worker.metrics import Metrics
 from worker.sqlite.database import Database
 from worker.store import offsets

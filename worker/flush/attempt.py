@@ -108,7 +108,7 @@ class Attempt(StepResult):
     """One try of a step.
 
     Attributes:
-        sender: sends its calls.
+        sender: sends its calls; raises Halted if no more may be made.
         intents: what the step group is about to do.
     """
 
@@ -132,14 +132,6 @@ class Attempt(StepResult):
             sender=sender or context.sender,
             intents=intents or Intents(context.write_ahead),
         )
-
-    def send(self, call: Call) -> Answer:
-        """Sends a call and waits for its answer.
-
-        Raises:
-            Halted: the call was not sent, because no more calls may be made.
-        """
-        return self.sender.send(call)
 
     def customer_status(self, customer_id: CustomerId) -> CustomerStatus:
         """Returns a customer's status, empty by default."""
@@ -182,11 +174,11 @@ class Attempt(StepResult):
             call: the read; None for the one without tags.
         """
         call = call or calls.read(membership)
-        answer = self.send(call)
+        answer = self.sender.send(call)
         member, classified = member_in(answer)
         if entry is not None and entry.state != "gone" and classified.kind is AnswerClass.NOT_THERE:
             self.context.wait(SECOND_LOOK)
-            answer = self.send(call)
+            answer = self.sender.send(call)
             member, classified = member_in(answer)
         return Read(member, classified, Exchange.of(call, answer), answer.date)
 
@@ -196,7 +188,7 @@ class Attempt(StepResult):
 
     def list_is_gone(self, list_id: ListId) -> bool:
         """Queries whether a list is gone, after a 404 for one of its members."""
-        return classify(self.send(calls.read_list(list_id))).kind is AnswerClass.NOT_THERE
+        return classify(self.sender.send(calls.read_list(list_id))).kind is AnswerClass.NOT_THERE
 
     def settle_at(self, targets: Iterable[Target], membership: MembershipKey) -> None:
         """Records that the customers are known at a membership, and that nothing prevents sending them any more."""

@@ -164,7 +164,7 @@ class Batch:
     def _once(self, attempt: Attempt, adds: Sequence[Add]) -> _Posted | None:
         list_id = adds[0].membership.list_id
         look = self.strategy.recheck(list_id)
-        looked = attempt.send(look) if look is not None else None
+        looked = attempt.sender.send(look) if look is not None else None
         if look is None or looked is None or not self.strategy.together:
             self.alone += adds
             return None
@@ -181,7 +181,7 @@ class Batch:
             return None
         self._intend(rest, looked.date, attempt.at())
         call = calls.add_all(list_id, [add.as_contact() for add in rest])
-        answer = attempt.send(call)
+        answer = attempt.sender.send(call)
         if not answer.undone:
             self.unsent -= {add.membership for add in rest}
         posted = _Posted(rest, call, answer, classify(answer))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from worker.accounts.settings import ended_by_missing, missing
-from worker.clock import Clock, as_text
+from worker.clock import Clock, Stop, as_text
 from worker.flush import brake, bulk_add, not_sent
 from worker.flush.account_flush import AccountFlush, AccountInputs, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
@@ -26,7 +26,6 @@ from worker.flush.settings_watch import CallPermission
 from worker.flush.step_result import EXPECTED, Halted, StepResult
 from worker.flush.task_pool import Task, TaskPool
 from worker.mailchimp.data_centres import DataCentres
-from worker.mailchimp.rate_limit import Stop
 from worker.mailchimp.retry import RetryingSender
 from worker.metrics import Metrics
 from worker.model import AccountId, CustomerId, ListId, MembershipKey

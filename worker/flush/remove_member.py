@@ -101,7 +101,7 @@ def _delete(attempt: Attempt, step: Archive, read: Read, before: Member) -> None
     entry = _entry(attempt, step, read, before)
     # If the answer is lost, the customer must not count as archived by somebody else.
     attempt.intents.begin(replace(entry, intent=new_intent("archive", read.date, before)), entry, ())
-    answer = attempt.send(call)
+    answer = attempt.sender.send(call)
     exchange, classified = Exchange.of(call, answer), classify(answer)
     if answer.undone:
         attempt.intents.take_back(step.membership)
@@ -154,7 +154,7 @@ def _unsubscribe(attempt: Attempt, step: Archive | Unsubscribe, read: Read) -> N
     own = isinstance(step, Archive)
     intent = new_intent("archive" if own else "unsubscribe", read.date, read.member)
     attempt.intents.begin(replace(entry, intent=intent), entry, () if own else step.targets)
-    answer = attempt.send(call)
+    answer = attempt.sender.send(call)
     exchange, (member, classified) = Exchange.of(call, answer), member_in(answer)
     if answer.undone:
         attempt.intents.take_back(step.membership)

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from worker.clock import Stop
 from worker.flush.eligibility import Eligibility
-from worker.mailchimp.rate_limit import Stop
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.store import accounts, forgotten

@@ -50,7 +50,7 @@ def tag(attempt: Attempt, step: Tag) -> None:
 def _find_out(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member) -> None:
     # The answer to a call was lost: Mailchimp's own times show which tags it set.
     call = calls.read_all_tags(step.membership)
-    answer = attempt.send(call)
+    answer = attempt.sender.send(call)
     added = tags_added(answer.body) if answer.ok else None
     if added is None:
         classified = UNREADABLE if answer.ok else classify(answer)
@@ -73,7 +73,7 @@ def _write(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member, date: 
     # If the answer is lost, this shows which tags are this worker's.
     attempt.intents.note(replace(entry, member_tags=write.ahead), step.targets)
     call = calls.tag(step.membership, write.changes.add, write.changes.remove)
-    answer = attempt.send(call)
+    answer = attempt.sender.send(call)
     classified, exchange = classify(answer), Exchange.of(call, answer)
     if classified.kind is not AnswerClass.DONE:
         if answer.undone:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
+from worker.clock import Stop
 from worker.flush.step_result import Halted
-from worker.mailchimp.rate_limit import Stop
 from worker.plan.steps import Step
 
 GRACE_SECONDS = 4.0

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
 
-from worker.clock import Clock
-from worker.mailchimp.rate_limit import Stop
+from worker.clock import Clock, Stop
 from worker.model import AccountId
 
 SUSPENDED = 4

@@ -81,7 +81,7 @@ def write_once(attempt: Attempt, membership: MembershipKey, build: Build, fields
     refused = dict(attempt.intents.refused.get(membership, {}))
     sent = {tag: value for tag, value in fields.items() if tag not in refused}
     call = build(sent)
-    answer = attempt.send(call)
+    answer = attempt.sender.send(call)
     member, classified = member_in(answer)
     if classified.kind is AnswerClass.FIELD and any(tag in sent for tag in classified.fields):
         more = {tag: classified.title for tag in classified.fields if tag in sent}

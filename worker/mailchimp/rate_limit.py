@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
 
+from worker.clock import Stop
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import FRESH_SECONDS, Answer, Call, Sender
 
@@ -26,18 +26,6 @@ LONGEST_WAIT = 30.0
 """Seconds to wait after many failures in a row, at most."""
 CHECK_SECONDS = 0.5
 """How often a thread that waits for a free connection checks whether to stop."""
-
-
-class Stop(Protocol):
-    """Tells waiting threads to stop; a ``threading.Event`` is one."""
-
-    def is_set(self) -> bool:
-        """Returns whether to stop."""
-        ...
-
-    def wait(self, timeout: float) -> bool:
-        """Waits up to `timeout` seconds; returns whether to stop."""
-        ...
 
 
 def wait_after(failures: int, jitter: float) -> float:

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from worker.clock import Stop
 from worker.mailchimp.call import Answer, Call, Sender
-from worker.mailchimp.rate_limit import Limiter, Stop, wait_after
+from worker.mailchimp.rate_limit import Limiter, wait_after
 
 
 def should_retry(call: Call, answer: Answer) -> bool:

@@ -11,9 +11,9 @@ import pytest
 
 from tests.integration.flush.test_accounts import add_accounts, event_for, parts
 from tests.integration.flush.world import Everybody, WatchedApp, World
+from worker.clock import Stop
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.data_centres import DataCentreSender
-from worker.mailchimp.rate_limit import Stop
 from worker.mailchimp.retry import RetryingSender
 from worker.model import AccountId
 from worker.sqlite.database import Database

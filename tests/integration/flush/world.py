@@ -19,14 +19,14 @@ from tests.direct_sender import DirectSender
 from tests.staged import stage_batch
 from worker.accounts import api_keys, lists, settings
 from worker.app import App
-from worker.clock import as_text
+from worker.clock import Stop, as_text
 from worker.config import Config, Mailchimp, Staging
 from worker.consumer.decode import Record
 from worker.flush.plan_preview import AccountPlan, plan_account
 from worker.flush.run import Flusher
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Answer, Call, Sender
-from worker.mailchimp.rate_limit import Connections, Stop
+from worker.mailchimp.rate_limit import Connections
 from worker.mailchimp.retry import RetryingSender
 from worker.model import AccountId, AddressKey, ListId, MembershipKey
 from worker.sandbox.server import SandboxServer
