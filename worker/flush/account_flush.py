@@ -16,7 +16,7 @@ from worker.flush import brake
 from worker.flush.add_strategy import AddStrategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.brake import Brake, Expected
-from worker.flush.list_readings import ListReadings, Page, read_at, read_fields
+from worker.flush.list_readings import ListReadings, Page, read_fields
 from worker.mailchimp import calls
 from worker.mailchimp.call import Sender
 from worker.model import CustomerId, ListId, MembershipKey
@@ -190,9 +190,8 @@ class AccountFlush:
 
     def notices(self, guard: Brake | None) -> list[str]:
         """Returns what an operator should know: what the brake holds, and lists whose departures could not be read."""
-        settings = self.mode.settings
-        held_back = guard.notices(settings.account_id, read_at(settings)) if guard is not None else []
-        return [*held_back, *self.readings.notices()]
+        held_back = guard.notices(self.mode.settings) if guard is not None else []
+        return [*held_back, *self.readings.notices()] if self.readings.refused else held_back
 
     def _inputs(self) -> PlanInputs | None:
         read = read_fields(self.sender, self.mode.settings)

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from worker.model import AccountId, ListId
+from worker.clock import as_text
+from worker.model import ListId
 from worker.plan.consent import add_decision_by_ledger
 from worker.plan.steps import Add, Archive, Move, Plan, Recheck, Restore, Step, StepGroup, Unsubscribe, Update
-from worker.store.accounts import AccountSettings
+from worker.store.accounts import AccountList, AccountSettings
 from worker.store.held_counts import HeldCount, HeldKind
 from worker.text.plural import counted
 
@@ -108,10 +109,11 @@ def confirmed_of(settings: AccountSettings) -> list[HeldCount]:
     return [HeldCount(list_id, "departures", count) for list_id, count in (settings.confirmed or {}).items()]
 
 
-def _not_known(read_at: str | None) -> str:
-    if read_at is None:
+def _not_known(on_list: AccountList | None) -> str:
+    if on_list is None or on_list.departures_lost or on_list.departures_read_at is None:
         return "Who left it was never read."
-    return f"The worker does not know who left it since {read_at}."
+    # When the last complete reading of its departures began.
+    return f"The worker does not know who left it since {as_text(on_list.departures_read_at)}."
 
 
 class Brake:
@@ -220,16 +222,13 @@ class Brake:
         with self._lock:
             return dict(self._unread)
 
-    def notices(self, account_id: AccountId, read_at: Mapping[ListId, str] = MappingProxyType({})) -> list[str]:
-        """Returns a sentence for each list with held departures or moves.
-
-        Args:
-            read_at: when departures from each list were last read, as text.
-        """
+    def notices(self, settings: AccountSettings) -> list[str]:
+        """Returns a sentence for each list with held departures or moves."""
+        account_id = settings.account_id
         return [
             f"Held back: {counted(count, 'customer')} would move off list {list_id}, which cannot be read any more. "
-            f"{_not_known(read_at.get(list_id))} People who left it unseen would be added elsewhere. If you want that, "
-            f"confirm it within an hour: mailchimp-worker flush --account {account_id} --confirm"
+            f"{_not_known(settings.list_of(list_id))} People who left it unseen would be added elsewhere. If you want "
+            f"that, confirm it within an hour: mailchimp-worker flush --account {account_id} --confirm"
             for list_id, count in sorted(self.held_moves.items())
         ] + [
             f"Held back on list {list_id}: {counted(count, 'member')} would leave it in one run, more than "

@@ -143,16 +143,6 @@ def _before(read_at: datetime | None) -> str | None:
     return as_text(read_at - OVERLAP) if read_at is not None and read_at > _FIRST else None
 
 
-def read_at(settings: AccountSettings) -> dict[ListId, str]:
-    """Returns when the last complete reading of each list's departures began, as text."""
-    known = (known_list for known_list in settings.lists if not known_list.departures_lost)
-    return {
-        known_list.list_id: as_text(known_list.departures_read_at)
-        for known_list in known
-        if known_list.departures_read_at
-    }
-
-
 @dataclass(slots=True)
 class ListReadings:
     """The readings of one account in one flush or plan.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from worker.clock import as_text
 from worker.flush.answers import AnswerClass
@@ -47,7 +46,7 @@ from worker.store.ledger import LedgerEntry
 
 def update(attempt: Attempt, step: Update) -> None:
     """Writes the changes of a member."""
-    written = write_fields(attempt, step.membership, lambda fields: calls.update(step.membership, fields), step.changes)
+    written = write_fields(attempt, step.membership, step.changes)
     contact = step.contact
     if written.member is not None:
         attempt.entries.append(entry_after_changes(attempt, contact, step.entry, written.member, written))
@@ -110,7 +109,7 @@ def write_existing(attempt: Attempt, step: Found) -> None:
         # Recorded first, however the write ends.
         added = LedgerEntry(contact.membership, contact.owner, "present", "found", attempt.at(), names_agreed=False)
         attempt.intents.note(added, contact.targets)
-    written = _write_whole(attempt, contact, contact.fields.values)
+    written = write_fields(attempt, contact.membership, contact.fields.values)
     if written.member is not None:
         _written_found(attempt, contact, entry, written, origin_of(entry, written.member), written.member)
     else:
@@ -128,7 +127,7 @@ def write_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, r
     assert seen is not None, "it was found"
     agreed = origin == "found" and agreed_when_found(entry, seen, contact.owner, contact.fields.values)
     entry = note_found(attempt, contact, entry, read)
-    written = _write_whole(attempt, contact, whole_fields(attempt, contact, entry, seen))
+    written = write_fields(attempt, contact.membership, whole_fields(attempt, contact, entry, seen))
     if written.member is None:
         _not_written(attempt, contact, entry, written)
         return
@@ -181,11 +180,6 @@ def _note_failed(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, 
     if written.exchange.in_doubt:
         attempt.intents.lose_fields(contact.membership, entry, written.sent)
     attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
-
-
-def _write_whole(attempt: Attempt, contact: Contact, fields: Mapping[str, Any]) -> Written:
-    membership = contact.membership
-    return write_fields(attempt, membership, lambda fields: calls.update(membership, fields), fields)
 
 
 def _written_found(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from worker.clock import as_text
@@ -13,6 +14,7 @@ from worker.fields.merge_values import ADDRESS, Fields
 from worker.flush.answers import SECOND_LOOK, AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import Attempt, member_in
 from worker.flush.step_result import Exchange
+from worker.mailchimp import calls
 from worker.mailchimp.call import Call
 from worker.mailchimp.member import Member
 from worker.model import CustomerId, MembershipKey, Origin
@@ -49,8 +51,8 @@ Build = Callable[[Mapping[str, Any]], Call]
 """Builds a call from fields."""
 
 
-def write_fields(attempt: Attempt, membership: MembershipKey, build: Build, fields: Mapping[str, Any]) -> Written:
-    """Sends a write that depends on no read, such as one of fields alone, repeating it without refused fields.
+def write_fields(attempt: Attempt, membership: MembershipKey, fields: Mapping[str, Any]) -> Written:
+    """Writes fields alone, which depends on no read, repeating the call without refused fields.
 
     Args:
         fields: merge tag to value.
@@ -60,7 +62,7 @@ def write_fields(attempt: Attempt, membership: MembershipKey, build: Build, fiel
     """
     looked_twice = False
     while True:
-        written = write_once(attempt, membership, build, fields)
+        written = write_once(attempt, membership, partial(calls.update, membership), fields)
         if written.classified.kind is AnswerClass.AGAIN and written.refused != attempt.intents.refused.get(
             membership, {}
         ):

@@ -44,7 +44,7 @@ def hindrance(
         subject = repr(customer.state.email) if len(address) <= LONGEST_ADDRESS else f"A text of {len(address)} letters"
         detail = f"{subject} is not an e-mail address, so nothing was sent."
         return NoCall(targets, None, Outcome.REFUSED, detail, "Sent when the customer has another address.")
-    membership = MembershipKey(choice.list_id, address) if address is not None else None
+    membership = MembershipKey(choice.list_id, address) if address is not None and departed.digests else None
     if membership is not None and (why := _erased(customer, membership, entries.get(membership), departed)):
         detail = (
             f"Not put on list {choice.list_id} as {customer.state.email}: {why}, and an opt-out goes with the "

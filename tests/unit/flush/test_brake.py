@@ -1,6 +1,6 @@
 """How many members may leave a list in one run."""
 
-from tests.unit.plan.build import MASTER, OTHER, customer, customer_status, entry, inputs, related
+from tests.unit.plan.build import MASTER, OTHER, customer, customer_status, entry, inputs, related, settings
 from worker.flush.brake import Brake, Expected, limit
 from worker.plan.plan import make_plan
 from worker.plan.steps import Archive, Move, Unsubscribe
@@ -27,7 +27,7 @@ def test_too_many_departures_from_the_start_are_all_held():
     brake = Brake(expected.departures, {MASTER: 40}, {})
     assert [brake.admit(step_group)[0] for step_group in plan.step_groups] == [()] * 11
     assert brake.held == {MASTER: 11}
-    (notice,) = brake.notices("acct-1")
+    (notice,) = brake.notices(settings())
     assert "11 members" in notice
     assert "more than 10" in notice
     assert "--confirm" in notice
