@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from worker.clock import as_text
 from worker.model import ListId
-from worker.plan.consent import add_decision_by_ledger
+from worker.plan.consent import prior_decision_by_ledger
 from worker.plan.steps import Add, Archive, Move, Plan, Recheck, Restore, Step, StepGroup, Unsubscribe, Update
 from worker.store.accounts import AccountList, AccountSettings
 from worker.store.held_counts import HeldCount, HeldKind
@@ -74,7 +74,7 @@ def unread(step: Step) -> set[ListId]:
     contact = step.contact
     unreadable = [prior for prior in step.priors if prior.list_gone]
     known = (
-        add_decision_by_ledger(prior.membership, prior.entry, step.membership, contact.status_if_new)
+        prior_decision_by_ledger(prior.membership, prior.entry, step.membership, contact.status_if_new)
         for prior in unreadable
     )
     # Nobody moves off a list that the ledger says somebody left.

@@ -14,7 +14,7 @@ from worker.flush.answers import AnswerClass
 from worker.flush.attempt import Attempt, Read
 from worker.flush.step_result import Exchange
 from worker.model import AccountId, Customer, CustomerId, MembershipKey
-from worker.plan.consent import AddDecision, Admission, KnownPlaces, PriorRead, decide, keeps_out
+from worker.plan.consent import AddDecision, KnownPlaces, PriorDecision, PriorRead, decide, keeps_out
 from worker.plan.inputs import choose
 from worker.plan.outcomes import Outcome
 from worker.plan.steps import Contact, PriorMembership, ids_of
@@ -45,7 +45,7 @@ def is_known_to_have_left(
 
 def check_priors(
     attempt: Attempt, contact: Contact, priors: Sequence[PriorMembership], left: PriorMembership | None = None
-) -> Admission | None:
+) -> AddDecision | None:
     """Reads the old members; returns None after recording why the contact may not be added."""
     if is_known_to_have_left(attempt, contact, priors, left):
         return None
@@ -65,13 +65,13 @@ def check_priors(
                 return
             yield PriorRead(prior, read.member, read.date)
 
-    admission = decide(contact.membership, contact.status_if_new, reads(), attempt.at)
-    attempt.entries += admission.entries
-    attempt.dropped += admission.dropped
-    if admission.kept_out_by is not None:
-        _blocked(attempt, contact, *admission.kept_out_by, exchange)
+    decision = decide(contact.membership, contact.status_if_new, reads(), attempt.at)
+    attempt.entries += decision.entries
+    attempt.dropped += decision.dropped
+    if decision.kept_out_by is not None:
+        _blocked(attempt, contact, *decision.kept_out_by, exchange)
         return None
-    return None if failed else admission
+    return None if failed else decision
 
 
 def _read_failed(attempt: Attempt, contact: Contact, prior: PriorMembership, read: Read) -> bool:
@@ -107,7 +107,7 @@ def note_departed(attempt: Attempt, contact: Contact, prior: PriorMembership) ->
     entry = prior.entry
     status = "gone" if entry is None or entry.state == "gone" else entry.member_status
     reason = f"the member {prior.membership.address} is {status} on list {prior.membership.list_id}"
-    _blocked(attempt, contact, prior, AddDecision(None, reason, here=True), None)
+    _blocked(attempt, contact, prior, PriorDecision(None, reason, here=True), None)
 
 
 def departures_of(
@@ -136,7 +136,7 @@ def _blocked(
     attempt: Attempt,
     contact: Contact,
     prior: PriorMembership,
-    decision: AddDecision,
+    decision: PriorDecision,
     exchange: Exchange | None,
 ) -> None:
     detail = (

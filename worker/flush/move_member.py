@@ -30,10 +30,10 @@ def move(attempt: Attempt, step: Move) -> None:
         return
     if destination.member is not None:
         note_found(attempt, step.contact, step.entry, destination)
-    admission = check_priors(attempt, step.contact, step.priors)
-    if admission is None:
+    decision = check_priors(attempt, step.contact, step.priors)
+    if decision is None:
         return
-    old, renamed = admission.old, admission.renamed
+    old, renamed = decision.old, decision.renamed
     if renamed is not None and _is_subscribed(renamed) and _source(step, renamed.prior) == step.membership:
         # Its entry here means the member that now has the other address.
         back = replace(step, entry=None, rename_changes=step.contact.fields.values)
@@ -45,7 +45,7 @@ def move(attempt: Attempt, step: Move) -> None:
             _rename(attempt, step, old, destination)
             return
     add = Add(step.contact, step.entry)
-    add_or_find(attempt, add, admission.status, Outcome.MOVED, destination, step.priors)
+    add_or_find(attempt, add, decision.status, Outcome.MOVED, destination, step.priors)
 
 
 def _source(step: Move, prior: PriorMembership) -> object:

@@ -236,7 +236,7 @@ class KnownPlaces:
 
 
 @dataclass(frozen=True, slots=True)
-class AddDecision:
+class PriorDecision:
     """What a prior membership allows.
 
     Attributes:
@@ -250,9 +250,9 @@ class AddDecision:
     here: bool
 
 
-def add_decision(
+def prior_decision(
     old: MembershipKey, entry: LedgerEntry | None, member: Member | None, destination: MembershipKey, status_if_new: str
-) -> AddDecision:
+) -> PriorDecision:
     """Decides by the member that Mailchimp returned for the old place.
 
     Args:
@@ -266,35 +266,35 @@ def add_decision(
     if member is None:
         # Without an entry it was never there: an add was begun, or consent was withdrawn before any.
         if entry is None or entry.state == "intended":
-            return AddDecision(status_if_new, "an add began there and was never completed", here=False)
-        return AddDecision(None, f"the member {old.address} is gone from list {old.list_id}", here=False)
+            return PriorDecision(status_if_new, "an add began there and was never completed", here=False)
+        return PriorDecision(None, f"the member {old.address} is gone from list {old.list_id}", here=False)
     status = member.status
     if entry is not None and is_ours(entry, member):
         status = entry.status_before or "unsubscribed"
     if status == "subscribed":
-        return AddDecision(status_if_new, "subscribed", here=True)
+        return PriorDecision(status_if_new, "subscribed", here=True)
     if status == "pending":
-        return AddDecision("pending", "pending", here=True)
+        return PriorDecision("pending", "pending", here=True)
     if status == "cleaned" and old.address != destination.address:
-        return AddDecision(status_if_new, "cleaned", here=True)
-    return AddDecision(None, f"the member {old.address} is {status} on list {old.list_id}", here=True)
+        return PriorDecision(status_if_new, "cleaned", here=True)
+    return PriorDecision(None, f"the member {old.address} is {status} on list {old.list_id}", here=True)
 
 
-def add_decision_by_ledger(
+def prior_decision_by_ledger(
     old: MembershipKey, entry: LedgerEntry | None, destination: MembershipKey, status_if_new: str
-) -> AddDecision:
+) -> PriorDecision:
     """Decides by the ledger alone, because the old list is gone from Mailchimp.
 
     Returns:
-        As :func:`add_decision`, by the status that Mailchimp last reported. A non-member by the ledger is not added.
+        As :func:`prior_decision`, by the status that Mailchimp last reported. A non-member by the ledger is not added.
     """
     if entry is None or entry.state == "gone":
-        return AddDecision(
+        return PriorDecision(
             None, f"the list {old.list_id} is gone, and nothing shows that {old.address} stayed", here=False
         )
     status = entry.status_before if entry.state == "archived" else entry.member_status
     member = Member(old.address, status or "unsubscribed", entry.last_changed, None)
-    return add_decision(old, entry, member if entry.state != "intended" else None, destination, status_if_new)
+    return prior_decision(old, entry, member if entry.state != "intended" else None, destination, status_if_new)
 
 
 class PriorRead(NamedTuple):
@@ -311,7 +311,7 @@ class PriorRead(NamedTuple):
 
 
 @dataclass(slots=True)
-class Admission:
+class AddDecision:
     """Whether a contact may be added to a list, after its prior memberships were read.
 
     Attributes:
@@ -324,7 +324,7 @@ class Admission:
     """
 
     status: str
-    kept_out_by: tuple[PriorMembership, AddDecision] | None = None
+    kept_out_by: tuple[PriorMembership, PriorDecision] | None = None
     old: PriorRead | None = None
     renamed: PriorRead | None = None
     entries: list[LedgerEntry] = field(default_factory=list)
@@ -333,53 +333,53 @@ class Admission:
 
 def decide(
     destination: MembershipKey, status_if_new: str, reads: Iterable[PriorRead], now: Callable[[], str]
-) -> Admission:
+) -> AddDecision:
     """Decides whether a contact may be added, and as what. Stops at the first read that keeps it out.
 
     Args:
         reads: of its prior memberships, each made when it is requested.
         now: returns the current time as text.
     """
-    admission, add_done = Admission(status_if_new), False
+    decision, add_done = AddDecision(status_if_new), False
     for read in reads:
         prior, member, date = read
         entry = prior.entry
         if prior.list_gone:
-            decision = add_decision_by_ledger(prior.membership, entry, destination, status_if_new)
-            if decision.status is None:
-                admission.kept_out_by = prior, decision
-                return admission
-            admission.status = "pending" if decision.status == "pending" else admission.status
+            of_prior = prior_decision_by_ledger(prior.membership, entry, destination, status_if_new)
+            if of_prior.status is None:
+                decision.kept_out_by = prior, of_prior
+                return decision
+            decision.status = "pending" if of_prior.status == "pending" else decision.status
             continue
         if member is None and entry is not None and entry.state in ("present", "archived"):
-            admission.entries.append(replace(entry, state="gone", sent_at=now(), intent=None))
+            decision.entries.append(replace(entry, state="gone", sent_at=now(), intent=None))
         begun = entry is not None and entry.state == "intended"
         done = begun and member is not None and was_done(entry, member)  # type: ignore[arg-type]
         after = as_read(entry, member, date) if entry is not None and member is not None else entry
-        decision = add_decision(prior.membership, after, member, destination, status_if_new)
-        if decision.status is None and (not prior.own or decision.here or not add_done):
+        of_prior = prior_decision(prior.membership, after, member, destination, status_if_new)
+        if of_prior.status is None and (not prior.own or of_prior.here or not add_done):
             if after is not None and after.state != "archived" and member is not None:
-                admission.entries.append(replace(after, sent_at=now()))
+                decision.entries.append(replace(after, sent_at=now()))
             if may_have_archived(entry, member):
-                decision = replace(decision, reason=f"{decision.reason}, {MAY_HAVE_ARCHIVED}")
-            admission.kept_out_by = prior, decision
-            return admission
+                of_prior = replace(of_prior, reason=f"{of_prior.reason}, {MAY_HAVE_ARCHIVED}")
+            decision.kept_out_by = prior, of_prior
+            return decision
         if not prior.own:
             # The person is back, or never left.
             if after is not None and after != entry and not begun:
-                admission.entries.append(after)
+                decision.entries.append(after)
             continue
         if begun and not done:
             # It was never done: the current member is somebody else, and the departure is recorded already.
             if after is not None and not has_left(after):
-                admission.dropped.append(prior.membership)
+                decision.dropped.append(prior.membership)
             continue
-        admission.old = PriorRead(replace(prior, entry=after), member, date)
+        decision.old = PriorRead(prior if after is entry else replace(prior, entry=after), member, date)
         if done:
             # The former place has the same contact, or one that this customer left for this one.
             add_done = True
             if entry is not None and entry.intent is not None and entry.intent.source is not None:
-                admission.renamed = admission.old
-                admission.dropped.append(entry.intent.source)
-        admission.status = "pending" if decision.status == "pending" else admission.status
-    return admission
+                decision.renamed = decision.old
+                decision.dropped.append(entry.intent.source)
+        decision.status = "pending" if of_prior.status == "pending" else decision.status
+    return decision

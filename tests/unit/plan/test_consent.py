@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.plan.build import entry, membership
 from worker.mailchimp.member import Member
-from worker.plan.consent import Admission, KnownPlaces, PriorRead, add_decision, add_decision_by_ledger, decide
+from worker.plan.consent import AddDecision, KnownPlaces, PriorRead, decide, prior_decision, prior_decision_by_ledger
 from worker.plan.identity import is_ours
 from worker.plan.steps import PriorMembership
 from worker.store.ledger import Intent, LedgerEntry
@@ -37,24 +37,24 @@ def member(status: str, last_changed: str = "t1") -> Member:
 )
 def test_an_opt_out_follows_the_customer(status, destination, expected):
     """Only the subscribed, the pending and the cleaned with a new address pass, never better than they were."""
-    assert add_decision(OLD, entry(), member(status), destination, "subscribed").status == expected
+    assert prior_decision(OLD, entry(), member(status), destination, "subscribed").status == expected
 
 
 def test_a_member_that_is_gone_lets_nobody_pass():
     """A member that vanished may have changed its address and left."""
-    assert add_decision(OLD, entry(), None, NEW_ADDRESS, "subscribed").status is None
+    assert prior_decision(OLD, entry(), None, NEW_ADDRESS, "subscribed").status is None
 
 
 def test_an_add_that_was_begun_and_never_done_stands_in_nobodys_way():
     """An intent without a member is no departure."""
-    assert add_decision(OLD, entry(state="intended"), None, NEW_ADDRESS, "subscribed").status == "subscribed"
+    assert prior_decision(OLD, entry(state="intended"), None, NEW_ADDRESS, "subscribed").status == "subscribed"
 
 
 @pytest.mark.parametrize(("before", "expected"), [("subscribed", "subscribed"), ("unsubscribed", None)])
 def test_what_this_worker_archived_counts_as_it_was_before(before, expected):
     """A member archived by this worker and untouched since passes as the status before allows."""
     archived = entry(state="archived", status_before=before, last_changed="t1")
-    assert add_decision(OLD, archived, member("archived"), NEW_LIST, "subscribed").status == expected
+    assert prior_decision(OLD, archived, member("archived"), NEW_LIST, "subscribed").status == expected
 
 
 def test_an_archived_member_that_somebody_touched_is_not_ours():
@@ -68,10 +68,10 @@ def test_an_archived_member_that_somebody_touched_is_not_ours():
 
 def test_where_the_old_list_is_gone_the_ledger_tells():
     """On a list that is gone only Mailchimp's last answer counts, and a stranger does not pass."""
-    assert add_decision_by_ledger(OLD, entry(), NEW_LIST, "subscribed").status == "subscribed"
-    assert add_decision_by_ledger(OLD, entry(member_status="unsubscribed"), NEW_LIST, "subscribed").status is None
-    assert add_decision_by_ledger(OLD, None, NEW_LIST, "subscribed").status is None
-    assert add_decision_by_ledger(OLD, entry(state="gone"), NEW_LIST, "subscribed").status is None
+    assert prior_decision_by_ledger(OLD, entry(), NEW_LIST, "subscribed").status == "subscribed"
+    assert prior_decision_by_ledger(OLD, entry(member_status="unsubscribed"), NEW_LIST, "subscribed").status is None
+    assert prior_decision_by_ledger(OLD, None, NEW_LIST, "subscribed").status is None
+    assert prior_decision_by_ledger(OLD, entry(state="gone"), NEW_LIST, "subscribed").status is None
 
 
 def test_a_customer_is_known_where_an_archive_of_its_member_is_in_doubt():
@@ -99,7 +99,7 @@ def read(old_entry: LedgerEntry | None, status: str | None, **values: bool) -> P
     return PriorRead(PriorMembership(place, old_entry, **values), found, MOMENT)
 
 
-def decided(*reads: PriorRead) -> Admission:
+def decided(*reads: PriorRead) -> AddDecision:
     """Whether a contact may be added at the new address."""
     return decide(NEW_ADDRESS, "subscribed", reads, lambda: "now")
 
@@ -131,16 +131,16 @@ def decided(*reads: PriorRead) -> Admission:
 )
 def test_a_contact_is_added_only_if_each_prior_membership_allows_it(reads, status):
     """One departure keeps it out; one pending member makes it pending."""
-    admission = decided(*reads)
-    assert (admission.status if admission.kept_out_by is None else None) == status
+    decision = decided(*reads)
+    assert (decision.status if decision.kept_out_by is None else None) == status
 
 
 def test_no_prior_membership_is_read_after_one_that_keeps_the_contact_out():
     """Each read is a call, so none is made that decides nothing."""
     reads = iter([read(entry(), "unsubscribed"), read(entry(email="mid@example.com"), "subscribed")])
-    admission = decide(NEW_ADDRESS, "subscribed", reads, lambda: "now")
-    assert admission.kept_out_by is not None
-    assert admission.kept_out_by[0].membership == OLD
+    decision = decide(NEW_ADDRESS, "subscribed", reads, lambda: "now")
+    assert decision.kept_out_by is not None
+    assert decision.kept_out_by[0].membership == OLD
     assert len(list(reads)) == 1
 
 
@@ -156,10 +156,10 @@ def test_what_the_reads_show_is_written():
 def test_the_member_to_rename_is_the_last_own_one():
     """After a rename whose answer was lost, that member is where the customer is; its former place is dropped."""
     mid = entry(email="mid@example.com")
-    admission = decided(read(entry(), "subscribed"), read(mid, "subscribed"), read(entry(), "subscribed", own=False))
-    assert admission.old is not None
-    assert admission.old.prior.membership == mid.membership
-    assert admission.renamed is None
+    decision = decided(read(entry(), "subscribed"), read(mid, "subscribed"), read(entry(), "subscribed", own=False))
+    assert decision.old is not None
+    assert decision.old.prior.membership == mid.membership
+    assert decision.renamed is None
     renamed = decided(read(RENAME, "subscribed"), read(entry(), None))
     assert renamed.renamed is not None
     assert renamed.renamed.prior.membership == RENAME.membership
