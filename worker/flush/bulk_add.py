@@ -62,7 +62,7 @@ def _added(attempt: Attempt, add: Add, member: Member, posted: _Posted, said: Ma
     entry = entry_for(attempt, contact, add.entry, member, "added", None)
     attempt.entries.append(replace(entry, seen_at=as_text(date) if date is not None else None))
     detail = f"Added as {member.status}."
-    settle_contact(attempt, contact, _exchange(posted, add, said), Outcome.ADDED, detail, member.status, {})
+    settle_contact(attempt, contact, _exchange(posted, add, said), Outcome.ADDED, detail, member.status)
 
 
 @dataclass(frozen=True, slots=True)

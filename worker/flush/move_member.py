@@ -93,7 +93,7 @@ def _rename(attempt: Attempt, step: Move, old: PriorRead, taken: Read) -> None:
     attempt.dropped.append(prior.membership)
     attempt.entries.append(entry_after_changes(attempt, contact, entry, written.member, written))
     detail = f"The member {prior.membership.address} got the new address."
-    settle_contact(attempt, contact, written.exchange, Outcome.RENAMED, detail, written.member.status, written.refused)
+    settle_contact(attempt, contact, written.exchange, Outcome.RENAMED, detail, written.member.status)
 
 
 def _acted(attempt: Attempt, prior: PriorMembership) -> bool:

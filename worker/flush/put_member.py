@@ -51,9 +51,7 @@ def update(attempt: Attempt, step: Update) -> None:
     if written.member is not None:
         attempt.entries.append(entry_after_changes(attempt, contact, step.entry, written.member, written))
         detail = f"Updated.{status_note(written.member.status)}"
-        settle_contact(
-            attempt, contact, written.exchange, Outcome.UPDATED, detail, written.member.status, written.refused
-        )
+        settle_contact(attempt, contact, written.exchange, Outcome.UPDATED, detail, written.member.status)
     elif attempt.lacks_member(step.membership, written.classified):
         note_gone(attempt, contact, step.entry, written.exchange)
     else:
@@ -195,7 +193,7 @@ def _written_found(
     begun = "A call whose answer was lost had added it" if lost else "It was a member already"
     by = f" It was taken off the list {MAY_HAVE_ARCHIVED}." if may_have_archived(entry, member) else ""
     detail = f"{begun}; its fields were written.{status_note(member.status)}{by}"
-    settle_contact(attempt, contact, written.exchange, Outcome.FOUND, detail, member.status, written.refused)
+    settle_contact(attempt, contact, written.exchange, Outcome.FOUND, detail, member.status)
 
 
 def add_or_find(
@@ -249,7 +247,7 @@ def add_or_find(
     attempt.entries.append(entry_for(attempt, contact, entry, written.member, origin, written))
     added = "Moved: added here" if outcome is Outcome.MOVED else "Added"
     detail = f"{added} as {written.member.status}."
-    settle_contact(attempt, contact, written.exchange, outcome, detail, written.member.status, written.refused)
+    settle_contact(attempt, contact, written.exchange, outcome, detail, written.member.status)
 
 
 def _put_back(attempt: Attempt, step: Restore, seen: Member, read: Read) -> None:
@@ -269,7 +267,7 @@ def _put_back(attempt: Attempt, step: Restore, seen: Member, read: Read) -> None
         return
     attempt.entries.append(entry_for(attempt, contact, entry, written.member, entry.origin, written))
     detail = f"Put back as {status}, as it was when this worker archived it."
-    settle_contact(attempt, contact, written.exchange, Outcome.RESTORED, detail, written.member.status, written.refused)
+    settle_contact(attempt, contact, written.exchange, Outcome.RESTORED, detail, written.member.status)
 
 
 def note_gone(attempt: Attempt, contact: Contact, entry: LedgerEntry, exchange: Exchange) -> None:

@@ -217,15 +217,13 @@ def settle_contact(
     outcome: Outcome,
     detail: str,
     status: str,
-    refused: Mapping[str, str],
 ) -> None:
     """Records that a contact is done, for its owner and for those who share the address.
 
     Args:
         detail: the start of the receipt's text; the fields that were left out follow.
-        refused: merge tag to why Mailchimp refused it.
     """
-    left_out = {**contact.fields.left_out, **refused}
+    left_out = {**contact.fields.left_out, **attempt.intents.refused.get(contact.membership, {})}
     attempt.left_out.append((contact.membership.list_id, left_out))
     detail += _not_as_it_is(contact.fields, left_out)
     attempt.settle_at(contact.targets, contact.membership)

@@ -7,7 +7,7 @@ old or new address with one of its own, and those that share with these, so that
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
 from worker.plan import elsewhere
@@ -83,7 +83,7 @@ def chunks(
         first = {}
         if not fresh:
             continue
-        related = _around(db, account_id, fresh, every=every)
+        related = _Search(db, account_id, fresh, every).related()
         ahead |= {customer_id for customer_id in related.changed if after is None or customer_id > after}
         yield related
 
@@ -93,69 +93,76 @@ def apart(db: Database, account_id: AccountId, related: RelatedCustomers) -> Ite
     done: set[CustomerId] = set()
     for customer_id, customer in related.changed.items():
         if customer_id not in done:
-            part = _around(db, account_id, {customer_id: customer})
+            part = _Search(db, account_id, {customer_id: customer}).related()
             done |= part.changed.keys()
             yield part
 
 
-def _around(
-    db: Database, account_id: AccountId, changed: dict[CustomerId, Customer], *, every: bool = False
-) -> RelatedCustomers:
-    unchanged: dict[CustomerId, Customer] = {}
-    entries: dict[MembershipKey, LedgerEntry] = {}
-    customer_statuses: dict[CustomerId, CustomerStatus] = {}
-    known: set[AddressKey] = set()
-    new = changed
-    while new:
-        ids = list(new)
-        customer_statuses |= {status.customer_id: status for status in ledger.customer_statuses_of(db, account_id, ids)}
-        addresses = {customer.address for customer in new.values() if customer.address is not None}
-        addresses |= ledger.addresses_of_customers(db, account_id, ids)
-        addresses -= known
-        known |= addresses
-        entries |= {entry.membership: entry for entry in ledger.entries_of(db, account_id, addresses)}
-        new = _same_address(db, account_id, addresses, changed, unchanged, customer_statuses, every=every)
-        # Also for those who only share an address with them, whose opt-out may apply to them.
-        waiting = [
-            customer_id
-            for customer_id in ledger.waiting_for(db, account_id, [*ids, *unchanged])
-            if customer_id not in changed
-        ]
-        # Treated as changed: what kept them out may have ended.
-        new |= {customer.customer_id: customer for customer in customers.by_ids(db, account_id, waiting)}
-        for customer_id in new:
-            unchanged.pop(customer_id, None)
-        changed |= new
-    known_at = ledger.addresses_of_customers(db, account_id, [*unchanged])
-    entries |= {entry.membership: entry for entry in ledger.entries_of(db, account_id, known_at - known)}
-    return RelatedCustomers(changed, unchanged, entries, customer_statuses)
+@dataclass(slots=True)
+class _Search:
+    """Follows shared addresses from changed customers, until nobody new is found.
 
+    Attributes:
+        every: whether to treat all customers as changed.
+    """
 
-def _same_address(
-    db: Database,
-    account_id: AccountId,
-    addresses: set[AddressKey],
-    changed: Mapping[CustomerId, Customer],
-    unchanged: dict[CustomerId, Customer],
-    customer_statuses: dict[CustomerId, CustomerStatus],
-    *,
-    every: bool,
-) -> dict[CustomerId, Customer]:
-    # Adds unchanged customers with their statuses; returns the new changed ones.
-    same = [
-        *customers.ids_of_addresses(db, account_id, addresses),
-        *ledger.customers_settled_at(db, account_id, addresses),
-    ]
-    unknown = [
-        customer_id
-        for customer_id in dict.fromkeys(same)
-        if customer_id not in changed and customer_id not in unchanged
-    ]
-    new = {customer.customer_id: customer for customer in customers.by_ids(db, account_id, unknown)} if unknown else {}
-    new_unchanged = {key: customer for key, customer in new.items() if not (every or customer.changed)}
-    unchanged |= new_unchanged
-    if new_unchanged:
-        customer_statuses |= {
-            status.customer_id: status for status in ledger.customer_statuses_of(db, account_id, new_unchanged)
-        }
-    return {key: customer for key, customer in new.items() if key not in new_unchanged}
+    db: Database
+    account_id: AccountId
+    changed: dict[CustomerId, Customer]
+    every: bool = False
+    unchanged: dict[CustomerId, Customer] = field(default_factory=dict)
+    entries: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
+    customer_statuses: dict[CustomerId, CustomerStatus] = field(default_factory=dict)
+
+    def related(self) -> RelatedCustomers:
+        db, account_id = self.db, self.account_id
+        known: set[AddressKey] = set()
+        new = self.changed
+        while new:
+            ids = list(new)
+            self._add_statuses(ids)
+            addresses = {customer.address for customer in new.values() if customer.address is not None}
+            addresses |= ledger.addresses_of_customers(db, account_id, ids)
+            addresses -= known
+            known |= addresses
+            self._add_entries(addresses)
+            new = self._sharing(addresses)
+            # Also for those who only share an address with them, whose opt-out may apply to them.
+            waiting = ledger.waiting_for(db, account_id, [*ids, *self.unchanged])
+            waiting = [customer_id for customer_id in waiting if customer_id not in self.changed]
+            # Treated as changed: what kept them out may have ended.
+            new |= {customer.customer_id: customer for customer in customers.by_ids(db, account_id, waiting)}
+            for customer_id in new:
+                self.unchanged.pop(customer_id, None)
+            self.changed |= new
+        self._add_entries(ledger.addresses_of_customers(db, account_id, [*self.unchanged]) - known)
+        return RelatedCustomers(self.changed, self.unchanged, self.entries, self.customer_statuses)
+
+    def _sharing(self, addresses: set[AddressKey]) -> dict[CustomerId, Customer]:
+        # Adds unchanged customers with their statuses; returns the new changed ones.
+        db, account_id = self.db, self.account_id
+        same = dict.fromkeys(
+            [
+                *customers.ids_of_addresses(db, account_id, addresses),
+                *ledger.customers_settled_at(db, account_id, addresses),
+            ]
+        )
+        unknown = [who for who in same if who not in self.changed and who not in self.unchanged]
+        new = (
+            {customer.customer_id: customer for customer in customers.by_ids(db, account_id, unknown)}
+            if unknown
+            else {}
+        )
+        unchanged = {who: customer for who, customer in new.items() if not (self.every or customer.changed)}
+        self.unchanged |= unchanged
+        if unchanged:
+            self._add_statuses(unchanged)
+        return {who: customer for who, customer in new.items() if who not in unchanged}
+
+    def _add_statuses(self, ids: Collection[CustomerId]) -> None:
+        for status in ledger.customer_statuses_of(self.db, self.account_id, ids):
+            self.customer_statuses[status.customer_id] = status
+
+    def _add_entries(self, addresses: Collection[AddressKey]) -> None:
+        for entry in ledger.entries_of(self.db, self.account_id, addresses):
+            self.entries[entry.membership] = entry
