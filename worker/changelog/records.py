@@ -5,9 +5,9 @@ the number of the format as ``format``. ``{}`` marks a deleted row: compaction w
 had not read it would keep the row. Only a row that must be erased becomes a null.
 
 Formats: 1 has no number, of the releases before there was one · 2 adds it. A release that adds columns keeps the
-    number:
-earlier releases preserve unknown columns when they write the row. A release that changes the meaning of a column, of
-``{}`` or of a key raises the number: earlier releases do not apply such a record, and deliver nothing for its account.
+number: earlier releases preserve unknown columns when they write the row. A release that changes the meaning of a
+column, of ``{}`` or of a key raises the number: earlier releases do not apply such a record, and deliver nothing for
+its account.
 """
 
 from __future__ import annotations

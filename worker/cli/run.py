@@ -27,8 +27,8 @@ from worker.jobs.retention import drop_unowned, strip_unconnected
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.sqlite.lock import DatabaseLock, is_locked
-from worker.status.account_facts import states_of_all
-from worker.status.account_state import AccountState
+from worker.status.account_facts import facts_of_all
+from worker.status.account_state import AccountState, state_of
 from worker.status.left_out import sentences
 from worker.status.run_summary import last_line, run_data
 from worker.store import accounts, bare_customers, runs
@@ -262,7 +262,9 @@ def _so_far(db: Database, run: Run) -> tuple[int, int]:
 
 
 def _tell_now(db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
-    return _tell(run, states_of_all(db, utc_now()), asked=asked, as_json=as_json)
+    now = utc_now()
+    states = [state_of(facts, now) for facts in facts_of_all(db)]
+    return _tell(run, states, asked=asked, as_json=as_json)
 
 
 def _tell(run: Run, states: Sequence[AccountState], *, asked: bool, as_json: bool) -> int:

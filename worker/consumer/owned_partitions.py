@@ -49,7 +49,11 @@ class _Partition:
 
 
 class OwnedPartitions:
-    """What the consumer group gave this worker. Thread-safe."""
+    """What the consumer group gave this worker. Thread-safe.
+
+    One lock guards the partitions and their states. When the consumer was polled, when Kafka was heard, and since when
+    it is away are single values without a lock: the poll thread writes them, and any thread reads them.
+    """
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from worker.clock import as_moment
 from worker.flush.schedule import next_retry
 from worker.model import AccountId
 from worker.sqlite.database import Database
-from worker.status.account_state import AccountFacts, AccountState, state_of
+from worker.status.account_state import AccountFacts
 from worker.status.next_flush import delivering
 from worker.store import accounts, bare_customers, customers, held_counts, runs, totals
 from worker.store.accounts import AccountSettings
@@ -59,11 +59,6 @@ def facts_of(db: Database, settings: AccountSettings, under_way: Sequence[Run] =
         delivering=account_id in delivering(under_way),
         bare=bare_customers.of_account(db, account_id),
     )
-
-
-def states_of_all(db: Database, now: datetime) -> list[AccountState]:
-    """Returns the state of each account that has settings, while no flush is running."""
-    return [state_of(facts, now) for facts in facts_of_all(db)]
 
 
 def without_settings(db: Database) -> dict[AccountId, int]:

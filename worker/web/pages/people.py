@@ -208,7 +208,7 @@ def _choices(call: Call, selection: _Selection) -> Sequence[dict[str, Any]]:
         return ()
     group, outcome = call.query.get("group", ""), call.query.get("outcome", "")
     choices = [{"label": "All", "query": _query(selection, "", ""), "chosen": outcomes_of(group, outcome) is None}]
-    for choice_group, parts in run_in_words(selection.counts()).groups.items():
+    for choice_group, parts in run_in_words(selection.counts()).items():
         slug = SLUGS[choice_group]
         chosen = not outcome and group == slug
         count = sum(part.count for part in parts)

@@ -53,7 +53,7 @@ def last_sync(call: Call, parts: Sequence[PartOfRun]) -> dict[str, Any] | None:
         "why": [
             {"outcome": part.outcome, "text": part.text, "sentence": words_of(part.outcome).sentence}
             for group in (Group.NOT_ADDED, Group.WAITING)
-            for part in words.groups.get(group, ())
+            for part in words.get(group, ())
         ],
         "share": share_bar({SLUGS[group]: count for group, count in counts.items()}) if main else None,
     }

@@ -152,28 +152,17 @@ class Part:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunInWords:
-    """The results of one sync by group, without empty groups."""
-
-    groups: Mapping[Group, tuple[Part, ...]]
-
-    def total(self, group: Group) -> int:
-        """Returns how many people are in a group."""
-        return sum(part.count for part in self.groups.get(group, ()))
-
-
-def run_in_words(counts: Mapping[str, int]) -> RunInWords:
-    """Returns the results of a sync in words."""
+def run_in_words(counts: Mapping[str, int]) -> dict[Group, tuple[Part, ...]]:
+    """Returns the results of a sync by group, without empty groups."""
     parts_by_group: dict[Group, list[Part]] = {group: [] for group in Group}
     for outcome in [*OUTCOMES, *(set(counts) - set(OUTCOMES))]:
         count, words = counts.get(outcome, 0), words_of(outcome)
         if count and words.group is not None:
             parts_by_group[words.group].append(Part(str(outcome), count, f"{count:,} {words.label}"))
-    return RunInWords({group: tuple(parts) for group, parts in parts_by_group.items() if parts})
+    return {group: tuple(parts) for group, parts in parts_by_group.items() if parts}
 
 
 def by_group(counts: Mapping[str, int]) -> dict[Group, int]:
     """Returns the number of people per group, for a chart."""
     run = run_in_words(counts)
-    return {group: run.total(group) for group in Group}
+    return {group: sum(part.count for part in run.get(group, ())) for group in Group}
