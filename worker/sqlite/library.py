@@ -15,8 +15,10 @@ except ModuleNotFoundError:  # pragma: no cover
 OLDEST = (3, 51, 3)
 """Earlier releases may corrupt a database in WAL mode. Source: https://sqlite.org/wal.html, the WAL-reset bug."""
 
-# The library asks each value that is no number, text or bytes how to store it. Of None, that takes 1 µs; this, 0.1.
+# The library asks each value that is no int, float or str how to store it. Unanswered, that takes 1 µs; so, 0.1.
 sqlite3.register_adapter(type(None), {None: None}.get)
+sqlite3.register_adapter(bool, int)
+sqlite3.register_adapter(bytes, bytes)
 
 __all__ = ["require_current", "sqlite3"]
 
