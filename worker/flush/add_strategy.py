@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -56,12 +56,19 @@ class AddStrategy:
         return replace(self, archived=self.archived | frozenset(hashes))
 
 
-def choose_strategy(sender: Sender, list_id: ListId, adds: int, bulk_add_above: int) -> AddStrategy:
+def choose_strategy(
+    sender: Sender,
+    list_id: ListId,
+    adds: int,
+    bulk_add_above: int,
+    page_read: Callable[[], object] = lambda: None,
+) -> AddStrategy:
     """Finds out how to add contacts to a list without putting back archived members.
 
     Args:
         adds: how many contacts the whole flush would add to the list.
         bulk_add_above: up to this many are added one by one if the list has archived members.
+        page_read: called after each page of them, where others may be let go on.
     """
     call = calls.any_archived(list_id)
     answer = sender.send(call)
@@ -74,7 +81,7 @@ def choose_strategy(sender: Sender, list_id: ListId, adds: int, bulk_add_above: 
     if total == 0:
         return AddStrategy(read_at=answer.date)
     for _ in range(MOST_READINGS):
-        hashes = _read(sender, list_id)
+        hashes = _read(sender, list_id, page_read)
         if not isinstance(hashes, frozenset):
             return AddStrategy(refusal=hashes)
         if hashes:
@@ -83,7 +90,9 @@ def choose_strategy(sender: Sender, list_id: ListId, adds: int, bulk_add_above: 
     return AddStrategy(together=False)
 
 
-def _read(sender: Sender, list_id: ListId) -> frozenset[str] | tuple[ClassifiedAnswer, Exchange]:
+def _read(
+    sender: Sender, list_id: ListId, page_read: Callable[[], object]
+) -> frozenset[str] | tuple[ClassifiedAnswer, Exchange]:
     # Returns no hashes if the members changed while they were read.
     hashes: list[str] = []
     first: int | None = None
@@ -95,6 +104,7 @@ def _read(sender: Sender, list_id: ListId) -> frozenset[str] | tuple[ClassifiedA
             return _no_use(answer), Exchange.of(call, answer)
         first = total if first is None else first
         hashes += page
+        page_read()
         if len(hashes) >= total or not page:
             whole = frozenset(hashes)
             return whole if first == total == len(whole) else frozenset()

@@ -200,9 +200,12 @@ class _Execution:
     def keep(self, page: Page) -> None:
         self.writer.keep(page)
         if page.is_full:
-            self.pages += 1
-            if not self.pages % PAGES_A_TURN:
-                self.request.turn()  # how far the reading is has been written
+            self._page_read()  # how far the reading is has been written
+
+    def _page_read(self) -> None:
+        self.pages += 1
+        if not self.pages % PAGES_A_TURN:
+            self.request.turn()
 
     def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
         result = StepResult(self.request.run, self.settings.account_id, self.request.config.clock)
@@ -279,7 +282,7 @@ class _Execution:
             partial(self._admitted, context, step_group, prepared.brake) for step_group in plan.step_groups
         ]
         added = list(batches(plan.adds))
-        self._choose_strategies(context, dict.fromkeys(batch[0].membership.list_id for batch in added), prepared.adds)
+        self._choose_strategies(dict.fromkeys(batch[0].membership.list_id for batch in added), prepared.adds)
         for batch in added:
             tasks += self._add_tasks(context, batch)
         updates, at = [step for step in plan.steps() if isinstance(step, Update)], as_text(self.request.config.clock())
@@ -322,14 +325,12 @@ class _Execution:
         if step_group:
             run_steps(context, step_group, self.recorder, held_customers)
 
-    def _choose_strategies(self, context: StepContext, list_ids: Iterable[ListId], adds: Mapping[ListId, int]) -> None:
-        def choose(list_id: ListId) -> Iterable[Step]:
-            count, bulk_add_above = adds.get(list_id, 0), self.request.inputs.bulk_add_above
-            self.strategies[list_id] = choose_strategy(self.sender, list_id, count, bulk_add_above)
-            return ()
-
-        if self.recorder.may_call():
-            self._run(context, [partial(choose, list_id) for list_id in list_ids if list_id not in self.strategies])
+    def _choose_strategies(self, list_ids: Iterable[ListId], adds: Mapping[ListId, int]) -> None:
+        for list_id in list_ids:
+            if list_id not in self.strategies and self.recorder.may_call():
+                count, bulk_add_above = adds.get(list_id, 0), self.request.inputs.bulk_add_above
+                chosen = choose_strategy(self.sender, list_id, count, bulk_add_above, self._page_read)
+                self.strategies[list_id] = chosen
 
     def _add_tasks(self, context: StepContext, batch: Sequence[Add]) -> list[Task]:
         strategy = self.strategies.get(batch[0].membership.list_id)

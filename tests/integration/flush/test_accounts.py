@@ -189,3 +189,30 @@ def test_an_account_that_reads_a_large_list_lets_the_others_go_on(world: World, 
     assert lists.index("list-0") < 6 < lists.count("master")
     pages = [str(one) for one in made if one.path == "/lists/master/members" and one.query["count"] == "3"]
     assert len(set(pages)) == len(pages)
+
+
+def test_an_account_with_many_archived_members_lets_the_others_go_on(world: World, monkeypatch: pytest.MonkeyPatch):
+    """Before many contacts are added, all archived members are read: in turns, too, and nobody of them is put back."""
+    monkeypatch.setattr(calls, "PAGE", 3)
+    monkeypatch.setattr(execute, "PAGES_A_TURN", 2)
+    add_accounts(world, 1)
+    for number in range(20):
+        world.by_hand(f"p{number}@example.com", "subscribe")
+        world.by_hand(f"p{number}@example.com", "archive")
+        world.clock.forward(seconds=5)
+    size = world.app.config.mailchimp.connections + 1
+    for number in range(size):
+        world.event(f"c{number}", f"c{number}@example.com")
+        event_for(world, "more-0", f"c{number}", f"c{number}@example.com")
+    world.event("p", "p3@example.com")
+    for number in range(2):  # so that the other one begins first
+        event_for(world, "more-0", f"more-{number}", f"more-{number}@example.com")
+    made: list[Call] = []
+    world.before_call(made.append)
+    flusher = replace(world.app.flusher(world.stop), accounts_at_once=1)
+    run = replace(flusher, config=replace(flusher.config, bulk_add_above=0)).flush("command", Everybody())
+    world.before_call(None)
+    assert parts(run) == {ACCOUNT: (size + 1, "done"), "more-0": (size + 2, "done")}
+    asked = [one.path.split("/")[2] for one in made if one.path.endswith("/members") and one.query["count"] == "3"]
+    assert asked.index("list-0") < 6 < asked.count("master")
+    assert world.status("p3@example.com") == "archived"
