@@ -135,6 +135,7 @@ class Customer:
         event_time: the CloudEvents time of that event, as published; None without one.
         revision: raised by every staging write and by resync; an answer settles only the revision that was sent.
         changed: whether this revision still needs a flush.
+        address: the key of the customer's email address; None without one.
     """
 
     account_id: AccountId
@@ -147,11 +148,11 @@ class Customer:
     position: Position
     revision: int
     changed: bool
+    address: AddressKey | None = field(init=False, repr=False, compare=False)
 
-    @property
-    def address(self) -> AddressKey | None:
-        """The key of the customer's email address; None without one."""
-        return address_key(self.state.email)
+    def __post_init__(self) -> None:
+        # A plan asks for it ten times.
+        object.__setattr__(self, "address", address_key(self.state.email))
 
 
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)

@@ -54,7 +54,7 @@ class SecondTopic:
 
 @dataclass(eq=False)
 class _Wanted:
-    """One caller's records, and their offsets once written."""
+    """One caller's records, and the offsets of the first and the last one once written."""
 
     records: Sequence[Record]
     second_records: Sequence[Record] = ()
@@ -66,11 +66,6 @@ class _Wanted:
 
 
 _Delivered = Callable[[LibraryError | None, Message], None]
-
-
-def _nothing(error: LibraryError | None, message: Message) -> None:
-    # A failed delivery also fails the commit.
-    pass
 
 
 class PartitionWriter:
@@ -206,12 +201,15 @@ class PartitionWriter:
     def _transact(self, together: Sequence[_Wanted]) -> None:
         self._producer.begin_transaction()
         for wanted in together:
-            for key, value in wanted.records:
-                self._produce(self._topic, key, value, wanted.delivered, self._headers_of(key, value))
+            last = len(wanted.records) - 1
+            for number, (key, value) in enumerate(wanted.records):
+                # A failed delivery also fails the commit.
+                delivered = wanted.delivered if number in (0, last) else None
+                self._produce(self._topic, key, value, delivered, self._headers_of(key, value))
             if self._second_topic is not None:
                 for key, value in wanted.second_records:
                     headers = self._second_topic.headers if value is not None else None
-                    self._produce(self._second_topic.topic, key, value, _nothing, headers)
+                    self._produce(self._second_topic.topic, key, value, None, headers)
         self._producer.commit_transaction(TAKEN_SECONDS + 1)
         first = min(offset for wanted in together for offset in wanted.offsets)
         if self._end and first - self._end > 1:  # a transaction marker takes one offset
@@ -225,7 +223,7 @@ class PartitionWriter:
                 self._end = max(self._end, self._uncommitted[-1].stop)
 
     def _produce(
-        self, topic: str, key: bytes, value: bytes | None, delivered: _Delivered, headers: Headers | None = None
+        self, topic: str, key: bytes, value: bytes | None, delivered: _Delivered | None, headers: Headers | None = None
     ) -> None:
         while True:
             try:

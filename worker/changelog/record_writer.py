@@ -169,8 +169,9 @@ class RecordWriter:
         settings: dict[int, list[Record]] = defaultdict(list)
         for row in rows:
             topic, partition = self._place(row)
-            parts = ledger if topic == self.topics.ledger else settings
-            parts[partition].append((key_of(row), value_of(row, erase=erase or row.row_key in erased)))
+            parts = ledger if topic is self.topics.ledger else settings
+            erases = row.row is None and (erase or row.row_key in erased)
+            parts[partition].append((key_of(row), value_of(row, erase=erases)))
         second_records: dict[int, list[Record]] = defaultdict(list)
         for row in outcome_rows if self._outcomes else ():
             second_records[self._place(row)[1]].append(outcome_records.record_of(row))

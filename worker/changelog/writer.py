@@ -99,7 +99,7 @@ class ChangelogWriter(RecordWriter):
                 # Kafka may have them from an earlier try, and nobody else: the database never had them.
                 erased = {row.row_key for row in rows if row.row is None}.difference(changed.rows)
                 outcome_rows = self._outcome_rows(db, rows, sent.outcome_keys, erase=erase)
-                sent.keys |= dict.fromkeys(row.row_key for row in rows)
+                sent.keys |= dict.fromkeys(changed.rows)
                 sent.outcome_keys |= {row.key for row in outcome_rows}
                 try:
                     latest = self.write(rows, outcome_rows=outcome_rows, erase=erase, erased=erased) if rows else []
@@ -133,9 +133,9 @@ class ChangelogWriter(RecordWriter):
         while True:
             with db.rehearsal() as rehearsal:
                 changed = write()
+                keys = {*sent.keys, *changed.rows}
                 rows = rows_of(db, [*sent.keys, *changed.rows])
                 _refuse_unread(db, rows, erase=erase)
-            keys = {row.row_key for row in rows}
             if not claim.covers(keys):
                 claim.extend(keys)
                 if not db.unchanged_since(rehearsal):

@@ -14,7 +14,7 @@ from worker.flush.answers import AnswerClass, ClassifiedAnswer, classify, sort_c
 from worker.flush.attempt import TRIES_AT_ONCE, Attempt, StepContext, one_try
 from worker.flush.consent_check import note_departed
 from worker.flush.step_result import Exchange, Halted, StepResult
-from worker.flush.write_member import entry_for, next_for, settle_contact
+from worker.flush.write_member import next_for, settle_contact
 from worker.mailchimp import calls
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.member import Member, member_of
@@ -44,25 +44,25 @@ def leave_archived(context: StepContext, adds: Sequence[Add]) -> StepResult:
     return attempt
 
 
-def _exchange(posted: _Posted, add: Add, said: Mapping[str, Any] | None) -> Exchange:
-    answer = posted.answer
-    if answer.failure is not None:
-        said = {"failure": answer.failure}
-    in_doubt = not posted.call.reads_only and not answer.undone
-    return Exchange(str(posted.call), add.as_contact(), answer.status, said, in_doubt)
+def _by_address(body: Mapping[str, Any], *names: str) -> dict[AddressKey | None, Mapping[str, Any]]:
+    parts = [body[name] for name in names if isinstance(body.get(name), list)]
+    items = [item for part in parts for item in part if isinstance(item, dict)]
+    return {address_key(address): item for item in items if isinstance(address := item.get("email_address"), str)}
 
 
-def _objects(body: Mapping[str, Any], *names: str) -> list[Mapping[str, Any]]:
-    items = [item for name in names for item in (body.get(name) or ()) if isinstance(body.get(name), list)]
-    return [item for item in items if isinstance(item, Mapping) and isinstance(item.get("email_address"), str)]
-
-
-def _added(attempt: Attempt, add: Add, member: Member, posted: _Posted, said: Mapping[str, Any]) -> None:
-    contact, date = add.contact, posted.answer.date
-    entry = entry_for(attempt, contact, add.entry, member, "added", None)
-    attempt.entries.append(replace(entry, seen_at=as_text(date) if date is not None else None))
-    detail = f"Added as {member.status}."
-    settle_contact(attempt, contact, _exchange(posted, add, said), Outcome.ADDED, detail, member.status)
+def _added_entry(attempt: Attempt, add: Add, member: Member, at: str, seen_at: str | None) -> LedgerEntry:
+    contact, values = add.contact, add.contact.fields.values
+    return LedgerEntry(
+        membership=contact.membership,
+        customer_id=contact.owner,
+        state="present",
+        origin="added",
+        sent_at=at,
+        fields=attempt.context.hashes.sent_after({}, values, values),
+        member_status=member.status,
+        contact_id=member.contact_id,
+        seen_at=seen_at,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,18 @@ class _Posted:
     call: Call
     answer: Answer
     classified: ClassifiedAnswer
+    call_text: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "call_text", str(self.call))
+
+    def exchange(self, add: Add, answered: Mapping[str, Any] | None) -> Exchange:
+        """Returns one contact's part of it, with what was answered about the contact."""
+        answer = self.answer
+        if answer.failure is not None:
+            answered = {"failure": answer.failure}
+        in_doubt = not self.call.reads_only and not answer.undone
+        return Exchange(self.call_text, add.as_contact(), answer.status, answered, in_doubt)
 
 
 @dataclass(slots=True)
@@ -135,7 +147,7 @@ class Batch:
             elif len(part) > 1:
                 stack += [part[len(part) // 2 :], part[: len(part) // 2]]
             else:
-                self.waiting.append((part[0], _exchange(posted, part[0], posted.answer.body), posted.classified))
+                self.waiting.append((part[0], posted.exchange(part[0], posted.answer.body), posted.classified))
                 if self._list_at_fault():
                     self._pause([*(add for add, _, _ in self.waiting), *(add for rest in stack for add in rest)])
                     return self.alone
@@ -219,9 +231,10 @@ class Batch:
             self.intended[membership] = replace(entry, intent=replace(entry.intent, until=None))
         # Intents of an earlier try are stored already. Written again, they could make the read too old once more.
         if new := [add for add in adds if add.membership not in self.intended]:
+            statuses = {add.contact.status_if_new for add in new}
+            intents = {status: new_intent("add", date, status=status) for status in statuses}
             for add in new:
-                intent = new_intent("add", date, status=add.contact.status_if_new)
-                fields = not_sure({}, add.contact.fields.values)
+                intent, fields = intents[add.contact.status_if_new], not_sure({}, add.contact.fields.values)
                 self.intended[add.membership] = LedgerEntry(
                     add.membership, add.contact.owner, "intended", "added", at, fields, intent=intent
                 )
@@ -239,7 +252,7 @@ class Batch:
                 # A later try that failed does not prove that an earlier POST was not done.
                 last = sent
             for failed in [sent, last] if sent is not last else [last]:
-                exchange = _exchange(failed, add, failed.answer.body)
+                exchange = failed.exchange(add, failed.answer.body)
                 attempt.note_failure(add.targets, add.membership, failed.classified, exchange, of_list=True)
         attempt.entries += [self.intended[add.membership] for add in posted.adds if add.membership in self.in_doubt]
         self._take_back(attempt, [add.membership for add in posted.adds])
@@ -248,32 +261,33 @@ class Batch:
     def _sort_contacts(self, posted: _Posted) -> None:
         body = posted.answer.body or {}
         self.taken = True
-        members = {
-            address_key(item.get("email_address")): item for item in _objects(body, "new_members", "updated_members")
-        }
-        errors = {address_key(item.get("email_address")): item for item in _objects(body, "errors")}
+        members, errors = _by_address(body, "new_members", "updated_members"), _by_address(body, "errors")
         attempt = Attempt.of(self.context)
+        at, date = attempt.at(), posted.answer.date
+        seen_at = as_text(date) if date is not None else None
         for add in posted.adds:
-            address: AddressKey = add.membership.address
+            address = add.membership.address
             member = member_of(members.get(address))
             if member is not None:
                 try:
-                    _added(attempt, add, member, posted, members[address])
-                    self._tag_later(attempt, add, member, posted.answer.date)
+                    attempt.entries.append(_added_entry(attempt, add, member, at, seen_at))
+                    self._added(attempt, posted, add, member, members[address])
                 except Exception as error:
                     attempt.note_fault(add.targets, add.membership, error)
             elif address in errors:
                 self._refused(attempt, posted, add, errors[address])
             else:
                 unread = ClassifiedAnswer(AnswerClass.LATER, "Mailchimp's answer does not name this contact")
-                attempt.note_failure(add.targets, add.membership, unread, _exchange(posted, add, None))
-            attempt.settle(add.targets)
+                attempt.note_failure(add.targets, add.membership, unread, posted.exchange(add, None))
+        attempt.settle(target for add in posted.adds for target in add.targets)
         self.commit(attempt)
 
-    def _tag_later(self, attempt: Attempt, add: Add, member: Member, date: datetime | None) -> None:
-        if add.contact.tags:
-            seen = member if member.tags is not None else None
-            self.alone.append(Tag(add.contact, attempt.entries[-1], follows=True, seen=seen, seen_at=date))
+    def _added(self, attempt: Attempt, posted: _Posted, add: Add, member: Member, answered: Mapping[str, Any]) -> None:
+        contact, detail = add.contact, f"Added as {member.status}."
+        settle_contact(attempt, contact, posted.exchange(add, answered), Outcome.ADDED, detail, member.status)
+        if contact.tags:
+            seen, seen_at = member if member.tags is not None else None, posted.answer.date
+            self.alone.append(Tag(contact, attempt.entries[-1], follows=True, seen=seen, seen_at=seen_at))
             attempt.fail(add.targets)
 
     def _refused(self, attempt: Attempt, posted: _Posted, add: Add, error: Mapping[str, Any]) -> None:
@@ -290,7 +304,7 @@ class Batch:
             self.alone.append(add)
             self._take_back(attempt, [add.membership])
         else:
-            attempt.note_failure(add.targets, add.membership, classified, _exchange(posted, add, error))
+            attempt.note_failure(add.targets, add.membership, classified, posted.exchange(add, error))
             return
         attempt.fail(add.targets)
 

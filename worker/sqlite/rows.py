@@ -126,7 +126,7 @@ class RowMapper(Generic[_Row]):
         self._fields = attrgetter(*self._forms)
         # Backwards, so that a field with two columns does not shift later ones.
         self._other_forms = [
-            (slice(number, number + 1), form.values)
+            (number, form.values, len(form.columns) > 1)
             for number, form in reversed(list(enumerate(self._forms.values())))
             if form.values is not _as_it_is
         ]
@@ -135,10 +135,11 @@ class RowMapper(Generic[_Row]):
 
     def values(self, row: _Row) -> tuple[Any, ...]:
         """Returns the values of a row's columns."""
-        # A hot path: most fields are stored unchanged.
+        # A hot path: most fields are stored unchanged, or have no value.
         values = list(self._fields(row))
-        for columns, form in self._other_forms:
-            values[columns] = form(values[columns.start])
+        for number, form, wide in self._other_forms:
+            if wide or values[number] is not None:
+                values[number : number + 1] = form(values[number])
         return tuple(values)
 
     def read(self, row: Any, **left_out: Any) -> _Row:

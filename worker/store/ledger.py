@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any, Literal
 
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey, Origin
@@ -59,7 +60,7 @@ class Intent:
 
     def as_text(self) -> str:
         """Returns it as the ledger keeps it: a JSON object without the parts that are not known."""
-        return json.dumps({name: value for name in _PARTS if (value := getattr(self, name)) is not None})
+        return _intent_text(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,11 @@ def intent_of(row: Mapping[str, Any]) -> Intent | None:
 
 
 _PARTS = tuple(part.name for part in fields(Intent))
+
+
+@lru_cache(maxsize=16)  # the adds of one POST have one intent
+def _intent_text(intent: Intent) -> str:
+    return json.dumps({name: value for name in _PARTS if (value := getattr(intent, name)) is not None})
 
 
 def _intent_of_json(text: str) -> Intent:

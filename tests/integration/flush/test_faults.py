@@ -86,7 +86,7 @@ def test_a_fault_with_one_of_many_new_contacts_keeps_no_other_away(
     with monkeypatch.context() as patched:
         if where == "answer":
             about_bob = lambda attempt, add, *rest: add.contact.owner == "bob"  # noqa: E731
-            patched.setattr(bulk_add, "_added", failing(bulk_add._added, about_bob))
+            patched.setattr(bulk_add, "_added_entry", failing(bulk_add._added_entry, about_bob))
         else:
             patched.setattr(receipts, "write", failing(receipts.write, FAULTS["commit"][2]))
         part = world.flush()
