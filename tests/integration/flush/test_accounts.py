@@ -210,7 +210,9 @@ def test_an_account_with_many_archived_members_lets_the_others_go_on(world: Worl
     made: list[Call] = []
     world.before_call(made.append)
     flusher = replace(world.app.flusher(world.stop), accounts_at_once=1)
-    run = replace(flusher, config=replace(flusher.config, bulk_add_above=0)).flush("command", Everybody())
+    inputs_of = flusher.config.inputs_of
+    config = replace(flusher.config, inputs_of=lambda db, who: replace(inputs_of(db, who), bulk_add_above=0))
+    run = replace(flusher, config=config).flush("command", Everybody())
     world.before_call(None)
     assert parts(run) == {ACCOUNT: (size + 1, "done"), "more-0": (size + 2, "done")}
     asked = [one.path.split("/")[2] for one in made if one.path.endswith("/members") and one.query["count"] == "3"]
