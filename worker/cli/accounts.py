@@ -11,7 +11,7 @@ import typer
 from worker.accounts import api_keys, erasures, forget, secrets, settings
 from worker.app import App
 from worker.cli import follows, output
-from worker.cli.context import AccountArgument, Json, author, changing, despite_workers, existing, wired
+from worker.cli.context import AccountArgument, Json, Yes, author, changing, despite_workers, existing, wired
 from worker.cli.progress import Progress, Steps
 from worker.clock import as_text
 from worker.consumer.instance import instance_of
@@ -21,7 +21,7 @@ from worker.model import AccountId
 from worker.sqlite.changed_rows import Changed
 from worker.status.json_data import settings_data
 from worker.store import accounts, customers, erasure_requests, ledger_erasure, rekeying, sent_fields
-from worker.store.accounts import AccountSettings
+from worker.store.accounts import AccountSettings, StatusIfNew
 from worker.store.rekeying import Rekeying
 from worker.text.plural import counted
 
@@ -122,9 +122,7 @@ def enable(
             help="Ask new contacts to confirm by email first, or not. Default: as before.",
         ),
     ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Do not ask, no matter how many members would leave a list.")
-    ] = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Enable the integration: from the next daily flush on, the account's customers are delivered.
@@ -132,16 +130,16 @@ def enable(
     Says what the next flush will do, and asks first if many members would leave a list.
     """
     app = wired()
-    status = None if double_opt_in is None else "pending" if double_opt_in else "subscribed"
+    status: StatusIfNew | None = None if double_opt_in is None else "pending" if double_opt_in else "subscribed"
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
-        after = settings.with_enabled(before, status, app.clock())  # type: ignore[arg-type]
+        after = settings.with_enabled(before, status, app.clock())
         confirmed = follows.announce(app, db, after, every=False, yes=yes, json=json)
         account_settings = settings.enable(
             db,
             app.changelog,
             before.account_id,
-            status,  # type: ignore[arg-type]
+            status,
             at=app.clock(),
             confirmed=confirmed,
             author=author(app),

@@ -23,6 +23,7 @@ from worker.store import accounts, customers, offsets
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The billmywork account's id.")]
 AccountOption = Annotated[str | None, typer.Option("--account", metavar="ID", help="Only this account.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, no matter how many members would leave a list.")]
 _Result = TypeVar("_Result")
 
 

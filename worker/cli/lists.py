@@ -11,7 +11,7 @@ import typer
 from worker.accounts import chosen_fields, settings
 from worker.accounts import lists as account_lists
 from worker.cli import follows, output
-from worker.cli.context import AccountArgument, Json, author, changing, existing, wired
+from worker.cli.context import AccountArgument, Json, Yes, author, changing, existing, wired
 from worker.clock import as_text
 from worker.errors import UsageError
 from worker.fields import field_mapping
@@ -62,9 +62,7 @@ def store(
     account: AccountArgument,
     lists: Annotated[list[str] | None, typer.Argument(metavar="LIST", help="Ids of the lists to use.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Use every list that the last refresh found.")] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Do not ask, no matter how many members would leave a list.")
-    ] = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Use exactly these lists. Says what the next flush will do, and asks first if many members would leave one."""
@@ -90,9 +88,7 @@ def store(
 def master(
     account: AccountArgument,
     list_id: Annotated[str, typer.Argument(metavar="LIST", help="Id of a stored list.")],
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Do not ask, no matter how many members would leave a list.")
-    ] = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Choose the list for customers without a stored list of their own. Says what the next flush will do, and asks."""
