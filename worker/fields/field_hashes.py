@@ -8,6 +8,7 @@ import hmac
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from worker.fields.merge_values import cleared
@@ -140,8 +141,9 @@ class FieldHashes:
     def _hash(self, key: bytes, form: str, tag: str, text: str) -> str:
         # As JSON, put together here: an encoder for each list would take as long as the hash.
         signed = f"[{', '.join(map(_quoted, (form, self.account_id, tag, text)))}]".encode()
-        digest = hmac.digest(key, signed, "sha256")[:_BYTES]
-        return form + base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        digest = _begun(key).copy()
+        digest.update(signed)
+        return form + base64.urlsafe_b64encode(digest.digest()[:_BYTES]).decode().rstrip("=")
 
 
 def not_sure(sent: Mapping[str, str], fields: Iterable[str]) -> dict[str, str]:
@@ -152,6 +154,12 @@ def not_sure(sent: Mapping[str, str], fields: Iterable[str]) -> dict[str, str]:
         fields: merge tags of what was sent now.
     """
     return {**sent, **dict.fromkeys(fields, NOT_SURE)}
+
+
+@lru_cache(maxsize=256)  # each account has its own
+def _begun(key: bytes) -> hmac.HMAC:
+    # Prepared once: hmac.digest would do that each time, and let other threads run, which takes longer than to hash.
+    return hmac.new(key, digestmod="sha256")
 
 
 def _is_old(sent: str) -> bool:

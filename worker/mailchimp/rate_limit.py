@@ -10,9 +10,9 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Self
 
 from worker.clock import Stop
 from worker.mailchimp.api_key import ApiKey
@@ -137,19 +137,12 @@ class Limiter:
         with self.reserve(sender, stop) as reserved:
             return reserved.send(call)
 
-    @contextmanager
-    def reserve(self, sender: Sender, stop: Stop) -> Iterator[ReservedConnection]:
-        """Reserves one of the key's connections for calls that depend on each other, so that none must wait for one."""
-        reserved = self._acquire(stop)
-        try:
-            yield ReservedConnection(self, sender, stop, reserved=reserved)
-        finally:
-            if reserved:
-                with self._changed:
-                    self._in_flight -= 1
-                    self._wake()
+    def reserve(self, sender: Sender, stop: Stop) -> ReservedConnection:
+        """Returns one of the key's connections for calls that depend on each other, so that none must wait for one."""
+        return ReservedConnection(self, sender, stop)
 
-    def _acquire(self, stop: Stop) -> bool:
+    def acquire(self, stop: Stop) -> bool:
+        """Waits for a free connection; returns False if it is time to stop."""
         # Whether to stop is asked after each wait, and before each call: see ReservedConnection.send.
         while True:
             with self._changed:
@@ -164,6 +157,12 @@ class Limiter:
                 stop.wait(wait)
             if stop.is_set():
                 return False
+
+    def release(self) -> None:
+        """Gives a connection back."""
+        with self._changed:
+            self._in_flight -= 1
+            self._wake()
 
     def learn(self, answer: Answer, begun: int) -> None:
         """Adjusts the window by the answer to a call that began in round `begun`."""
@@ -180,7 +179,7 @@ class Limiter:
 
 @dataclass(slots=True)
 class ReservedConnection:
-    """One reserved connection of a key, for calls that depend on each other. Each is sent once.
+    """One connection of a key, reserved within its block for calls that depend on each other. Each is sent once.
 
     Somebody may act between a read and the write that depends on it. So the write is sent at once or not at all: it
     fails as ``stale`` if the calls before it have waited too long for any reason.
@@ -193,9 +192,17 @@ class ReservedConnection:
     _limiter: Limiter
     _sender: Sender
     _stop: Stop
-    reserved: bool
+    reserved: bool = False
     waited: float = 0.0
     _ended: float | None = None
+
+    def __enter__(self) -> Self:
+        self.reserved = self._limiter.acquire(self._stop)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.reserved:
+            self._limiter.release()
 
     def send(self, call: Call) -> Answer:
         """Sends a call, once other calls of the key no longer fail.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from worker.clock import Stop
 from worker.mailchimp.call import Answer, Call, Sender
-from worker.mailchimp.rate_limit import Limiter, wait_after
+from worker.mailchimp.rate_limit import Limiter, ReservedConnection, wait_after
 
 
 def should_retry(call: Call, answer: Answer) -> bool:
@@ -53,11 +52,9 @@ class RetryingSender:
         self._clock = clock
         self._jitter = jitter
 
-    @contextmanager
-    def reserve(self) -> Iterator[Sender]:
-        """Yields a sender for calls that depend on each other: it has its own connection and sends each call once."""
-        with self._limiter.reserve(self._sender, self._stop) as reserved:
-            yield reserved
+    def reserve(self) -> ReservedConnection:
+        """Returns a sender for calls that depend on each other: it has its own connection and sends each call once."""
+        return self._limiter.reserve(self._sender, self._stop)
 
     def tries(self) -> Tries:
         """Returns the retry timer of a step whose tries each read before they write."""
