@@ -24,7 +24,7 @@ from worker.flush.recorder import ERASED, Recorder
 from worker.flush.run_steps import run_steps
 from worker.flush.settings_watch import CallPermission
 from worker.flush.step_result import EXPECTED, Halted, StepResult
-from worker.flush.task_pool import Task, TaskPool
+from worker.flush.task_pool import Task, TaskPool, call_threads
 from worker.mailchimp.data_centres import DataCentres
 from worker.mailchimp.retry import RetryingSender
 from worker.metrics import Metrics
@@ -293,9 +293,9 @@ class _Execution:
         if updates:
             self._note(update_intents.clear)
 
-    def _run(self, context: StepContext, tasks: Iterable[Task]) -> None:
+    def _run(self, context: StepContext, tasks: Sequence[Task]) -> None:
         config = self.request.config
-        pool = TaskPool(config.connections, f"{CALL_THREADS} {self.settings.account_id}")
+        pool = TaskPool(call_threads(len(tasks), config.connections), f"{CALL_THREADS} {self.settings.account_id}")
         pool.run(tasks, partial(self._alone, context), config.stop)
 
     def _note(self, write: Callable[[Database, AccountId], None]) -> None:

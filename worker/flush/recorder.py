@@ -45,7 +45,11 @@ MOST_UNWRITTEN = 64
 
 
 class Recorder:
-    """Submits an account's results for commit, and knows when to end its flush. Thread-safe."""
+    """Submits an account's results for commit, and knows when to end its flush.
+
+    Thread-safe: any thread of the account submits and asks; what was committed is counted by the queue's thread alone,
+    and read by the account's once :meth:`shut` has waited for it. Who ends the account's part first gives the reason.
+    """
 
     def __init__(
         self,

@@ -22,6 +22,14 @@ Task = Callable[[], Iterable[Step]]
 """Runs on a thread of the pool; returns steps to run one by one afterwards."""
 
 
+def call_threads(calls: int, connections: int) -> int:
+    """Returns how many threads make so many calls: not all at once, because the limit of calls in flight rises slowly.
+
+    More threads would wait, see :mod:`worker.mailchimp.rate_limit`; without them, more accounts run at once.
+    """
+    return max(1, min(calls, 2 + calls // 5, connections))
+
+
 @dataclass(frozen=True, slots=True)
 class TaskPool:
     """Starts threads for each run. An executor would make a future for each task, which nobody reads.

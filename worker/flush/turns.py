@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from itertools import count
 
 from worker.clock import Clock, Stop
+from worker.flush.task_pool import call_threads
 from worker.model import AccountId
 
 SUSPENDED = 4
@@ -58,8 +59,8 @@ class Place:
         return not self.asked, self.turns, not self.size, self.size, self.number
 
     def threads(self, connections: int) -> int:
-        """Returns how many threads it needs: one that plans, and one for each parallel call."""
-        return 1 + max(1, min(self.size, connections))
+        """Returns how many threads it needs: one that plans, and those that make calls."""
+        return 1 + call_threads(self.size, connections)
 
 
 @dataclass(frozen=True, slots=True)
