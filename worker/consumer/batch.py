@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from worker.consumer.decode import Event, Record, Skipped, Undecodable, decode, ids_of, named_by
 from worker.consumer.erased_customers import ErasedCustomers, HashKey, is_newer, no_key
 from worker.consumer.event_order import Known, Verdict, came_later, judge, withdrawal_counts
-from worker.consumer.pending import Pending, Stored, bare_state_of, event_of, fills, size_of, state_of
+from worker.consumer.pending import Pending, Stored, bare_state_of, event_of, fills, pending_of, size_of, state_of
 from worker.kafka.partitioner import partition_of
 from worker.sqlite.database import Database
 from worker.store import bare_customers, counts, customers, dead_letters, first_reading, ignored, offsets
@@ -67,6 +67,7 @@ class Batch:
         self._ignored: dict[bytes, tuple[Record, Known]] = {}
         self._fills: dict[bytes, Record] = {}  # of customers that are staged without their fields
         self._connected: dict[str, bool] = {}
+        self._known_accounts: dict[str, bool] = {}  # whether customers of each account are staged
         self._misplaced: dict[tuple[str, int], bool] = {}  # of each account and partition that was seen
         self._not_staged: set[tuple[int, str, str]] = set()
         self._letters: list[tuple[Record, str]] = []
@@ -117,14 +118,21 @@ class Batch:
             self._letters.append((record, decoded.reason))
             self.kept += len(record.value or b"")
 
-    def _look_up(self, keys: Iterable[bytes]) -> None:
+    def _look_up(self, keys: set[bytes]) -> None:
         # A key that is not UTF-8 is of nobody; its text may be of somebody else, whose row is read then too.
-        unknown = [key.decode(errors="replace") for key in keys if key not in self._newest and key not in self._stored]
+        unknown = [key.decode(errors="replace") for key in keys.difference(self._newest).difference(self._stored)]
         if unknown:
-            stored = customers.positions_of(self._db, unknown)
+            stored = customers.positions_of(self._db, [key for key in unknown if self._has_staged(key)])
             self._stored |= {key.encode(): Stored._make(row) for key, row in stored.items()}
             self.kept += CUSTOMER_BYTES * len(stored)
             self._erased |= self._erased_customers.among_keys(self._db, unknown)
+
+    def _has_staged(self, key: str) -> bool:
+        # Of an account that is new, no customer needs to be looked up.
+        account_id = key.partition("/")[0]
+        if account_id not in self._known_accounts:
+            self._known_accounts[account_id] = customers.has_any(self._db, account_id)
+        return self._known_accounts[account_id]
 
     def _count_faults(self, event: Event, record: Record) -> None:
         where = event.account_id, record.partition
@@ -155,14 +163,13 @@ class Batch:
                 return
             if version is None:
                 version = known.version
-        state: Record | None = record
-        keeps = event.deleted and not event.withdraws and self._withdrawal_waits(key)
-        if keeps:
+        change = pending_of(record, version, event.event_time, event.deleted)
+        if event.deleted and not event.withdraws and self._withdrawal_waits(key):
             # A deletion does not replace an undelivered withdrawal, which unsubscribes where a deletion would not.
-            state = pending.state if pending is not None else None
+            change = change.withholding(None if pending is None else pending.state)
         if self._ignored:
             self._ignored.pop(key, None)
-        self._put(key, Pending(record, state, event.deleted, keeps, version, event.event_time), pending)
+        self._put(key, change, pending)
 
     def _is_erased(self, record: Record, event: Event) -> bool:
         # The deletion that follows an erasing brings nobody back; one who came again since is staged.
@@ -228,8 +235,8 @@ class Batch:
             withdrawn, deleted, state, newer = bool(stored.withdrawn), bool(stored.deleted), None, False
         if not withdrawn:
             # Nothing else may be known about a deleted customer.
-            state = record if deleted else state
-            self._put(key, Pending(record, state, deleted, True, before.version, new.time, newer), pending)
+            change = pending_of(record, before.version, new.time, deleted, newer)
+            self._put(key, change.withholding(change if deleted else state), pending)
 
     def _known(self, record: Record, version: int | None, event_time: str | None) -> Known:
         return Known(version, self._topic, self._topic_id, record.partition, record.offset, event_time)
@@ -237,7 +244,7 @@ class Batch:
     def _known_of(self, customer: Pending | Stored) -> Known:
         if isinstance(customer, Stored):
             return customer.known
-        return self._known(customer.at, customer.version, customer.time)
+        return self._known(customer, customer.version, customer.time)
 
     def write(self, at: str, behind: Collection[int] = (), again: Mapping[int, int] | None = None) -> None:
         """Stages the whole batch, or nothing. It cannot be used afterwards.
@@ -285,7 +292,7 @@ class Batch:
                 whole.append(pending)
             else:
                 bare.append(pending)
-                account = ids_of(key)[0], pending.at.partition
+                account = ids_of(key)[0], pending.partition
                 first[account] = min(pending.first_offset, first.get(account, pending.first_offset))
         customers.stage(self._db, (self._row(pending, at) for pending in whole))
         customers.stage(self._db, (self._row(pending, at, bare=True) for pending in bare), bare=True)
@@ -308,15 +315,15 @@ class Batch:
         ignored.keep(self._db, (self._ignored_row(*self._ignored[key], at) for key in kept))
 
     def _row(self, pending: Pending, at: str, *, bare: bool = False) -> tuple[Any, ...]:
-        event = event_of(pending.at)
+        event = event_of(pending)
         if bare:
-            return self._columns(event, bare_state_of(pending), pending.deleted, pending.version, pending.at, at)
-        customer = event.customer
-        if pending.state is not pending.at:
-            customer = None if pending.state is None else event_of(pending.state).customer
+            return self._columns(event, bare_state_of(pending), pending.deleted, pending.version, pending, at)
+        customer, state = event.customer, pending.state
+        if state is not pending:
+            customer = None if state is None else event_of(state).customer
         if customer is not None and pending.withheld:
             customer.marketing_consent = False
-        return self._columns(event, state_of(customer), pending.deleted, pending.version, pending.at, at)
+        return self._columns(event, state_of(customer), pending.deleted, pending.version, pending, at)
 
     def _ignored_row(self, record: Record, known: Known, at: str) -> tuple[Any, ...]:
         event = event_of(record)

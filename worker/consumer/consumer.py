@@ -18,6 +18,7 @@ from worker.consumer import messages
 from worker.consumer.assignment import Assignment, AssignmentOver, State
 from worker.consumer.batch import Batch
 from worker.consumer.commits import Commits
+from worker.consumer.decode import Record
 from worker.consumer.erased_customers import ErasedCustomers, HashKey, no_key
 from worker.consumer.instance import instance_of
 from worker.consumer.membership import Membership, properties, refusal, says_name_is_taken
@@ -169,23 +170,25 @@ class Consumer:
         self._ownership.polled()
         polled = self._waiting(behind)
         self._ownership.polled()
-        if self._end_of(polled, stop):
+        records, errors = messages.split(polled, self._assignment.numbers())
+        if self._end_of(errors, stop):
             return 0
         if self._retention_gap.slept():
             self._begin_again()
             return 0
-        some = self._take(polled)
+        self._take(records, errors)
+        self._report.read(polled)
         self._resume()
         self._turns.take(self._consumer)
         grown = time.monotonic() - self._began >= (BEHIND_SECONDS if behind else UP_TO_DATE_SECONDS)
         grown = grown or (self._turns.over and self._batch.size >= READ_TOGETHER)
-        if self._batch.kept < MOST_KEPT and ((some and not grown) or (unread and self._batch.size)):
+        if self._batch.kept < MOST_KEPT and ((polled and not grown) or (unread and self._batch.size)):
             return 0
         return self._write()
 
-    def _end_of(self, polled: Sequence[Message], stop: Stop) -> bool:
+    def _end_of(self, errors: Sequence[Message], stop: Stop) -> bool:
         # Before processing what was read: a fenced worker must not start a call.
-        fatal = self._problems.fatal or messages.fatal_among(polled)
+        fatal = self._problems.fatal or messages.fatal_among(errors)
         if fatal is None:
             return False
         if says_name_is_taken(fatal) and self._assignment.state is State.IDLE:
@@ -218,10 +221,9 @@ class Consumer:
         self._assignment.interrupt(doubtful)
         return valid
 
-    def _take(self, polled: Sequence[Message]) -> bool:
-        # Adds records to the batch and handles events; returns whether there was anything.
+    def _take(self, records: Sequence[Record], errors: Sequence[Message]) -> None:
+        # Adds records to the batch and handles events.
         numbers = self._assignment.numbers()
-        records, errors = messages.split(polled, numbers)
         self._notices += [(message, numbers.get(messages.partition_of_message(message))) for message in errors]
         ends = {record.partition: record.offset + 1 for record in records}
         for partition, end in ends.items():
@@ -229,13 +231,11 @@ class Consumer:
             if self._begins.setdefault(partition, (numbers[partition], begin))[0] != numbers[partition]:
                 raise AssignmentOver(f"a batch has records of partition {partition} under two assignments")
         self._retention_gap.saw(records)
-        self._report.read(polled)
         self._batch.add(records)
         ended = [messages.partition_of_message(message) for message in errors if messages.is_end(message)]
         self._turns.read(ends, ended)
         if records or ended:
             self._ownership.heard()
-        return bool(polled)
 
     def _write(self) -> int:
         # Stages what was read, and only then tells the rest of the worker.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from worker.consumer.decode import Event, PublishedCustomer, Record, decode
 from worker.consumer.event_order import Known, Verdict
@@ -40,23 +41,32 @@ class Stored(NamedTuple):
         return Known(*self[:6])
 
 
-class Pending(msgspec.Struct, frozen=True, gc=False):
-    """A pending change of a customer. It keeps undecoded records, which take a third of the memory.
+class Pending(Record, frozen=True, gc=False):
+    """A pending change of a customer: the record of its newest event, and what decides about a further one.
+
+    It keeps the record undecoded, which takes a third of the memory, and in one object, which takes less time.
 
     Attributes:
-        at: the record that counts as its newest event.
-        state: the record with its state, if `at` only deletes or withdraws consent; None for the staged state.
+        version: the highest so far.
+        time: of the event.
         withheld: whether consent is withdrawn, whatever the state says.
         newer: whether any event is newer than what is staged; else consent alone is withdrawn, by an older one.
+        other_state: the record with its state, if this one only deletes or withdraws consent.
+        keeps_state: whether the staged state is kept.
     """
 
-    at: Record
-    state: Record | None
-    deleted: bool
-    withheld: bool
-    version: int | None
-    time: str | None
+    version: int | None = None
+    time: str | None = None
+    deleted: bool = False
+    withheld: bool = False
     newer: bool = True
+    other_state: Record | None = None
+    keeps_state: bool = False
+
+    @property
+    def state(self) -> Record | None:
+        """The record with its state; None for the staged state."""
+        return None if self.keeps_state else self.other_state or self
 
     @property
     def withdrawn(self) -> bool:
@@ -71,7 +81,19 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     @property
     def first_offset(self) -> int:
         """The first offset of its records."""
-        return self.at.offset if self.state is None else min(self.at.offset, self.state.offset)
+        return self.offset if self.other_state is None else min(self.offset, self.other_state.offset)
+
+    def withholding(self, state: Record | None) -> Pending:
+        """Returns it with consent withdrawn and the state of a record; None for the staged state."""
+        other_state = None if state is self else state
+        return replace(self, withheld=True, other_state=other_state, keeps_state=state is None)
+
+
+def pending_of(record: Record, version: int | None, time: str | None, deleted: bool, newer: bool = True) -> Pending:
+    """Returns the pending change by a record that has its state."""
+    return Pending(
+        record.partition, record.offset, record.key, record.value, record.headers, version, time, deleted, False, newer
+    )
 
 
 def fills(stored: Stored, event: Event, new: Known, verdict: Verdict) -> bool:
@@ -96,8 +118,8 @@ def event_of(record: Record) -> Event:
 
 def size_of(pending: Pending) -> int:
     """Returns the size in bytes of the values that are kept for it."""
-    size = len(pending.at.value or b"")
-    return size if pending.state is pending.at or pending.state is None else size + len(pending.state.value or b"")
+    size = len(pending.value or b"")
+    return size if pending.other_state is None else size + len(pending.other_state.value or b"")
 
 
 def state_of(customer: PublishedCustomer | None) -> tuple[str | None, bytes | None]:

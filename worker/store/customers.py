@@ -118,6 +118,11 @@ def changed_count(db: Database, account_id: AccountId) -> int:
     return int(row[0])
 
 
+def has_any(db: Database, account_id: str) -> bool:
+    """Returns whether any customer of an account is staged."""
+    return db.execute("SELECT 1 FROM customer WHERE account_id = ? LIMIT 1", (account_id,)).fetchone() is not None
+
+
 def count_of(db: Database, account_id: AccountId) -> int:
     """Returns how many customers of an account are staged, including deleted ones."""
     return int(db.execute("SELECT count(*) FROM customer WHERE account_id = ?", (account_id,)).fetchone()[0])
@@ -317,9 +322,6 @@ def positions_of(db: Database, keys: Sequence[str]) -> dict[str, tuple[Any, ...]
 
     That is version, topic, topic_id, partition, offset and event_time of the newest event, whether the customer is
     deleted, whether its consent is withdrawn, whether it needs a flush, and whether it is bare.
-
-    Args:
-        keys: each account_id/customer_id.
     """
     rows = db.execute(
         'SELECT wanted.key, version, topic, topic_id, partition, "offset", event_time, '
