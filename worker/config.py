@@ -7,7 +7,6 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Collection, Mapping
 from datetime import time
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,6 +24,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
 )
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from worker.errors import ConfigError
 
@@ -267,6 +267,32 @@ class Config(_Section):
     previous_secret_key: SecretStr | None = None
 
 
+class _Sources(BaseSettings, Config):
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_nested_delimiter="__", enable_decoding=False)
+
+
+class _File(TomlConfigSettingsSource):
+    """The configuration file; malformed sections are left out and listed in ``problems``."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        self.problems: list[str] = []
+        try:
+            values = super()._read_file(file_path)
+        except OSError as error:
+            raise _unreadable(file_path, error) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"The configuration file {file_path} is not valid TOML: {error}.", "Correct that line."
+            ) from error
+        for name in list(values):
+            if name in _VARIABLE_ONLY:
+                self.problems.append(f"{name}: is set by its variable {_PREFIX}{name.upper()} only (in {file_path})")
+                del values[name]
+            elif name in Config.model_fields and not isinstance(values[name], dict):
+                self.problems.append(f"{name} = {values.pop(name)!r}: must be a table, [{name}] (in {file_path})")
+        return values
+
+
 def load() -> Config:
     """Reads the operator's config.
 
@@ -278,11 +304,13 @@ def load() -> Config:
         ConfigError: a value is wrong or unknown; gives its name, its value, where it was set and what is allowed.
     """
     path = _file()
-    values, problems = _read(path) if path is not None else ({}, [])
-    variables = _variables()
-    problems += [_no_such_setting(variable) for variable in _unknown_variables(variables)]
-    for name, value in _nested(variables).items():
-        values[name] = {**values.get(name, {}), **value} if isinstance(value, dict) else value
+    file = _File(_Sources, path) if path is not None else None
+    unknown = _unknown_variables()
+    problems = [*(file.problems if file else ()), *(_no_such_setting(variable) for variable in unknown)]
+    values = file() if file else {}
+    for name, value in EnvSettingsSource(_Sources)().items():
+        if f"{_PREFIX}{name.upper()}" not in unknown:
+            values[name] = {**values.get(name, {}), **value} if isinstance(value, dict) else value
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
@@ -296,9 +324,14 @@ def load() -> Config:
 
 
 def _file() -> Path | None:
-    if named := os.environ.get(_FILE_VARIABLE):
-        return Path(named)
-    return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
+    named = os.environ.get(_FILE_VARIABLE)
+    if not named:
+        return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
+    try:
+        Path(named).stat()  # the library ignores a missing file
+    except OSError as error:
+        raise _unreadable(named, error) from error
+    return Path(named)
 
 
 def _unreadable(file: Any, error: OSError) -> ConfigError:
@@ -308,55 +341,18 @@ def _unreadable(file: Any, error: OSError) -> ConfigError:
     )
 
 
-def _read(file: Path) -> tuple[dict[str, Any], list[str]]:
-    # Returns the file's values, without malformed sections, and what is wrong with these.
-    try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _unreadable(file, error) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The configuration file {file} is not valid TOML: {error}.", "Correct that line.") from error
-    problems = []
-    for name in list(values):
-        if name in _VARIABLE_ONLY:
-            problems.append(f"{name}: is set by its variable {_PREFIX}{name.upper()} only (in {file})")
-            del values[name]
-        elif name in Config.model_fields and not isinstance(values[name], dict):
-            problems.append(f"{name} = {values.pop(name)!r}: must be a table, [{name}] (in {file})")
-    return values, problems
-
-
-def _variables() -> dict[str, str]:
-    # Returns the variables of settings, by their names in capitals. Validation finds unknown ones of a section.
-    only = {f"{_PREFIX}{name}".upper() for name in _VARIABLE_ONLY}
+def _unknown_variables() -> list[str]:
+    # Validation finds those of a section, like unknown values of the file.
+    variables = (
+        (name, value) for name, value in os.environ.items() if name.startswith(_PREFIX) and name != _FILE_VARIABLE
+    )
+    known = {f"{_PREFIX}{name}".upper() for name in _VARIABLE_ONLY}
     sections = tuple(f"{_PREFIX}{name}__".upper() for name in Config.model_fields.keys() - set(_VARIABLE_ONLY))
-    variables = {name.upper(): value for name, value in os.environ.items()}
-    return {name: value for name, value in variables.items() if name in only or name.startswith(sections)}
-
-
-def _unknown_variables(known: Collection[str]) -> list[str]:
     return sorted(
         name
-        for name, value in os.environ.items()
-        if name.startswith(_PREFIX)
-        and name != _FILE_VARIABLE
-        and name not in known
-        and not _SERVICE_LINKS.fullmatch(f"{name}={value}")
+        for name, value in variables
+        if not (name in known or name.startswith(sections) or _SERVICE_LINKS.fullmatch(f"{name}={value}"))
     )
-
-
-def _nested(variables: Mapping[str, str]) -> dict[str, Any]:
-    # WORKER_FLUSH__AT is "at" of "flush".
-    values: dict[str, Any] = {}
-    for variable in sorted(variables):
-        *sections, name = variable.removeprefix(_PREFIX).lower().split("__")
-        section = values
-        for part in sections:
-            if not isinstance(section.get(part), dict):
-                section[part] = {}
-            section = section[part]
-        section[name] = variables[variable]
-    return values
 
 
 def _no_such_setting(variable: str) -> str:

@@ -28,6 +28,7 @@ KNOWN_TO = {
     "cryptography": {"worker.accounts.secrets"},
     "schedule": {"worker.daemon"},
     "pydantic": {"worker.config"},
+    "pydantic_settings": {"worker.config"},
     "structlog": {"worker.log"},
     "msgspec": {"worker.consumer", "worker.store.customers", "worker.sqlite.rows"},
     "typer": {"worker.cli"},
