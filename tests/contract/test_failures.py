@@ -64,6 +64,7 @@ def test_keys_of_one_user_see_the_same_lists(world: World):
         (Fault("status", status=503, title="Service Unavailable"), 503, "Service Unavailable", False),
         (Fault("status", status=403, title="User Disabled"), 403, "User Disabled", False),
         (Fault("bare", status=403), 403, None, True),
+        (Fault("page"), 200, None, False),
         (Fault("garbled"), 200, None, False),
         (Fault("lacking"), 200, None, False),
     ],
@@ -74,7 +75,7 @@ def test_answers_that_go_wrong(world: World, fault, status, title, throttled):
     answer = world.unchecked.send(PING)
     assert (answer.status, answer.title, answer.throttled) == (status, title, throttled)
     assert answer.body == ({} if fault.kind == "lacking" else answer.body)
-    assert (answer.body is None) == (fault.kind in ("bare", "garbled"))
+    assert (answer.body is None) == (fault.kind in ("bare", "page", "garbled"))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from tests.contract.published import check_answer, check_request, needed
 from tests.contract.world import LIST, World, contact, member
+from worker.flush.answers import AnswerClass, classify_empty
 from worker.mailchimp import calls
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.user import ROOT
@@ -44,6 +45,17 @@ pytestmark = needed
 def test_every_call_of_a_flush_is_published(call: Call):
     """Each call that a flush makes has the path, parameters and body that Mailchimp published."""
     check_request(call)
+
+
+@pytest.mark.parametrize("call", [calls.tag(PLACE, ["vip"], []), calls.archive(PLACE)], ids=str)
+def test_tags_and_archives_are_done_only_by_an_answer_without_content(call: Call):
+    """For these two, 204 is the only published success; a page or an object is an answer of somebody in between."""
+    assert classify_empty(Answer(204)).kind is AnswerClass.DONE
+    check_answer(call, Answer(204))
+    for answer in (Answer(200), Answer(200, {}), Answer(202), Answer(201, {"status": "archived"})):
+        assert classify_empty(answer).kind is AnswerClass.LATER
+        with pytest.raises(AssertionError):
+            check_answer(call, answer)
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def _problem(status: int, title: str) -> Answer:
 
 
 NOT_DONE = frozenset(
-    {"unsent", "lost before", "500 before", "503 bare", "504 before", "404 bare", "429", "403 bare", "401"}
+    {"unsent", "lost before", "500 before", "503 bare", "504 before", "404 bare", "429", "403 bare", "401", "page"}
 )
 FAULTS = {
     "unsent": Answer(None, failure="unconnected"),
@@ -179,6 +179,7 @@ FAULTS = {
     "429": _problem(429, "Too Many Requests"),
     "403 bare": Answer(403),
     "401": _problem(401, "API Key Invalid"),
+    "page": Answer(200),
     "garbled": Answer(200),
     "lacking": Answer(200, {}),
 }

@@ -30,6 +30,7 @@ STORM = (
     Fault("bare", status=502, chance=0.03),
     Fault("bare", status=403, chance=0.03),
     Fault("status", status=429, title="Too Many Requests", chance=0.05),
+    Fault("page", chance=0.04),
     Fault("garbled", chance=0.04),
     Fault("lacking", chance=0.04),
 )

@@ -75,7 +75,7 @@ def connect(
     replaced = _replaces(accounts.encrypted_key(db, account_id), account_id, key, secret)
     with open_sender(key) as sender:
         answer = sender.send(ROOT)
-        if not answer.ok:
+        if not answer.ok or answer.body is None:
             raise error_for(answer)
         notice = _about_lists(before, sender) if replaced and before.stored else None
     sealed, user = secret.seal(account_id, key), user_of(answer)

@@ -165,7 +165,7 @@ def _members(db: Database, address: AddressKey) -> _Members:
 def _archive(app: App, db: Database, account_id: AccountId, entry: LedgerEntry) -> None:
     with app.open_client_of(db, account_id) as client:
         answer = client.send(calls.archive(entry.membership))
-    if not answer.ok and answer.status not in (404, 405):  # it is gone, or archived already
+    if not answer.empty and answer.status not in (404, 405):  # it is gone, or archived already
         error = error_for(answer)
         raise type(error)(f"Nothing was erased: {error.message}", f"{error.advice} Or give --keep-members.")
 

@@ -89,6 +89,14 @@ def classify(answer: Answer) -> ClassifiedAnswer:
     return _refusal(title or f"HTTP {status}", _fields(answer.body))
 
 
+def classify_empty(answer: Answer) -> ClassifiedAnswer:
+    """Classifies the answer to an archive or to tags, which Mailchimp documents as 204 without content.
+
+    Another 2xx, such as the sign-in page of a proxy, comes from somebody in between.
+    """
+    return UNREADABLE if answer.ok and not answer.empty else classify(answer)
+
+
 def sort_contact_error(error: Mapping[str, Any]) -> ClassifiedAnswer:
     """Classifies one of the ``errors`` in the answer to a batch POST.
 

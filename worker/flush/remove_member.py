@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from worker.flush.answers import AnswerClass, classify
+from worker.flush.answers import AnswerClass, ClassifiedAnswer, classify_empty
 from worker.flush.attempt import Attempt, Read, member_in
 from worker.flush.step_result import Exchange, Halted
 from worker.mailchimp import calls
@@ -14,7 +14,9 @@ from worker.plan.identity import (
     MAY_HAVE_ARCHIVED,
     as_read,
     is_its_own,
+    is_still_there,
     lost,
+    may_be_late,
     may_have_archived,
     new_intent,
     status_after,
@@ -27,6 +29,7 @@ from worker.plan.steps import Archive, Unsubscribe
 from worker.store.ledger import LedgerEntry
 
 NOT_OURS = "This worker did not add the member, so it stays."
+LATE = " A call whose answer was lost did that."
 ARCHIVED = "Archived: no customer belongs on this list with this address any more."
 NEVER_CONFIRMED = (
     "Unsubscribed: no customer belongs on this list with this address any more, and Mailchimp refuses to archive a "
@@ -82,7 +85,7 @@ def archive(attempt: Attempt, step: Archive) -> None:
     entry = as_read(step.entry, member, read.date)
     if entry.state == "archived":
         attempt.entries.append(replace(entry, sent_at=attempt.at()))
-        _taken_off(attempt, step, exchange, entry, " A call whose answer was lost did that.")
+        _taken_off(attempt, step, exchange, entry, LATE)
     elif entry.origin == "found" and not (step.moved and is_its_own(entry, attempt.now())):
         _keep(attempt, step, read, member)
         _note(attempt, step, exchange, Outcome.LEFT_ALONE, NOT_OURS)
@@ -100,42 +103,65 @@ def _delete(attempt: Attempt, step: Archive, read: Read, before: Member) -> None
     call = calls.archive(step.membership)
     entry = _entry(attempt, step, read, before)
     # If the answer is lost, the customer must not count as archived by somebody else.
-    attempt.intents.begin(replace(entry, intent=new_intent("archive", read.date, before)), entry, ())
+    intended = replace(entry, intent=new_intent("archive", read.date, before))
+    attempt.intents.begin(intended, entry, ())
     answer = attempt.sender.send(call)
-    exchange, classified = Exchange.of(call, answer), classify(answer)
+    exchange, classified = Exchange.of(call, answer), classify_empty(answer)
     if answer.undone:
         attempt.intents.take_back(step.membership)
     else:
         attempt.left.add(step.membership)
     if classified.kind is AnswerClass.NOT_ALLOWED:
-        # Somebody changed it first: whatever it is now, this worker did not archive it.
-        again = attempt.read_member(step.membership, entry)
-        _keep(attempt, step, again if again.member is not None else read, again.member or before)
-        detail = "Its status has changed, so it stays as it is."
-        _note(attempt, step, exchange, Outcome.LEFT_ALONE, detail)
+        _changed_first(attempt, step, read, intended, exchange)
         return
     if classified.kind is not AnswerClass.DONE:
         attempt.again = classified.kind is AnswerClass.NOT_THERE
         attempt.note_failure(step.targets, step.membership, classified, exchange)
         return
-    archived = _archived(attempt, step, entry, read, before, answer)
+    after = _read_after(attempt, step, entry)
+    member = after.member if after is not None else None
+    if member is not None and is_still_there(before, member):
+        classified = ClassifiedAnswer(AnswerClass.LATER, f"Mailchimp confirmed it, but the member is {member.status}")
+        attempt.note_failure(step.targets, step.membership, classified, exchange)
+        return
+    archived = _archived(entry, read, before, answer, after)
     attempt.entries.append(archived)
-    _taken_off(attempt, step, exchange, archived)
+    back = member is not None and member.status != "archived"
+    _taken_off(attempt, step, exchange, archived, " Somebody has put it back since." if back else "")
 
 
-def _archived(
-    attempt: Attempt, step: Archive, entry: LedgerEntry, read: Read, before: Member, done: Answer
-) -> LedgerEntry:
-    # The next reading resolves what a second read does not tell; until then the intent has the archive's time.
-    archived = replace(entry, state="archived", member_status="archived")
-    intent = lost(new_intent("archive", read.date, before), done.date, done.seconds)
-    pending = replace(archived, status_before=status_before_until(intent), intent=intent)
+def _changed_first(attempt: Attempt, step: Archive, read: Read, intended: LedgerEntry, exchange: Exchange) -> None:
+    # This call did nothing, but an earlier one without an answer may have been done after the read.
+    late = may_be_late(step.entry, read.date)
+    again = attempt.read_member(step.membership, intended if late else replace(intended, intent=None))
+    if late and again.member is not None and was_done(intended, again.member):
+        entry = replace(as_read(intended, again.member, again.date), sent_at=attempt.at())
+        attempt.entries.append(entry)
+        attempt.left.add(step.membership)
+        _taken_off(attempt, step, exchange, entry, LATE)
+        return
+    # Whatever it is now, this worker did not archive it.
+    seen = again if again.member is not None else read
+    assert seen.member is not None
+    _keep(attempt, step, seen, seen.member)
+    _note(attempt, step, exchange, Outcome.LEFT_ALONE, "Its status has changed, so it stays as it is.")
+
+
+def _read_after(attempt: Attempt, step: Archive, entry: LedgerEntry) -> Read | None:
+    # None if it tells nothing.
     try:
         after = attempt.look_at(step.membership, entry)
     except Halted:
-        return pending
-    if after.member is None and after.classified.kind is not AnswerClass.NOT_THERE:
-        return pending
+        return None
+    return after if after.member is not None or after.classified.kind is AnswerClass.NOT_THERE else None
+
+
+def _archived(entry: LedgerEntry, read: Read, before: Member, done: Answer, after: Read | None) -> LedgerEntry:
+    archived = replace(entry, state="archived", member_status="archived")
+    if after is None:
+        # The next reading resolves what this one did not tell; until then the intent has the archive's time.
+        intent = lost(new_intent("archive", read.date, before), done.date, done.seconds)
+        return replace(archived, status_before=status_before_until(intent), intent=intent)
     if after.member is None or after.member.status != "archived":
         return replace(archived, status_before="unsubscribed")
     return replace(

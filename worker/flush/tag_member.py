@@ -7,7 +7,7 @@ from datetime import datetime
 
 from worker.fields import member_tags
 from worker.fields.member_tags import TagWrite
-from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify
+from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify, classify_empty
 from worker.flush.attempt import Attempt
 from worker.flush.put_member import note_gone
 from worker.flush.step_result import Exchange
@@ -74,7 +74,7 @@ def _write(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member, date: 
     attempt.intents.note(replace(entry, member_tags=write.ahead), step.targets)
     call = calls.tag(step.membership, write.changes.add, write.changes.remove)
     answer = attempt.sender.send(call)
-    classified, exchange = classify(answer), Exchange.of(call, answer)
+    classified, exchange = classify_empty(answer), Exchange.of(call, answer)
     if classified.kind is not AnswerClass.DONE:
         if answer.undone:
             attempt.entries.append(entry)

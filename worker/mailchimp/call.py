@@ -80,6 +80,11 @@ class Answer:
         return self.status is not None and 200 <= self.status < 300
 
     @property
+    def empty(self) -> bool:
+        """Whether it is 204, Mailchimp's only 2xx without content."""
+        return self.status == 204
+
+    @property
     def unsent(self) -> bool:
         """Whether Mailchimp certainly never received the call and so cannot have acted on it."""
         return self.failure in UNSENT

@@ -16,7 +16,7 @@ _FAILURES = {
 
 
 def error_for(answer: Answer) -> MailchimpError:
-    """Returns the error for a read whose answer is not 2xx or not usable.
+    """Returns the error for a call whose answer is not 2xx or not usable.
 
     Source: Mailchimp's error glossary names 401 API Key Invalid, and 403 with Forbidden, User Disabled or Wrong
     Datacenter; only its data centres' host names resolve.
@@ -27,11 +27,11 @@ def error_for(answer: Answer) -> MailchimpError:
             "Compare the end of the key (such as -us21) with the one that Mailchimp shows, and enter the key again. "
             "If it is right, this machine cannot resolve host names.",
         )
-    if answer.failure in ("garbled", "too_large"):
+    if answer.ok or answer.failure in ("garbled", "too_large"):
         return MailchimpError(
-            "Mailchimp's answer cannot be understood."
-            if answer.failure == "garbled"
-            else "Mailchimp's answer is larger than any that it documents.",
+            "Mailchimp's answer is larger than any that it documents."
+            if answer.failure == "too_large"
+            else "Mailchimp's answer cannot be understood.",
             "Nothing was changed. Check mailchimp.base_url (WORKER_MAILCHIMP__BASE_URL) and any proxy in between; try "
             "again.",
         )

@@ -108,6 +108,24 @@ def may_have_archived(entry: LedgerEntry | None, member: Member | None) -> bool:
     return member.status == status_after(intent.status) and not was_done(entry, member)
 
 
+def may_be_late(entry: LedgerEntry, read_at: datetime | None) -> bool:
+    """Returns whether an unanswered archive of a member may be done only after a later read.
+
+    Args:
+        entry: of the member's place before that read.
+        read_at: Mailchimp's time of it.
+    """
+    intent = entry.intent
+    if entry.state != "present" or intent is None or intent.kind != "archive":
+        return False
+    return _within(replace(intent, until=None), read_at, ANSWER_WITHIN)
+
+
+def is_still_there(before: Member, after: Member) -> bool:
+    """Returns whether an archive between two reads of a member was not done, rather than undone by the person."""
+    return after.status not in ("archived", "pending") and after.opted_in == before.opted_in
+
+
 def add_was_done(entry: LedgerEntry, member: Member) -> bool:
     """Returns whether an unanswered add of this worker created a member."""
     kind = entry.intent.kind if entry.intent is not None else None

@@ -110,7 +110,7 @@ _HANDLERS: Sequence[tuple[str, str, str, Handler]] = (
         "PUT",
         "/sandbox/faults",
         "[{kind, method, path, key, status, title, times, chance}]; kinds: status, bare, status_after, bare_after, "
-        "garbled, lacking, cut, timeout_before, timeout_after",
+        "page, garbled, lacking, cut, timeout_before, timeout_after",
         _faults,
     ),
     ("DELETE", "/sandbox/faults", "nothing goes wrong any more", _no_faults),

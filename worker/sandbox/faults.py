@@ -11,11 +11,13 @@ from typing import Any, Literal, get_args
 from worker.mailchimp.call import Answer, Call
 
 Kind = Literal[
-    "status", "bare", "status_after", "bare_after", "garbled", "lacking", "cut", "timeout_before", "timeout_after"
-]
+    "status", "bare", "status_after", "bare_after", "page", "garbled", "lacking", "cut", "timeout_before",
+    "timeout_after",
+]  # fmt: skip
 """status, bare: a problem document, a status without JSON; not done · status_after, bare_after: the same, done ·
-garbled: 200 that is not JSON · lacking: 200 with an empty object · cut: done, and the connection cut mid-answer ·
-timeout_before, timeout_after: no answer; not done, or done."""
+page: 200 with a web page of somebody in between; not done · garbled: 200 that is not JSON, done · lacking: 200 with an
+empty object, done · cut: done, and the connection cut mid-answer · timeout_before, timeout_after: no answer; not done,
+or done."""
 
 DONE_FIRST: frozenset[Kind] = frozenset({"status_after", "bare_after", "garbled", "lacking", "cut", "timeout_after"})
 """Faults of an answer to a call that Mailchimp carried out."""
@@ -80,7 +82,7 @@ class Fault:
                 return Answer(self.status, body)
             case "bare" | "bare_after":
                 return Answer(self.status)
-            case "garbled":
+            case "page" | "garbled":
                 return Answer(200)
             case "lacking":
                 return Answer(200, {})

@@ -30,7 +30,7 @@ ADDRESSES = st.sampled_from(["a@example.com", "b@example.com", "c@example.com", 
 HANDS = st.sampled_from(["subscribe", "confirm", "unsubscribe", "clean", "archive", "forget", "rename"])
 LISTS = st.sampled_from([None, "master", "other", "other", "spare"])
 NAMES = st.sampled_from(["Ann", "Bob", None])
-KINDS = st.sampled_from(["status", "bare", "cut", "timeout_before", "timeout_after", "garbled", "lacking"])
+KINDS = st.sampled_from(["status", "bare", "cut", "timeout_before", "timeout_after", "page", "garbled", "lacking"])
 
 
 class Crash(BaseException):

@@ -55,6 +55,8 @@ REFUSALS = [
     (Answer(None, failure="connection"), MailchimpUnreachable, "broke"),
     (Answer(None, failure="stopped"), MailchimpUnreachable, "stopping"),
     (Answer(302, None), MailchimpError, "302"),
+    (Answer(200, None), MailchimpError, "cannot be understood"),
+    (Answer(204, None), MailchimpError, "cannot be understood"),
     (Answer(404, {"title": "Resource Not Found"}), MailchimpError, "404"),
 ]
 

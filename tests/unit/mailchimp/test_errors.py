@@ -26,6 +26,7 @@ from worker.mailchimp.errors import error_for
         (Answer(404, {"title": "Resource Not Found"}), MailchimpError),
         (Answer(404, {"title": {"odd": 1}}), MailchimpError),
         (Answer(None, failure="unknown_host"), WrongDataCentre),
+        (Answer(200), MailchimpError),
         (Answer(None, failure="garbled"), MailchimpError),
         (Answer(None, {"lists": 5}, failure="garbled"), MailchimpError),
         (Answer(None, failure="unconnected"), MailchimpUnreachable),
