@@ -13,7 +13,7 @@ from worker.cli.context import AccountOption, Json, existing, known_account, wir
 from worker.errors import NotFound, UsageError
 from worker.flush.schedule import next_flush_time
 from worker.model import AccountId, Customer, address_key
-from worker.plan.identity import status_after
+from worker.plan.identity import awaits_confirmation, status_after
 from worker.plan.outcomes import Outcome
 from worker.sqlite.database import Database
 from worker.status.explanation import (
@@ -180,6 +180,8 @@ def _member(explanation: Explanation, entry: LedgerEntry) -> str:
     where = f"{entry.membership.address} on {explanation.list_name(entry.membership.list_id)}"
     if entry.state == "intended":
         return f"{where}: an add began at {entry.sent_at}, and its answer is not known yet"
+    if awaits_confirmation(entry):
+        return f"{where}: left; since then somebody filled in the form, and nobody had confirmed it at {entry.sent_at}"
     if entry.state == "gone" and entry.address_now is not None:
         return (
             f"{where}: the person changed the address to {entry.address_now}; {entry.member_status} at {entry.sent_at}"

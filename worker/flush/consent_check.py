@@ -14,7 +14,7 @@ from worker.flush.answers import AnswerClass
 from worker.flush.attempt import Attempt, Read
 from worker.flush.step_result import Exchange
 from worker.model import AccountId, Customer, CustomerId, MembershipKey
-from worker.plan.consent import AddDecision, KnownPlaces, PriorDecision, PriorRead, decide, keeps_out
+from worker.plan.consent import AddDecision, KnownPlaces, PriorDecision, PriorRead, decide, departure_of, keeps_out
 from worker.plan.inputs import choose
 from worker.plan.outcomes import Outcome
 from worker.plan.steps import Contact, PriorMembership, ids_of
@@ -104,10 +104,8 @@ def kept_off(attempt: Attempt, contact: Contact, asked: Sequence[PriorMembership
 
 def note_departed(attempt: Attempt, contact: Contact, prior: PriorMembership) -> None:
     """Records that a departure in the ledger keeps a contact from its place."""
-    entry = prior.entry
-    status = "gone" if entry is None or entry.state == "gone" else entry.member_status
-    reason = f"the member {prior.membership.address} is {status} on list {prior.membership.list_id}"
-    _blocked(attempt, contact, prior, PriorDecision(None, reason, here=True), None)
+    assert prior.entry is not None, "it shows a departure"
+    _blocked(attempt, contact, prior, PriorDecision(None, departure_of(prior.entry), here=True), None)
 
 
 def departures_of(

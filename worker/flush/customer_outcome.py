@@ -72,6 +72,12 @@ _LEARNT: Mapping[str, _Learnt] = {
     "pending": _Learnt(
         Outcome.FOUND, "The person has been asked by mail to confirm.", "Subscribed once the person confirms.", "person"
     ),
+    "unconfirmed": _Learnt(
+        Outcome.LEFT,
+        "The person left the list. Its form was filled in since, and nobody has confirmed that.",
+        "Subscribed once the person confirms.",
+        "person",
+    ),
     NO_MEMBER: _Learnt(Outcome.GONE, MEANINGS[Outcome.GONE].sentence, MEANINGS[Outcome.GONE].next, "mailchimp"),
 }
 _OTHERWISE = _Learnt(Outcome.FOUND, "The member's status was changed in Mailchimp.", NOTHING_NEXT, "mailchimp")
@@ -82,7 +88,7 @@ def status_of(now: CustomerNow) -> str:
     if now.state == "archived":
         # A member that never confirmed is unsubscribed instead.
         return now.member_status if now.member_status in OUT else "archived"
-    there = now.state == "present" or (now.state == "gone" and now.renamed)
+    there = now.state == "present" or (now.state == "gone" and (now.renamed or now.unconfirmed))
     return (now.member_status or NO_MEMBER) if there else NO_MEMBER
 
 
@@ -246,8 +252,8 @@ def _answers(published: CustomerOutcome | None, expected: tuple[object, ...]) ->
 
 
 def _learnt(now: CustomerNow, status: str) -> _Learnt:
-    if now.renamed:
-        return _LEARNT["renamed"]
+    if now.renamed or now.unconfirmed:
+        return _LEARNT["renamed" if now.renamed else "unconfirmed"]
     before = now.published.member_status if now.published is not None else None
     if status == "subscribed" and before in (None, "pending"):
         return _LEARNT["there" if before is None else "confirmed"]
@@ -306,11 +312,7 @@ def _without_address(sentence: str, otherwise: str) -> str:
     return otherwise if "@" in sentence else sentence
 
 
-def write_after_step(
-    db: Database,
-    account_id: AccountId,
-    result: StepResult,
-) -> Rows:
+def write_after_step(db: Database, account_id: AccountId, result: StepResult) -> Rows:
     """Writes what is published about a step's customers, and about others whose members it changed.
 
     Runs in the step's transaction, after the ledger.

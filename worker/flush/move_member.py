@@ -112,5 +112,5 @@ def _renamed_before(attempt: Attempt, step: Move, read: Read) -> bool:
     if read.member is None or not was_done(entry, read.member):
         return False
     attempt.dropped.append(entry.intent.source)
-    write_found(attempt, step.contact, entry, read, entry.origin)
+    write_found(attempt, step.contact, entry, read, origin_of(entry, read.member))
     return True

@@ -33,6 +33,7 @@ from worker.plan.identity import (
     is_first_sight,
     is_new,
     is_ours,
+    is_unconfirmed,
     may_have_archived,
     new_intent,
     origin_of,
@@ -149,6 +150,8 @@ def note_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, re
     begun = entry is not None and entry.state == "intended" and entry.intent is not None and entry.intent.kind == "add"
     if not (begun or is_first_sight(entry, seen)):
         return entry
+    if entry is not None and is_unconfirmed(entry, seen):
+        return as_read(entry, seen, read.date)
     entry = LedgerEntry(
         contact.membership,
         owner_of(contact, entry, seen),

@@ -14,7 +14,7 @@ from worker.flush.step_result import Exchange
 from worker.flush.write_member import next_for
 from worker.mailchimp import calls
 from worker.mailchimp.member import Member, tags_added, total_items
-from worker.plan.identity import as_read
+from worker.plan.identity import as_read, is_unconfirmed
 from worker.plan.outcomes import NEXT_FLUSH, NOTHING_NEXT, Outcome
 from worker.plan.steps import Tag
 from worker.store.ledger import OUT, LedgerEntry
@@ -35,7 +35,7 @@ def tag(attempt: Attempt, step: Tag) -> None:
         note_gone(attempt, step.contact, entry, read.exchange)
     elif read.member is None:
         _failed(attempt, step, read.classified, read.exchange)
-    elif read.member.status in OUT:
+    elif read.member.status in OUT or is_unconfirmed(entry, read.member):
         detail = f"The member is {read.member.status} in Mailchimp, so its tags were left alone."
         after = next_for(read.member.status)
         attempt.receipt(step.targets, step.membership, None, outcome=Outcome.LEFT_ALONE, detail=detail, then=after)

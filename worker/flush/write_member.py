@@ -18,7 +18,7 @@ from worker.mailchimp import calls
 from worker.mailchimp.call import Call
 from worker.mailchimp.member import Member
 from worker.model import CustomerId, MembershipKey, Origin
-from worker.plan.identity import as_read, fields_of, tags_of
+from worker.plan.identity import as_read, fields_of, is_unconfirmed, tags_of, unconfirmed
 from worker.plan.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.plan.steps import Contact
 from worker.store.ledger import LedgerEntry
@@ -146,7 +146,7 @@ def entry_for(
     owner = owner_of(contact, before, member)
     sent = written.sent if written is not None else contact.fields.values
     known = _sent_before(attempt, contact, before, member)
-    return LedgerEntry(
+    entry = LedgerEntry(
         membership=contact.membership,
         customer_id=owner,
         state="present",
@@ -159,6 +159,8 @@ def entry_for(
         names_agreed=before.names_agreed if before is not None and before.customer_id == owner else None,
         member_tags=tags_of(before, member),
     )
+    waits = origin == "found" and before is not None and is_unconfirmed(before, member)
+    return unconfirmed(entry) if waits else entry
 
 
 def entry_after_changes(
@@ -180,7 +182,7 @@ def entry_after_changes(
 
 def owner_of(contact: Contact, before: LedgerEntry | None, member: Member) -> CustomerId:
     """Returns a member's customer: an opt-out stays with its customer, even if another takes over the address."""
-    if before is None or member.status in ("subscribed", "pending"):
+    if before is None or (member.status in ("subscribed", "pending") and not is_unconfirmed(before, member)):
         return contact.owner
     return before.customer_id
 

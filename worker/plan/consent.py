@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from worker.mailchimp.member import Member
 from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, MembershipKey, is_address
-from worker.plan.identity import MAY_HAVE_ARCHIVED, as_read, is_ours, may_have_archived, was_done
+from worker.plan.identity import MAY_HAVE_ARCHIVED, as_read, awaits_confirmation, is_ours, may_have_archived, was_done
 from worker.plan.inputs import TargetList
 from worker.plan.outcomes import Outcome
 from worker.plan.steps import Contact, NoCall, PriorMembership, Target, ids_of
@@ -250,6 +250,14 @@ class PriorDecision:
     here: bool
 
 
+def departure_of(entry: LedgerEntry) -> str:
+    """Returns how somebody is known to have left a place, as part of a sentence."""
+    address, list_id = entry.membership.address, entry.membership.list_id
+    if awaits_confirmation(entry):
+        return f"the member {address} left list {list_id}, and nobody has confirmed the form that was filled in since"
+    return f"the member {address} is {'gone' if entry.state == 'gone' else entry.member_status} on list {list_id}"
+
+
 def prior_decision(
     old: MembershipKey, entry: LedgerEntry | None, member: Member | None, destination: MembershipKey, status_if_new: str
 ) -> PriorDecision:
@@ -261,7 +269,7 @@ def prior_decision(
 
     Returns:
         The status to add with, never better than the old member's; none if somebody left: unsubscribed, archived by
-        somebody else, gone, or cleaned at the same address.
+        somebody else, gone, cleaned at the same address, or pending since without a confirmation.
     """
     if member is None:
         # Without an entry it was never there: an add was begun, or consent was withdrawn before any.
@@ -269,6 +277,8 @@ def prior_decision(
             return PriorDecision(status_if_new, "an add began there and was never completed", here=False)
         return PriorDecision(None, f"the member {old.address} is gone from list {old.list_id}", here=False)
     status = member.status
+    if entry is not None and awaits_confirmation(entry):
+        return PriorDecision(None, departure_of(entry), here=True)
     if entry is not None and is_ours(entry, member):
         status = entry.status_before or "unsubscribed"
     if status == "subscribed":

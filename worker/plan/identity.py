@@ -17,7 +17,7 @@ from worker.mailchimp.call import ANSWER_WITHIN, FRESH_SECONDS
 from worker.mailchimp.member import Member
 from worker.mailchimp.merge_fields import NAME_TAGS
 from worker.model import CustomerId, Origin
-from worker.store.ledger import OUT, Intent, IntentKind, LedgerEntry
+from worker.store.ledger import OUT, Intent, IntentKind, LedgerEntry, has_left
 
 # This worker sends no write later than that after the read that it depends on.
 AT_ONCE = timedelta(seconds=FRESH_SECONDS)
@@ -132,8 +132,31 @@ def add_was_done(entry: LedgerEntry, member: Member) -> bool:
     return entry.state == "intended" and kind == "add" and was_done(entry, member)
 
 
+def is_unconfirmed(entry: LedgerEntry, member: Member) -> bool:
+    """Returns whether a member that was just read waits for a person to confirm who had left before.
+
+    Anybody can fill in a list's form for an address, so the departure lasts until the member is read as subscribed. A
+    member that was subscribed when it was last read, or another contact, left meanwhile. Pending members of this
+    worker, and those that were pending when it first met them, have not left.
+    """
+    if member.status != "pending":
+        return False
+    if entry.state == "archived":
+        return has_left(entry)
+    intent = entry.intent
+    if entry.state == "intended":
+        return intent is not None and intent.status == "subscribed" and was_done(entry, member)
+    if intent is not None and intent.kind == "restore":
+        return entry.status_before != "pending"
+    if intent is not None and intent.kind == "unsubscribe" and intent.last_changed != member.last_changed:
+        return True
+    return has_left(entry) or entry.member_status == "subscribed" or not same_membership(entry, member)
+
+
 def continues(entry: LedgerEntry, member: Member) -> bool:
     """Returns whether a member that was just read is the one in the ledger, allowing for this worker's writes."""
+    if is_unconfirmed(entry, member):
+        return False
     if entry.state == "intended" or (entry.intent is not None and entry.intent.kind == "restore"):
         still_off = entry.state != "intended" and _still_off(entry, member)
         return still_off or was_done(entry, member)
@@ -169,6 +192,8 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
         customer_since=entry.customer_since if same else seen_at,
         member_tags=tags_of(entry, member),
     )
+    if is_unconfirmed(entry, member):
+        return unconfirmed(now)
     intent = entry.intent
     if entry.state == "archived" and intent is not None and intent.kind == "archive":
         return _as_archived(now, intent, member) if member.status == "archived" else _back(now)
@@ -202,16 +227,28 @@ def _same_contact(entry: LedgerEntry, member: Member) -> bool:
 
 
 def departed(entry: LedgerEntry, member: Member, date: datetime | None) -> LedgerEntry | None:
-    """Returns the ledger entry of a member that has left, after it was read; None if it has not left.
+    """Returns the ledger entry of a member that has left, after it was read; None if it has not left, or is back.
 
     Args:
         date: Mailchimp's time of the answer.
     """
     now = as_read(entry, member, date)
+    if is_unconfirmed(entry, member):
+        return now
     if member.status not in OUT or is_ours(now, member):
         return None
     # Archived by this worker earlier, and by somebody else since: this is a departure.
     return _back(now) if now.state == "archived" else now
+
+
+def unconfirmed(now: LedgerEntry) -> LedgerEntry:
+    """Returns the ledger entry of a member that waits for a person to confirm who had left before."""
+    return replace(_back(now), state="gone", address_now=now.membership.address)
+
+
+def awaits_confirmation(entry: LedgerEntry) -> bool:
+    """Returns whether the ledger says so: somebody left, and nobody has confirmed the form that was filled in since."""
+    return entry.state == "gone" and entry.address_now == entry.membership.address
 
 
 def _back(now: LedgerEntry) -> LedgerEntry:

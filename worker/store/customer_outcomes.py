@@ -90,6 +90,7 @@ class CustomerNow:
         published: the last published outcome; None before the first one.
         deleted: whether billmywork has deleted it.
         succeeded: whether another customer has the address of that place, and this one has another or none.
+        unconfirmed: whether the person left, and a form was filled in since that nobody has confirmed.
     """
 
     customer_id: CustomerId
@@ -103,6 +104,7 @@ class CustomerNow:
     succeeded: bool = False
     renamed: bool = False
     changed: bool = False
+    unconfirmed: bool = False
 
 
 _NOW = (
@@ -128,7 +130,14 @@ def _now(row: Any) -> CustomerNow:
     membership = MembershipKey(row["list_id"], row["address"]) if row["address"] is not None else None
     published = outcome_of(row["outcome"])
     known = (row["state"], row["member_status"], row["version"], row["event_id"])
-    flags = bool(row["deleted"]), bool(row["succeeded"]), row["address_now"] is not None, bool(row["changed"])
+    address_now = row["address_now"]
+    flags = (
+        bool(row["deleted"]),
+        bool(row["succeeded"]),
+        address_now not in (None, row["address"]),
+        bool(row["changed"]),
+        address_now is not None and address_now == row["address"],
+    )
     return CustomerNow(row["customer_id"], membership, *known, published, *flags)
 
 

@@ -22,7 +22,7 @@ FOR_THE_CUSTOMER = frozenset({"Member In Compliance State", "Forgotten Email Not
 
 State = Literal["intended", "present", "archived", "gone"]
 """intended: an add, or a rename to here, was about to be sent · present: a member, whatever its status · archived: by
-this worker · gone: Mailchimp no longer knows the address."""
+this worker · gone: Mailchimp no longer knows the address, or only by a form that nobody has confirmed."""
 
 
 OUT = frozenset({"unsubscribed", "cleaned", "archived"})
@@ -83,7 +83,8 @@ class LedgerEntry:
         member_tags: the customer's tags that the member has, by name, to how they got there (see
             :mod:`worker.fields.member_tags`); None for none.
         address_now: the address that the person gave the member in Mailchimp, so that it is gone from this place; then
-            `member_status` is that of the member there.
+            `member_status` is that of the member there. The same address if the person left and a form was filled in
+            since, which nobody has confirmed.
     """
 
     membership: MembershipKey

@@ -84,6 +84,7 @@ def test_a_customer_is_known_where_an_archive_of_its_member_is_in_doubt():
 BEGUN = entry(
     email="mid@example.com", state="intended", member_status=None, intent=Intent("add", "2026-11-22T10:00:00.000Z")
 )
+PENDING = entry(member_status="pending")
 RENAME = entry(
     email="mid@example.com",
     state="intended",
@@ -109,8 +110,8 @@ def decided(*reads: PriorRead) -> AddDecision:
     [
         ([], "subscribed"),
         ([read(entry(), "subscribed")], "subscribed"),
-        ([read(entry(), "pending")], "pending"),
-        ([read(entry(), "pending"), read(entry(email="mid@example.com"), "subscribed")], "pending"),
+        ([read(PENDING, "pending")], "pending"),
+        ([read(PENDING, "pending"), read(entry(email="mid@example.com"), "subscribed")], "pending"),
         ([read(entry(), "cleaned")], "subscribed"),
         ([read(entry(), "subscribed", own=False)], "subscribed"),
         ([read(None, None)], "subscribed"),
@@ -120,6 +121,10 @@ def decided(*reads: PriorRead) -> AddDecision:
         ([read(entry(), None, list_gone=True)], "subscribed"),
         ([read(entry(), "unsubscribed")], None),
         ([read(entry(), "archived")], None),
+        ([read(entry(), "pending")], None),
+        ([read(entry(member_status="unsubscribed"), "pending")], None),
+        ([read(entry(state="gone"), "pending")], None),
+        ([read(entry(state="gone"), "pending", own=False)], None),
         ([read(entry(), None)], None),
         ([read(entry(), "unsubscribed", own=False)], None),
         ([read(entry(), "subscribed"), read(entry(email="mid@example.com"), "unsubscribed")], None),
@@ -130,7 +135,7 @@ def decided(*reads: PriorRead) -> AddDecision:
     ],
 )
 def test_a_contact_is_added_only_if_each_prior_membership_allows_it(reads, status):
-    """One departure keeps it out; one pending member makes it pending."""
+    """One departure keeps it out, also where it is pending since; one member that was always pending makes it so."""
     decision = decided(*reads)
     assert (decision.status if decision.kept_out_by is None else None) == status
 

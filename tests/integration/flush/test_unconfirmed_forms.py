@@ -1,0 +1,168 @@
+"""A form that nobody has confirmed ends no opt-out: only a member who is read as subscribed is back."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.checked_changelog import CHANGELOG
+from tests.integration.flush.world import ACCOUNT, World
+from worker.accounts import settings
+
+ANN, NEW, DAN = "ann@example.com", "ann.new@example.com", "dan@example.com"
+DEPARTURES = ("unsubscribe", "clean", "archive", "forget")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """One account with two stored lists; Ann is a member of the master list."""
+    with World(tmp_path, direct=True) as made:
+        made.event("ann", ANN, list_id="master")
+        made.event("dan", DAN, list_id="master")
+        made.daily()
+        yield made
+
+
+def leaves(world: World, departure: str, *, noted: bool = True) -> None:
+    """Ann leaves the master list, and the worker reads that."""
+    world.by_hand(ANN, departure)
+    if noted:
+        world.event("ann", ANN, list_id="master", first_name="Noted")
+        world.daily()
+
+
+def moved(world: World) -> None:
+    """Ann's customer goes to another list."""
+    world.event("ann", ANN, list_id="other")
+
+
+def renamed(world: World) -> None:
+    """Ann's customer gets another address."""
+    world.event("ann", NEW, list_id="master")
+
+
+def newcomer(world: World) -> None:
+    """Another customer comes with Ann's address, to another list."""
+    world.event("new", ANN, list_id="other")
+
+
+def other_customer(world: World) -> None:
+    """A customer who is a member gets Ann's address, and another list."""
+    world.event("dan", ANN, list_id="other")
+
+
+EVENTS: tuple[Callable[[World], None], ...] = (moved, renamed, newcomer, other_customer)
+
+
+def is_nowhere_else(world: World) -> bool:
+    """Returns whether Ann is on no list but the one whose form was filled in, and at no other address."""
+    return (world.status(ANN, "other"), world.status(NEW), world.status(NEW, "other")) == (None, None, None)
+
+
+@pytest.mark.parametrize("change", EVENTS)
+@pytest.mark.parametrize("departure", DEPARTURES)
+@pytest.mark.parametrize("read", ["before the form", "after the form", "by nobody"])
+def test_a_pending_form_lets_nobody_in(world: World, departure: str, change: Callable[[World], None], read: str):
+    """For every customer with the address, on every list, and whether or not a reading showed departure and form."""
+    leaves(world, departure, noted=read != "by nobody")
+    if read == "before the form":
+        change(world)
+        world.daily()
+        if departure != "clean" or change is not renamed:
+            assert is_nowhere_else(world)
+        else:
+            return  # a bounce concerns the address only
+    world.by_hand(ANN, "sign up")
+    if read == "after the form":
+        world.daily()
+    if read != "before the form":
+        change(world)
+    world.daily()
+    world.run()
+    assert world.status(ANN) == "pending"
+    assert is_nowhere_else(world)
+
+
+@pytest.mark.parametrize("change", EVENTS)
+@pytest.mark.parametrize("departure", DEPARTURES)
+def test_a_confirmed_form_lets_them_in_without_a_further_event(
+    world: World, departure: str, change: Callable[[World], None]
+):
+    """The flush that reads the confirmation delivers those who were kept out."""
+    leaves(world, departure)
+    world.by_hand(ANN, "sign up")
+    change(world)
+    world.daily()
+    assert is_nowhere_else(world)
+    world.by_hand(ANN, "confirm")
+    world.daily()
+    expected = (NEW, "master") if change is renamed else (ANN, "other")
+    assert world.status(*expected) == "subscribed"
+
+
+def test_a_former_member_is_not_restored_while_a_form_waits(world: World):
+    """What this worker archived on another list stays archived, with no event at all."""
+    world.event("bob", ANN, list_id="other")
+    world.daily()
+    world.event("bob", "bob@example.com", list_id="other")
+    world.daily()
+    assert world.status(ANN, "other") in (None, "archived")
+    leaves(world, "unsubscribe")
+    world.event("bob", ANN, list_id="other")
+    world.daily()
+    world.by_hand(ANN, "sign up")
+    world.daily()
+    assert world.status(ANN, "other") in (None, "archived")
+    world.by_hand(ANN, "confirm")
+    world.daily()
+    assert world.status(ANN, "other") == "subscribed"
+
+
+def test_a_form_that_is_filled_in_twice_ends_nothing_either(world: World):
+    """A second form after a second departure, which was pending all the time, is no consent."""
+    leaves(world, "unsubscribe")
+    for act in ("sign up", "forget", "sign up"):
+        world.by_hand(ANN, act)
+        world.event("ann", ANN, list_id="master", first_name=act)
+        world.daily()
+    other_customer(world)
+    world.daily()
+    assert is_nowhere_else(world)
+
+
+def test_fields_of_a_pending_member_are_written_and_end_no_opt_out(world: World):
+    """The customer's own place gets its fields; the receipt says that it is subscribed once the person confirms."""
+    leaves(world, "unsubscribe")
+    world.by_hand(ANN, "sign up")
+    world.event("ann", ANN, list_id="master", first_name="Anna")
+    world.daily()
+    assert world.fields(ANN)["FNAME"] == "Anna"
+    assert world.receipts("ann")[-1].next == "It is subscribed when the person confirms Mailchimp's mail."
+    moved(world)
+    world.daily()
+    assert is_nowhere_else(world)
+    assert "has confirmed" in world.receipts("ann")[-1].detail
+
+
+def test_a_pending_member_whose_customer_goes_stays_for_its_person(world: World):
+    """The worker does not unsubscribe a form that waits: that would look like its own pending member."""
+    leaves(world, "unsubscribe")
+    world.by_hand(ANN, "sign up")
+    world.daily()
+    world.deleted("ann", ANN)
+    world.daily()
+    assert world.status(ANN) == "pending"
+    newcomer(world)
+    world.daily()
+    assert is_nowhere_else(world)
+
+
+def test_a_pending_member_of_this_worker_still_moves(tmp_path: Path):
+    """Double opt-in: nobody left, so the member is pending on the new list, taken off the old one, and comes back."""
+    with World(tmp_path, direct=True) as world:
+        settings.enable(world.db, CHANGELOG, ACCOUNT, status_if_new="pending")
+        for list_id, off in (("master", "other"), ("other", "master"), ("master", "other")):
+            world.event("ann", ANN, list_id=list_id)
+            world.daily()
+            assert world.status(ANN, list_id) == "pending"
+            assert world.status(ANN, off) in (None, "unsubscribed")
