@@ -85,6 +85,10 @@ class FlushEndedEarly(WorkerError):
     """A flush ended early though nobody stopped it; the remaining customers stay changed."""
 
 
+class NotPlanned(WorkerError):
+    """Accounts could not be planned, because Mailchimp gave no useful answer."""
+
+
 class PublishStopped(WorkerError):
     """A person interrupted the publishing of events."""
 

@@ -36,6 +36,7 @@ CODES = {
     "mailchimp_unreachable",
     "not_found",
     "not_moved",
+    "not_planned",
     "not_signed",
     "partition_given_up",
     "publish_stopped",

@@ -10,6 +10,7 @@ from typing import Any
 from worker.accounts.settings import missing
 from worker.app import App
 from worker.cli import output
+from worker.errors import NotPlanned
 from worker.flush.plan_preview import AccountPlan
 from worker.flush.run import to_deliver
 from worker.mailchimp.call import member_hash
@@ -29,38 +30,50 @@ def show(app: App, db: Database, account_id: AccountId | None, *, confirmed: boo
     """Prints the plan of one account, or of all that have changed customers. Read-only, here and in Mailchimp.
 
     Raises:
+        NotPlanned: some accounts could not be planned; the others were printed.
         SecretKeyError: an API key cannot be decrypted.
     """
+    not_planned = list[AccountId]()
     chosen = [settings for settings in to_deliver(db) if account_id in (None, settings.account_id)]
     if json:
         # Streamed: a plan may have more calls than fit in memory.
         sys.stdout.write("[")
         for number, settings in enumerate(chosen):
             sys.stdout.write(",\n" if number else "\n")
-            _write_json(app, db, settings, confirmed=confirmed)
+            if not _write_json(app, db, settings, confirmed=confirmed):
+                not_planned.append(settings.account_id)
         sys.stdout.write("\n]\n")
-        return
-    if not chosen:
-        output.say("Nothing has changed since the last flush, so nothing would be sent.")
-    for settings in chosen:
-        _tell(app, db, settings, confirmed=confirmed, calls=calls)
+    else:
+        if not chosen:
+            output.say("Nothing has changed since the last flush, so nothing would be sent.")
+        for settings in chosen:
+            if not _tell(app, db, settings, confirmed=confirmed, calls=calls):
+                not_planned.append(settings.account_id)
+    if not_planned:
+        raise NotPlanned(
+            f"{counted(len(not_planned), 'account')} could not be planned, because Mailchimp gave no useful answer: "
+            f"{output.some_of(not_planned)}.",
+            "Nothing was changed. `check` says what is wrong; try again once Mailchimp answers.",
+        )
 
 
-def _tell(app: App, db: Database, settings: AccountSettings, *, confirmed: bool, calls: bool) -> None:
+def _tell(app: App, db: Database, settings: AccountSettings, *, confirmed: bool, calls: bool) -> bool:
+    # Returns whether the account could be planned.
     output.say(f"Account {settings.account_id}")
     if lacking := missing(settings):
         output.say(f"  Nothing would be sent. {lacking[0].message} {lacking[0].advice}")
-        return
+        return True
     with _planned(app, db, settings, confirmed=confirmed) as plan:
         if plan.problem is not None:
-            output.say(f"  Nothing would be sent. {plan.problem}")
-            return
+            output.say(f"  {'Not planned' if plan.unanswered else 'Nothing would be sent'}. {plan.problem}")
+            return not plan.unanswered
         _tell_counts(plan)
         for notice in plan.notices:
             output.say(f"  {notice}")
         if calls:
             for number, planned in enumerate(plan.calls(), 1):
                 _tell_call(number, planned)
+    return True
 
 
 @contextmanager
@@ -99,11 +112,12 @@ def _name(settings: AccountSettings, list_id: ListId | None) -> str:
     return f"{account_list.name} ({list_id})" if account_list is not None else str(list_id or "no list")
 
 
-def _write_json(app: App, db: Database, settings: AccountSettings, *, confirmed: bool) -> None:
+def _write_json(app: App, db: Database, settings: AccountSettings, *, confirmed: bool) -> bool:
+    # Returns whether the account could be planned.
     head: dict[str, Any] = {"account_id": settings.account_id}
     if lacking := missing(settings):
         sys.stdout.write(output.one_line(head | {"problem": lacking[0].message, "advice": lacking[0].advice}))
-        return
+        return True
     with _planned(app, db, settings, confirmed=confirmed) as plan:
         head |= {
             "problem": plan.problem,
@@ -120,6 +134,7 @@ def _write_json(app: App, db: Database, settings: AccountSettings, *, confirmed:
         for number, call in enumerate(_json_calls(plan)):
             sys.stdout.write((",\n" if number else "\n") + output.one_line(call))
         sys.stdout.write("\n]}")
+        return not plan.unanswered
 
 
 def _json_calls(plan: AccountPlan) -> Iterator[dict[str, Any]]:

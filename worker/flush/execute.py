@@ -168,8 +168,9 @@ class _Execution:
             return
         seen = 0
         for part, plan in flush.chunks(prepared):
-            self._chunk(self._context(prepared.inputs, prepared.brake, part), plan, prepared)
             seen += len(part.changed)
+            self.recorder.to_do = max(self.recorder.to_do, seen)  # some may have come in since they were counted
+            self._chunk(self._context(prepared.inputs, prepared.brake, part), plan, prepared)
             if seen < self.recorder.to_do:
                 request.turn()  # wait for it before reading the next chunk
         self.recorder.notices = flush.notices(prepared.brake)

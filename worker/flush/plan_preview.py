@@ -41,6 +41,7 @@ class AccountPlan:
         learnt: departures, as a flush would write them.
         let_in: customers whom a flush would mark as changed, because a departure that kept them out has ended.
         problem: why nothing would be done; None if the flush would proceed.
+        unanswered: whether the problem is that Mailchimp gave no useful answer, so that nothing could be planned.
         summary: counts of what would be done.
         notices: what could not be read, and what the brake would hold.
     """
@@ -52,6 +53,7 @@ class AccountPlan:
     now: datetime
     of_others: Collection[ListId]
     problem: str | None = None
+    unanswered: bool = False
     summary: PlanSummary = field(default_factory=PlanSummary)
     notices: Sequence[str] = ()
     learnt: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
@@ -90,7 +92,7 @@ class AccountPlan:
         elif classified.kind is AnswerClass.ACCOUNT_STOPPED:
             self.problem = f"Mailchimp accepts no calls for this account: {classified.title}."
         else:
-            self.problem = f"Mailchimp gave no useful answer: {classified.title}."
+            self.unanswered, self.problem = True, f"Mailchimp gave no useful answer: {classified.title}."
 
     def faulty(self, part: RelatedCustomers, error: Exception) -> None:
         """Omits customers that the flush could not plan either."""

@@ -39,7 +39,7 @@ class AccountRun:
 
     Attributes:
         counts: outcome to number of receipts.
-        to_do: how many changed customers it started with.
+        to_do: how many changed customers it started with, or took up, if more came in meanwhile.
         settled: how many of them need nothing more.
         message: why it ended early or did nothing; None if it went through.
         left_out: fields that were not sent, of contacts that were written.

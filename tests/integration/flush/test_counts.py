@@ -1,0 +1,58 @@
+"""What a flush counts while customers come in, and what a plan says that could not ask."""
+
+import json
+
+import pytest
+
+from tests.integration.flush.world import World
+from worker.cli import flush_plan
+from worker.errors import NotPlanned
+from worker.mailchimp.call import Call
+from worker.sandbox.faults import Fault
+
+ANN, BOB = "ann@example.com", "bob@example.com"
+
+
+def meanwhile(world: World, customer: str, address: str) -> None:
+    """Lets one more customer come in before the first add."""
+
+    def come(call: Call) -> None:
+        if call.method == "POST":
+            world.before_call(None)
+            world.event(customer, address)
+
+    world.before_call(come)
+
+
+def test_customers_who_come_in_during_a_flush_are_counted_in_what_it_has_to_do(world: World):
+    """Never more are settled than there were."""
+    world.event("ann", ANN)
+    meanwhile(world, "bob", BOB)
+    part = world.flush()
+    assert (part.settled, part.to_do, part.ended) == (2, 2, "done")
+
+
+def test_a_customer_who_came_in_does_not_hide_one_who_was_not_settled(world: World):
+    """The flush is incomplete as long as one of those whom it took up waits."""
+    world.event("ann", ANN)
+    world.standin.find_list("master").fake.add(ANN)
+    meanwhile(world, "bob", BOB)
+    part = world.flush()
+    assert (part.settled, part.to_do, part.ended) == (1, 2, "incomplete")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_plan_that_could_not_ask_mailchimp_is_an_error(
+    world: World, capsys: pytest.CaptureFixture[str], as_json: bool
+):
+    """It says that it is none, and why, and does not exit as if nothing were to send."""
+    world.event("ann", ANN)
+    world.standin.faults = [Fault("bare", status=503)]
+    with pytest.raises(NotPlanned) as caught:
+        flush_plan.show(world.app, world.db, None, confirmed=False, calls=False, json=as_json)
+    assert caught.value.exit_code == 1
+    assert "1 account could not be planned" in caught.value.message
+    shown = capsys.readouterr().out
+    assert "Nothing would be sent" not in shown
+    assert "no useful answer: HTTP 503" in (json.loads(shown)[0]["problem"] if as_json else shown)
+    assert as_json or "Not planned." in shown
