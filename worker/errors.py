@@ -127,3 +127,7 @@ class WrongDataCentre(MailchimpError):
 
 class MailchimpUnreachable(MailchimpError):
     """Mailchimp did not answer."""
+
+
+class CertificateNotAccepted(MailchimpError):
+    """The certificate of Mailchimp's host, or of a proxy, is not accepted; nothing was sent."""

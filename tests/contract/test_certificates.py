@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,40 +16,46 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from worker.errors import CertificateNotAccepted
+from worker.flush.answers import classify
 from worker.mailchimp.api_key import parse
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.client import Client
+from worker.mailchimp.errors import error_for
 
 KEY = "0123456789abcdef0123456789abcdef-us21"
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{"ping": "ok"}'
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for localhost, signed by itself, with its key."""
+NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
+
+
+def made(folder: Path, first: datetime, last: datetime, host: str = "localhost") -> Path:
+    """Returns a certificate that signs itself, with its key, valid from and until."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "own")])
-    now = datetime.now(UTC)
-    made = (
+    certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .not_valid_before(first)
+        .not_valid_after(last)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
     plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    path = tmp_path_factory.mktemp("tls") / "own.pem"
+    path = folder / "own.pem"
     path.write_bytes(
-        made.public_bytes(serialization.Encoding.PEM) + key.private_bytes(serialization.Encoding.PEM, *plain)
+        certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(serialization.Encoding.PEM, *plain)
     )
     return path
 
 
-@pytest.fixture
-def port(certificate: Path) -> Iterator[int]:
-    """The port of a server with that certificate, which answers each call alike."""
+@contextmanager
+def serving(certificate: Path) -> Iterator[tuple[int, list[bytes]]]:
+    """The port of a server with a certificate, which answers each call alike, and all that it received."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
+    received = list[bytes]()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -57,11 +63,12 @@ def port(certificate: Path) -> Iterator[int]:
                 while True:
                     plain, _ = server.accept()
                     with suppress(OSError), context.wrap_socket(plain, server_side=True) as connection:
-                        while connection.recv(65536):
+                        while request := connection.recv(65536):
+                            received.append(request)
                             connection.sendall(ANSWER)
 
         threading.Thread(target=serve, daemon=True).start()
-        yield server.getsockname()[1]
+        yield server.getsockname()[1], received
         server.shutdown(socket.SHUT_RDWR)
 
 
@@ -72,17 +79,52 @@ def ping(host: str, port: int) -> Answer:
         return client.send(Call("GET", "/ping"))
 
 
+def test_a_trusted_certificate_of_the_host_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whom REQUESTS_CA_BUNDLE names is trusted."""
+    certificate = made(tmp_path, NOW - DAY, NOW + DAY)
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with serving(certificate) as (port, received):
+        answer = ping("localhost", port)
+    assert (answer.body, answer.failure) == ({"ping": "ok"}, None)
+    assert len(received) == 2
+
+
 @pytest.mark.parametrize(
-    ("host", "trusted", "failure"),
-    [("localhost", True, None), ("localhost", False, "unconnected"), ("127.0.0.1", True, "unconnected")],
+    ("certificate_of", "since", "until", "trusted", "reason"),
+    [
+        ("localhost", -DAY, DAY, False, "self-signed certificate"),
+        ("localhost", -2 * DAY, -DAY, True, "certificate has expired"),
+        ("localhost", DAY, 2 * DAY, True, "certificate is not yet valid"),
+        ("us21.api.mailchimp.com", -DAY, DAY, True, "Hostname mismatch, certificate is not valid for 'localhost'"),
+    ],
+    ids=["unknown CA", "expired", "not yet valid", "wrong host"],
 )
-def test_only_a_certificate_that_is_trusted_for_the_host_is_called(
-    monkeypatch: pytest.MonkeyPatch, certificate: Path, port: int, host: str, trusted: bool, failure: str | None
+def test_a_certificate_that_is_not_accepted_is_named_with_its_reason(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    certificate_of: str,
+    since: timedelta,
+    until: timedelta,
+    trusted: bool,
+    reason: str,
 ) -> None:
-    """An unknown certificate, or one of another host, ends the connection before anything is sent."""
+    """The server gets nothing, and the error says whose certificate it is, what is wrong with it, and what to do."""
+    certificate = made(tmp_path, NOW + since, NOW + until, certificate_of)
     monkeypatch.setenv("no_proxy", "*")
     if trusted:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    answer = ping(host, port)
-    assert (answer.failure, answer.unsent) == (failure, failure is not None)
-    assert answer.body == (None if failure else {"ping": "ok"})
+    else:
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+        monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    with serving(certificate) as (port, received):
+        answer = ping("localhost", port)
+    assert (answer.failure, answer.unsent, received) == ("certificate", True, [])
+    said = f"the certificate of localhost is not accepted: {reason}"
+    assert answer.reason == said
+    assert classify(answer).title == said
+    error = error_for(answer)
+    assert (type(error), error.code) == (CertificateNotAccepted, "certificate_not_accepted")
+    assert error.message == f"Mailchimp was not called: {said}. No API key was sent."
+    assert "clock" in error.advice
+    assert "REQUESTS_CA_BUNDLE" in error.advice

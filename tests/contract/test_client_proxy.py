@@ -111,7 +111,9 @@ def test_a_tunnel_to_a_server_that_is_not_trusted_gets_nothing(
 ) -> None:
     """A server behind the proxy needs a trusted certificate too."""
     named("REQUESTS_CA_BUNDLE", "")
-    assert send(raw, PATCH).failure == "unconnected"
+    answer = send(raw, PATCH)
+    assert (answer.failure, answer.unsent) == ("certificate", True)
+    assert answer.reason == "the certificate of 127.0.0.1 is not accepted: self-signed certificate"
     assert raw.requests == []
 
 

@@ -77,7 +77,7 @@ def test_only_a_trusted_certificate_gets_the_key(raw: Raw, tmp_path: Path, monke
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     raw.base_url = raw.base_url.replace("http:", "https:")
-    assert send(raw, PATCH).failure == "unconnected"
+    assert send(raw, PATCH).failure == "certificate"
     assert raw.requests == []
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(trusted))
     assert send(raw, PATCH).ok

@@ -26,6 +26,7 @@ CODES = {
     "already_running",
     "api_key_malformed",
     "api_key_refused",
+    "certificate_not_accepted",
     "config_error",
     "consumer_stopped",
     "database_error",

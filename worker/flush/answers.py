@@ -74,7 +74,7 @@ def classify(answer: Answer) -> ClassifiedAnswer:
     if answer.failure == "stale":
         return ClassifiedAnswer(AnswerClass.AGAIN, "it could not be sent soon enough after the read")
     if status is None:
-        return ClassifiedAnswer(AnswerClass.LATER, answer.failure or "no answer")
+        return ClassifiedAnswer(AnswerClass.LATER, answer.reason or answer.failure or "no answer")
     if answer.ok:
         return ClassifiedAnswer(AnswerClass.DONE, "OK")
     if status == 401 or (status == 403 and answer.body is not None):

@@ -17,16 +17,19 @@ ANSWER_WITHIN = timedelta(minutes=3)
 FRESH_SECONDS = 2.0
 """How long a write may wait after the reads that it depends on; after that they must be read again."""
 
-Failure = Literal["timeout", "connection", "unconnected", "unknown_host", "stopped", "stale", "garbled", "too_large"]
+Failure = Literal[
+    "timeout", "connection", "unconnected", "unknown_host", "certificate", "stopped", "stale", "garbled", "too_large",
+]  # fmt: skip
 """Why there is no usable answer.
 
 timeout: not complete in time · connection: broken before the answer was complete · unconnected: no connection could be
-made · unknown_host: the host name does not resolve · stopped: this worker was stopping and did not send it · stale: a
-write was not sent, because the read that it depends on is too old · garbled: complete, but not what Mailchimp documents
-(only typed reads detect this) · too_large: larger than anything this worker asks for.
+made · unknown_host: the host name does not resolve · certificate: that of the host, or of its proxy, is not accepted ·
+stopped: this worker was stopping and did not send it · stale: a write was not sent, because the read that it depends on
+is too old · garbled: complete, but not what Mailchimp documents (only typed reads detect this) · too_large: larger than
+anything this worker asks for.
 """
 
-UNSENT: frozenset[Failure] = frozenset({"unconnected", "unknown_host", "stopped", "stale"})
+UNSENT: frozenset[Failure] = frozenset({"unconnected", "unknown_host", "certificate", "stopped", "stale"})
 """The failures after which Mailchimp certainly never received the call."""
 
 
@@ -66,6 +69,7 @@ class Answer:
         seconds: how long the call took.
         date: Mailchimp's time of the answer, in whole seconds, from the Date header; None if it has none. Mailchimp's
             timestamps are compared with this time only, never with this machine's clock.
+        reason: what is wrong with a certificate that is not accepted; None for other failures.
     """
 
     status: int | None
@@ -73,6 +77,7 @@ class Answer:
     failure: Failure | None = None
     seconds: float = 0.0
     date: datetime | None = None
+    reason: str | None = None
 
     @property
     def ok(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Answer, Call, moment_of
-from worker.mailchimp.connection import Connection
+from worker.mailchimp.connection import CertificateRefused, Connection
 from worker.mailchimp.endpoint import Endpoint, endpoint_of
 from worker.mailchimp.http_message import RequestHead
 from worker.text.redaction import hide
@@ -69,6 +69,8 @@ class Client:
         seconds = time.monotonic() - started
         if isinstance(outcome, str):
             return Answer(None, failure=outcome, seconds=seconds)
+        if isinstance(outcome, CertificateRefused):
+            return Answer(None, failure="certificate", seconds=seconds, reason=outcome.reason)
         status, content, date = outcome
         return Answer(status, _json_object(content), seconds=seconds, date=moment_of(date))
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from http.client import HTTPException, IncompleteRead
 from typing import Any
 
@@ -34,7 +36,19 @@ SENT_AT_ONCE = 16 * 1024
 SLACK = 0.01
 """The part of the timeout by which a read may end late: to set a socket's limit takes as long as to read."""
 
-Outcome = tuple[int, bytes, str | None] | Failure
+
+@dataclass(frozen=True, slots=True)
+class CertificateRefused:
+    """A host's certificate is not accepted, so nothing was sent to it.
+
+    Attributes:
+        reason: whose certificate, and what OpenSSL says about it.
+    """
+
+    reason: str
+
+
+Outcome = tuple[int, bytes, str | None] | Failure | CertificateRefused
 """Status, content and Date header of an answer, or why there is none."""
 # Without EAI_AGAIN, which means that the lookup itself failed, not that the name is unknown.
 _NO_SUCH_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
@@ -72,7 +86,7 @@ class Connection:
             outcome = self._answer(method)
         except (OSError, HTTPException, urllib3.exceptions.HTTPError) as error:
             outcome = self._failure(error)
-        if isinstance(outcome, str):
+        if not isinstance(outcome, tuple):
             self.close()  # the rest of an answer may still be unread
         return outcome
 
@@ -162,9 +176,12 @@ class Connection:
             self.close()
         return raw.status, bytes(content), headers.get("Date")
 
-    def _failure(self, error: Exception) -> Failure:
+    def _failure(self, error: Exception) -> Failure | CertificateRefused:
         if self._sent:
             return "timeout" if time.monotonic() >= self._due else "connection"
+        if isinstance(error, ssl.SSLCertVerificationError):
+            host = self._endpoint.host_to_trust(self._connection)
+            return CertificateRefused(f"the certificate of {host} is not accepted: {error.verify_message.rstrip('.')}")
         # The name that is looked up is the proxy's where there is one.
         return "unknown_host" if _is_unknown_host(error) and not self._endpoint.proxied else "unconnected"
 

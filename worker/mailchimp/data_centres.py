@@ -51,7 +51,7 @@ class DataCentres:
             return  # it was not sent
         with self._lock:
             state = self._all.setdefault(data_centre, _DataCentre())
-            if answer.failure not in ("timeout", "connection", "unconnected", "unknown_host"):
+            if answer.failure not in ("timeout", "connection", "unconnected", "unknown_host", "certificate"):
                 state.unanswered = 0
                 return
             now = self._clock()

@@ -56,6 +56,11 @@ class Endpoint:
         """
         return _connection(self._pool, self.target, timeout)
 
+    def host_to_trust(self, connection: Any) -> str:
+        """Returns whose certificate a connection of urllib3 is just checking: the host's, or that of its proxy."""
+        at_proxy = self.proxied and not connection.has_connected_to_proxy
+        return f"the proxy {self._pool.proxy.host}" if at_proxy else str(self._pool.host)
+
 
 def endpoint_of(base_url: str) -> Endpoint:
     """Returns the endpoint of a URL, which is the same for as long as the environment is.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.errors import ApiKeyRefused, MailchimpError, MailchimpUnreachable, WrongDataCentre
+from worker.errors import ApiKeyRefused, CertificateNotAccepted, MailchimpError, MailchimpUnreachable, WrongDataCentre
 from worker.mailchimp.call import Answer
 
 _LATER = "Nothing was changed. Try again in a few minutes; if it lasts, see Mailchimp's status page."
@@ -26,6 +26,12 @@ def error_for(answer: Answer) -> MailchimpError:
             "There is no Mailchimp data centre of the name at the end of the API key: its host is not known.",
             "Compare the end of the key (such as -us21) with the one that Mailchimp shows, and enter the key again. "
             "If it is right, this machine cannot resolve host names.",
+        )
+    if answer.failure == "certificate":
+        return CertificateNotAccepted(
+            f"Mailchimp was not called: {answer.reason or 'its certificate is not accepted'}. No API key was sent.",
+            "Check this machine's clock. If a proxy opens TLS connections here, set REQUESTS_CA_BUNDLE to a file of CA "
+            "certificates that has the proxy's too.",
         )
     if answer.ok or answer.failure in ("garbled", "too_large"):
         return MailchimpError(

@@ -90,7 +90,8 @@ def live_member(membership: MembershipKey, answer: Answer) -> LiveMember:
     member = member_of(answer.body) if answer.ok else None
     if member is not None:
         return LiveMember(membership, member.status, member.last_changed, None)
-    problem = None if answer.status == 404 else answer.title or f"no useful answer ({answer.failure or answer.status})"
+    why = answer.reason or answer.failure or answer.status
+    problem = None if answer.status == 404 else answer.title or f"no useful answer ({why})"
     return LiveMember(membership, None, None, problem)
 
 

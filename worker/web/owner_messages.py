@@ -30,6 +30,10 @@ _BY_CODE: Mapping[str, OwnerMessage] = MappingProxyType(
             "Mailchimp does not answer at the moment.",
             "Nothing was changed. Try again soon.",
         ),
+        "certificate_not_accepted": (
+            "We cannot reach Mailchimp safely at the moment.",
+            "Nothing was changed, and your key was not sent. If this happens again, contact our support.",
+        ),
     }
 )
 _BY_CLASS: tuple[tuple[type[WorkerError], OwnerMessage], ...] = (

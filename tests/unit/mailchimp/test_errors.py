@@ -2,7 +2,7 @@ from typing import get_args
 
 import pytest
 
-from worker.errors import ApiKeyRefused, MailchimpError, MailchimpUnreachable, WrongDataCentre
+from worker.errors import ApiKeyRefused, CertificateNotAccepted, MailchimpError, MailchimpUnreachable, WrongDataCentre
 from worker.mailchimp.call import Answer, Failure
 from worker.mailchimp.errors import error_for
 
@@ -30,6 +30,7 @@ from worker.mailchimp.errors import error_for
         (Answer(None, failure="garbled"), MailchimpError),
         (Answer(None, {"lists": 5}, failure="garbled"), MailchimpError),
         (Answer(None, failure="unconnected"), MailchimpUnreachable),
+        (Answer(None, failure="certificate", reason="the certificate of x is not accepted"), CertificateNotAccepted),
         (Answer(None, failure="timeout"), MailchimpUnreachable),
         (Answer(None, failure="connection"), MailchimpUnreachable),
         (Answer(None, failure="stopped"), MailchimpUnreachable),
