@@ -77,6 +77,7 @@ class Upheavals:
             table_rows.apply(world.db, [row for row in rows if isinstance(row, ChangelogRow)])
         unread = world.records[offsets.next_of(world.db, TOPIC, "", 0) or 0 :]
         stage_batch(world.db, TOPIC, "", unread, as_text(world.time.machine()), world.app.hash_key)
+        world.carry_out_requests()
 
     def rekey(self) -> None:
         """Changes the secret key; the one before stays in force beside it."""

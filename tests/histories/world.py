@@ -23,7 +23,8 @@ from tests.histories.tags import FIELDS, PLANS
 from tests.histories.topic import OutcomesTopic
 from tests.histories.wire import Death, Wire, differences, snapshot
 from tests.staged import stage_batch
-from worker.accounts import api_keys, chosen_fields, lists, settings
+from worker.accounts import api_keys, chosen_fields, erasures, lists, settings
+from worker.accounts.erasures import OwnCopy
 from worker.accounts.forget import forget_person
 from worker.app import App
 from worker.clock import Stop, as_text
@@ -37,9 +38,10 @@ from worker.mailchimp.rate_limit import Connections
 from worker.mailchimp.retry import RetryingSender
 from worker.model import AccountId, AddressKey, ListId
 from worker.sandbox.server_state import StandIn
+from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
 from worker.sqlite.library import sqlite3
-from worker.store import accounts, customers, receipts, runs
+from worker.store import accounts, customers, erasure_requests, receipts, runs
 from worker.store.receipts import Receipt
 from worker.store.runs import AccountRun, Trigger
 
@@ -289,9 +291,23 @@ class World:
             customers.mark_changed(db, ACCOUNT, None)
 
     def forget(self, email: str) -> None:
-        """Erases a person."""
+        """Erases a person here, and asks every other worker for it."""
+        address, secret, at = AddressKey(email), self.app.secret, self.time.machine()
         with self.opened() as db:
-            forget_person(db, self.topic, AddressKey(email), secret=self.app.secret, at=self.time.machine())
+            erasures.request_person(db, self.topic, address, secret, at)
+            forget_person(db, self.topic, address, secret=secret, at=at)
+            self.topic.commit(
+                db,
+                lambda: Changed(
+                    None, erasure_requests.note_done(db, erasure_requests.to_do(db), "worker", as_text(at))
+                ),
+            )
+
+    def carry_out_requests(self) -> None:
+        """Erases whom others asked to erase, as a worker does before its flushes."""
+        own_copy = OwnCopy("ledger", lambda account_id: 0)
+        with self.opened() as db:
+            erasures.carry_out(db, self.topic, own_copy, self.app.secret, "worker", self.time.machine())
 
     # The worker
 
