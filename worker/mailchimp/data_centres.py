@@ -47,11 +47,11 @@ class DataCentres:
 
     def note(self, data_centre: str, answer: Answer) -> None:
         """Records the answer to a call to a data centre."""
-        if answer.failure in ("stopped", "stale"):
-            return  # it was not sent
+        if answer.failure in ("stopped", "stale", "certificate"):
+            return  # it was not sent; a certificate is refused at once, and each account then says why
         with self._lock:
             state = self._all.setdefault(data_centre, _DataCentre())
-            if answer.failure not in ("timeout", "connection", "unconnected", "unknown_host", "certificate"):
+            if answer.failure not in ("timeout", "connection", "unconnected", "unknown_host"):
                 state.unanswered = 0
                 return
             now = self._clock()

@@ -16,9 +16,9 @@ def should_retry(call: Call, answer: Answer) -> bool:
 
     A read can always be sent again. A write can if Mailchimp certainly did not act on it, or reported a failure of its
     own. After a timeout or a broken connection (504 is a timeout behind Mailchimp's load balancer) it may have acted,
-    which the caller must find out.
+    which the caller must find out. A certificate does not become acceptable within minutes.
     """
-    if answer.throttled or (answer.unsent and answer.failure != "stopped"):
+    if answer.throttled or (answer.unsent and answer.failure not in ("stopped", "certificate")):
         return True
     if answer.failure in ("timeout", "connection") or answer.status == 504:
         return call.reads_only

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from worker.cli import forget
 from worker.cli.forget import erased_in_words, others_in_words
-from worker.model import AddressKey
+from worker.errors import MailchimpError
+from worker.mailchimp.call import Answer
+from worker.model import AccountId, AddressKey, ListId, MembershipKey
+from worker.store.ledger import LedgerEntry
 
 ANN = AddressKey("ann@example.com")
 GONE = {"receipts": 2, "places": 1, "customers": 1, "dead letters": 0}
@@ -53,3 +61,29 @@ def test_only_other_workers_are_counted_as_others(members: list[str], now: str) 
     """The worker of this database is none of them, whether it runs or not; one that is away erases too."""
     told = others_in_words(members, "worker-1")
     assert told.startswith(f"Every other worker erases its own copy, even one that is away{now}. ")
+
+
+@pytest.mark.parametrize(
+    ("answer", "archived"),
+    [
+        (Answer(204), True),
+        (Answer(404, {}), True),
+        (Answer(405, {}), True),
+        (Answer(200), False),
+        (Answer(200, {}), False),
+        (Answer(503), False),
+    ],
+)
+def test_nothing_is_erased_unless_mailchimp_confirms_the_archive(answer: Answer, archived: bool) -> None:
+    """A proxy's page is no confirmation."""
+    app: Any = SimpleNamespace(
+        open_client_of=lambda db, account_id: nullcontext(SimpleNamespace(send=lambda call: answer))
+    )
+    db: Any = None
+    entry = LedgerEntry(MembershipKey(ListId("m1"), ANN), None, "present", "added", "now")
+    if archived:
+        forget._archive(app, db, AccountId("acct-1"), entry)
+        return
+    with pytest.raises(MailchimpError) as caught:
+        forget._archive(app, db, AccountId("acct-1"), entry)
+    assert caught.value.message.startswith("Nothing was erased: ")

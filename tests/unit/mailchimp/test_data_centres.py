@@ -87,9 +87,9 @@ def test_two_time_outs_far_apart_say_nothing(watch: Watch) -> None:
     assert watch.may_call()
 
 
-@pytest.mark.parametrize("failure", ["stopped", "stale"])
+@pytest.mark.parametrize("failure", ["stopped", "stale", "certificate"])
 def test_a_call_that_was_not_sent_says_nothing(watch: Watch, failure: str) -> None:
-    """It was held back by this worker."""
+    """It was held back by this worker, or a certificate was refused at once: then each account says so."""
     for _ in range(5):
         watch.call(failure)
     assert watch.may_call()

@@ -277,6 +277,7 @@ def test_accounts_that_share_a_key_share_its_limiter():
         (WRITE, Answer(None, failure="connection"), False),
         (WRITE, Answer(None, failure="unconnected"), True),
         (WRITE, Answer(None, failure="unknown_host"), True),
+        (READ, Answer(None, failure="certificate"), False),
         (READ, Answer(None, failure="stopped"), False),
         (WRITE, Answer(400, {}), False),
         (WRITE, Answer(404, {}), False),
