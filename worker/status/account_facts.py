@@ -63,10 +63,9 @@ def facts_of(db: Database, settings: AccountSettings, under_way: Sequence[Run] =
 
 def without_settings(db: Database) -> dict[AccountId, int]:
     """Returns how many customers wait per account that has no settings."""
+    known = accounts.all_ids(db)
     waiting = customers.accounts_with_changes(db)
-    for settings in accounts.all_accounts(db):
-        waiting.pop(settings.account_id, None)
-    return waiting
+    return {account_id: count for account_id, count in waiting.items() if account_id not in known}
 
 
 def _retry_at(flush: AccountFlush) -> datetime | None:

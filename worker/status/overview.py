@@ -33,7 +33,7 @@ from worker.status.left_out import as_rows, sentences
 from worker.status.live import LiveWorker
 from worker.status.next_flush import delivering, next_flush, running_flush, running_in_words
 from worker.status.other_workers import accounts_elsewhere
-from worker.status.receipts_since import receipts_since
+from worker.status.receipts_since import receipts_since_by_account
 from worker.status.run_summary import run_data
 from worker.status.times import in_words, span_in_words
 from worker.store import (
@@ -72,8 +72,10 @@ def overview(
     since = receipts.complete_since(db, now, config.receipts.keep_days, topic, own)
     under_way = runs.under_way(db) if beat is not None else []
     facts = facts_of_all(db, under_way)
+    account_ids = [account.settings.account_id for account in facts]
+    receipts_complete = receipts_since_by_account(db, config, now, account_ids)
     foreign = without_settings(db)
-    elsewhere = accounts_elsewhere(db, topic, live, [account.settings.account_id for account in facts])
+    elsewhere = accounts_elsewhere(db, topic, live, account_ids)
     partitions = _partitions(offsets.of_topic(db, topic), live)
     waiting = {account.settings.account_id: account.waiting for account in facts}
     flushes = [_running(run, waiting, now, config) for run in under_way]
@@ -93,7 +95,7 @@ def overview(
         "customers_without_settings": sum(foreign.values()),
         "accounts": [
             account_data(account, now, config, elsewhere=elsewhere.get(account.settings.account_id))
-            | {"receipts_since": as_text(receipts_since(db, config, now, account.settings.account_id))}
+            | {"receipts_since": as_text(receipts_complete[account.settings.account_id])}
             for account in facts
         ],
         "dead_letters": dead_letters.count(db),
