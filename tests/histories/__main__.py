@@ -1,6 +1,6 @@
 """Runs histories by their seeds and tells what broke: ``python -m tests.histories FIRST [LAST]``.
 
-With ``--trace`` it tells all that happened; ``--tags`` and ``--upheavals`` add what :class:`History` says.
+With ``--trace`` it tells all that happened; ``--tags``, ``--upheavals`` and ``--forms`` add what :class:`History` says.
 """
 
 import sys
@@ -16,7 +16,8 @@ def main() -> int:
     failed = 0
     for seed in range(numbers[0], numbers[-1] + 1):
         with tempfile.TemporaryDirectory() as folder:
-            history = History(Path(folder), seed, tags="--tags" in sys.argv, upheavals="--upheavals" in sys.argv)
+            options = {name: f"--{name}" in sys.argv for name in ("tags", "upheavals", "forms")}
+            history = History(Path(folder), seed, **options)
             broken = history.run()
         if broken:
             failed += 1

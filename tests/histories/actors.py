@@ -24,13 +24,21 @@ class Actors:
     """All of them, on one world."""
 
     def __init__(
-        self, world: World, facts: Facts, oracle: Oracle, chance: random.Random, tag_chance: random.Random | None = None
+        self,
+        world: World,
+        facts: Facts,
+        oracle: Oracle,
+        chance: random.Random,
+        tag_chance: random.Random | None = None,
+        form_chance: random.Random | None = None,
     ) -> None:
         """Nobody acted yet.
 
         Args:
             tag_chance: of attributes and tags; None for histories without them.
+            form_chance: of forms for those who left; None for histories without them.
         """
+        self.form_chance = form_chance
         self.tag_chance = tag_chance
         self.world = world
         self.facts = facts
@@ -123,6 +131,8 @@ class Actors:
         """Does one act to one member, or somebody joins."""
         if self.tag_chance is not None and self.tag_chance.random() < 0.3:
             self._tag(self.tag_chance)
+        if self.form_chance is not None and self.form_chance.random() < 0.5:
+            self._fill_in_form(self.form_chance)
         list_id = self.chance.choice(self.stored if self.chance.random() < 0.7 else self.lists)
         if not self.is_there(list_id):
             return
@@ -156,6 +166,18 @@ class Actors:
         action = self.chance.choice(actions)
         value = f"own{self.chance.randint(1, 999)}.{member.email}" if action == "rename" else None
         self.do(list_id, member.email, action, value)
+
+    def _fill_in_form(self, chance: random.Random) -> None:
+        # For somebody who left, by herself or by anybody; she confirms it, or nobody does.
+        spots = sorted({departure.spot for departure in self.facts.departures if self.is_there(departure.spot[0])})
+        if not spots:
+            return
+        list_id, email = chance.choice(spots)
+        member = self.world.standin.find_list(list_id).find(email)
+        if member is None or member.status not in ON_LIST:
+            self.do(list_id, email, "sign up")
+        elif member.status == "pending" and chance.random() < 0.5:
+            self.do(list_id, email, "confirm")
 
     def _tag(self, chance: random.Random) -> None:
         list_id = chance.choice(self.stored)

@@ -159,8 +159,7 @@ class Facts:
         elif after is not None and after.status in ON_LIST:
             if before is not None and before.status == "pending" and not any(self.at_address(after.email)):
                 self.stays_by_herself.add(id(member))
-            if before is None or before.status not in ON_LIST:
-                self._returns((change.list_id, after.email), at)
+            self._joins((change.list_id, after.email), before, after, at)
         elif after is not None and (before is None or before.status != after.status):
             self._leaves((change.list_id, after.email), at, after.status)
 
@@ -178,6 +177,19 @@ class Facts:
             departure for departure in self.departures if departure.spot != spot or departure.kind == "withdrew"
         ]
         self.departures.append(Departure(spot, at, kind))
+
+    def _joins(self, spot: Spot, before: Member | None, after: Member, at: datetime) -> None:
+        if before is None or before.status not in ON_LIST:
+            self.returned[spot] = at
+        if after.status == "subscribed":
+            self.departures = [departure for departure in self.departures if departure.spot != spot]
+            return
+        # Anybody can fill in a form: it ends no departure. One that no answer showed can be told only if the last
+        # answer with the member had it as subscribed.
+        here = (contact for contact in self.contacts.values() if _same(contact.member, after))
+        last = max((contact.last_shown for contact in here if contact.last_shown is not None), default=None)
+        if last is None or last[1] != "subscribed":
+            self.departures = [one for one in self.departures if one.spot != spot or one.shown_at is not None]
 
     def _returns(self, spot: Spot, at: datetime) -> None:
         self.returned[spot] = at

@@ -62,7 +62,14 @@ class History:
     """A history and everything that is known of it."""
 
     def __init__(
-        self, folder: Path, seed: int, *, calm: bool = False, tags: bool = False, upheavals: bool = False
+        self,
+        folder: Path,
+        seed: int,
+        *,
+        calm: bool = False,
+        tags: bool = False,
+        upheavals: bool = False,
+        forms: bool = False,
     ) -> None:
         """Prepares it; nothing depends on anything but the seed and the worker.
 
@@ -71,6 +78,7 @@ class History:
             seed: of all chance.
             calm: whether nothing happens by chance.
             tags: whether events have attributes and tags. Without them a seed makes the history that it always made.
+            forms: whether the forms of lists are filled in for those who left.
             upheavals: whether databases, keys and lists change between days; see :mod:`tests.histories.upheavals`.
         """
         self.chance = random.Random(seed)
@@ -87,7 +95,8 @@ class History:
             tags=tags,
         )
         tag_chance = random.Random(seed + 2) if tags else None
-        self.actors = Actors(self.world, self.facts, self.oracle, self.chance, tag_chance)
+        form_chance = random.Random(seed + 5) if forms else None
+        self.actors = Actors(self.world, self.facts, self.oracle, self.chance, tag_chance, form_chance)
         self.upheavals = Upheavals(self, random.Random(seed + 3)) if upheavals else None
         self._crowd = self.chance.randint(9, 30) if self.chance.random() < 0.1 else 0
         self._outage = 0

@@ -3,13 +3,13 @@
 By each call:
  1. Nobody who left is made subscribed or pending anywhere in the account: not her address, and no address of a
     customer that was a member by her address. Left: unsubscribed, cleaned, archived by somebody else, deleted,
-    renamed by hand, or consent withdrawn; until she joins by herself. A list that is replaced takes no departure
-    along, but for one that no daily flush could read before the list was deleted, and then by an operator's
-    confirmation only. A departure that no answer could tell in time is excused, and so is an event of the last two
-    seconds. On the place that a write depends on: where it fell between a read of that place and the write, within
-    two seconds. On another place: where it fell into this flush, or the worker never met her there. A page of a
-    list's departures tells only of addresses that customers had by then, or where the worker met them. Nobody is
-    put anywhere by an address that no customer has.
+    renamed by hand, or consent withdrawn; until she joins by herself, for which a form that nobody has confirmed is
+    not enough. A list that is replaced takes no departure along, but for one that no daily flush could read before
+    the list was deleted, and then by an operator's confirmation only. A departure that no answer could tell in time
+    is excused, and so is an event of the last two seconds. On the place that a write depends on: where it fell
+    between a read of that place and the write, within two seconds. On another place: where it fell into this flush,
+    or the worker never met her there. A page of a list's departures tells only of addresses that customers had by
+    then, or where the worker met them. Nobody is put anywhere by an address that no customer has.
  2. Nobody whom this worker did not add is archived or renamed, but with a customer that surely is that person's. Who
     left and joined again by herself, before any answer showed it, and was pending when last read, looks
     like one that was confirmed: that is excused. So is who joined while a flush that died was about to add that

@@ -181,7 +181,7 @@ def _member(explanation: Explanation, entry: LedgerEntry) -> str:
     if entry.state == "intended":
         return f"{where}: an add began at {entry.sent_at}, and its answer is not known yet"
     if awaits_confirmation(entry):
-        return f"{where}: left; since then somebody filled in the form, and nobody had confirmed it at {entry.sent_at}"
+        return f"{where}: left, and not subscribed again; last seen {entry.member_status} at {entry.sent_at}"
     if entry.state == "gone" and entry.address_now is not None:
         return (
             f"{where}: the person changed the address to {entry.address_now}; {entry.member_status} at {entry.sent_at}"

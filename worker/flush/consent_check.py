@@ -16,7 +16,7 @@ from worker.flush.step_result import Exchange
 from worker.model import AccountId, Customer, CustomerId, MembershipKey
 from worker.plan.consent import AddDecision, KnownPlaces, PriorDecision, PriorRead, decide, departure_of, keeps_out
 from worker.plan.inputs import choose
-from worker.plan.outcomes import Outcome
+from worker.plan.outcomes import MEANINGS, Outcome
 from worker.plan.steps import Contact, PriorMembership, ids_of
 from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
@@ -137,15 +137,16 @@ def _blocked(
     decision: PriorDecision,
     exchange: Exchange | None,
 ) -> None:
-    detail = (
-        f"Not put on list {contact.membership.list_id} as {contact.email}: {decision.reason}, and an opt-out goes "
-        "with the person to every list."
-    )
+    entry = prior.entry
+    address_changed = entry is not None and entry.address_now not in (None, entry.membership.address)
+    why = "nobody is added for it then" if address_changed else "an opt-out goes with the person to every list"
+    detail = f"Not put on list {contact.membership.list_id} as {contact.email}: {decision.reason}, and {why}."
+    then = MEANINGS[Outcome.GONE].next if address_changed else None
     targets = contact.targets
     if prior.membership.list_id != contact.membership.list_id:
         # The receipt names the list that the person left, which the account did not choose.
         targets = tuple(replace(target, list_reason=None) for target in targets)
-    attempt.receipt(targets, prior.membership, exchange, outcome=Outcome.LEFT, detail=detail)
+    attempt.receipt(targets, prior.membership, exchange, outcome=Outcome.LEFT, detail=detail, then=then)
     attempt.blocked |= ids_of(contact.targets)
     if not prior.own:
         attempt.kept_off |= ids_of(contact.targets)

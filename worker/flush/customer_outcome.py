@@ -74,7 +74,7 @@ _LEARNT: Mapping[str, _Learnt] = {
     ),
     "unconfirmed": _Learnt(
         Outcome.LEFT,
-        "The person left the list. Its form was filled in since, and nobody has confirmed that.",
+        "The person left the list, and is not subscribed again: a form waits for confirmation, or it only bought.",
         "Subscribed once the person confirms.",
         "person",
     ),

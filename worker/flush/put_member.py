@@ -29,7 +29,6 @@ from worker.plan.identity import (
     agreed_when_found,
     as_read,
     continues,
-    has_names,
     is_first_sight,
     is_new,
     is_ours,
@@ -40,6 +39,7 @@ from worker.plan.identity import (
     tags_of,
     was_done,
 )
+from worker.plan.names import has_names
 from worker.plan.outcomes import Outcome
 from worker.plan.steps import Add, Contact, Found, PriorMembership, Recheck, Restore, Update, ids_of
 from worker.store.ledger import LedgerEntry

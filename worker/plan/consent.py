@@ -254,7 +254,9 @@ def departure_of(entry: LedgerEntry) -> str:
     """Returns how somebody is known to have left a place, as part of a sentence."""
     address, list_id = entry.membership.address, entry.membership.list_id
     if awaits_confirmation(entry):
-        return f"the member {address} left list {list_id}, and nobody has confirmed the form that was filled in since"
+        return f"the member {address} left list {list_id}, and has not subscribed again (it is {entry.member_status})"
+    if entry.address_now is not None:
+        return f"the person changed the address of the member {address} on list {list_id} in Mailchimp"
     return f"the member {address} is {'gone' if entry.state == 'gone' else entry.member_status} on list {list_id}"
 
 
@@ -275,14 +277,14 @@ def prior_decision(
         # Without an entry it was never there: an add was begun, or consent was withdrawn before any.
         if entry is None or entry.state == "intended":
             return PriorDecision(status_if_new, "an add began there and was never completed", here=False)
-        return PriorDecision(None, f"the member {old.address} is gone from list {old.list_id}", here=False)
+        return PriorDecision(None, departure_of(replace(entry, state="gone")), here=False)
     status = member.status
     if entry is not None and awaits_confirmation(entry):
         return PriorDecision(None, departure_of(entry), here=True)
     if entry is not None and is_ours(entry, member):
         status = entry.status_before or "unsubscribed"
-    if status == "subscribed":
-        return PriorDecision(status_if_new, "subscribed", here=True)
+    if status in ("subscribed", "transactional"):  # a buyer, whom nobody asked about mail
+        return PriorDecision(status_if_new, status, here=True)
     if status == "pending":
         return PriorDecision("pending", "pending", here=True)
     if status == "cleaned" and old.address != destination.address:

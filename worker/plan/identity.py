@@ -6,7 +6,6 @@ each other and with its Date header. An intent alone decides nothing.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,8 +14,8 @@ from typing import Any
 from worker.clock import as_moment, as_text
 from worker.mailchimp.call import ANSWER_WITHIN, FRESH_SECONDS
 from worker.mailchimp.member import Member
-from worker.mailchimp.merge_fields import NAME_TAGS
 from worker.model import CustomerId, Origin
+from worker.plan.names import names_agree
 from worker.store.ledger import OUT, Intent, IntentKind, LedgerEntry, has_left
 
 # This worker sends no write later than that after the read that it depends on.
@@ -133,13 +132,13 @@ def add_was_done(entry: LedgerEntry, member: Member) -> bool:
 
 
 def is_unconfirmed(entry: LedgerEntry, member: Member) -> bool:
-    """Returns whether a member that was just read waits for a person to confirm who had left before.
+    """Returns whether a member that was just read left before and is not subscribed again: pending, or transactional.
 
     Anybody can fill in a list's form for an address, so the departure lasts until the member is read as subscribed. A
     member that was subscribed when it was last read, or another contact, left meanwhile. Pending members of this
     worker, and those that were pending when it first met them, have not left.
     """
-    if member.status != "pending":
+    if member.status == "subscribed" or member.status in OUT:
         return False
     if entry.state == "archived":
         return has_left(entry)
@@ -242,12 +241,12 @@ def departed(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledge
 
 
 def unconfirmed(now: LedgerEntry) -> LedgerEntry:
-    """Returns the ledger entry of a member that waits for a person to confirm who had left before."""
+    """Returns the ledger entry of a member that left before and is not subscribed again."""
     return replace(_back(now), state="gone", address_now=now.membership.address)
 
 
 def awaits_confirmation(entry: LedgerEntry) -> bool:
-    """Returns whether the ledger says so: somebody left, and nobody has confirmed the form that was filled in since."""
+    """Returns whether the ledger says so: somebody left, and is pending or transactional since."""
     return entry.state == "gone" and entry.address_now == entry.membership.address
 
 
@@ -336,26 +335,6 @@ def is_new(member: Member, date: datetime | None) -> bool:
     return date is None or member.born is None or member.born >= _second(date)
 
 
-def has_names(values: Mapping[str, Any]) -> bool:
-    """Returns whether a customer has a first and a last name.
-
-    Args:
-        values: merge tag to what would be sent.
-    """
-    return all(_normal(values.get(tag)) for tag in NAME_TAGS)
-
-
-def names_agree(values: Mapping[str, Any], member: Member) -> bool:
-    """Returns whether customer and member both have the same first and last name, ignoring case and spacing.
-
-    Args:
-        values: merge tag to what would be sent.
-        member: as it was read before anything was written to it.
-    """
-    names = [_normal(name) for name in member.names]
-    return all(names) and names == [_normal(values.get(tag)) for tag in NAME_TAGS]
-
-
 def is_first_sight(entry: LedgerEntry | None, member: Member) -> bool:
     """Returns whether this worker never wrote to a member that was just read; else its names may be the worker's."""
     if entry is None:
@@ -405,9 +384,3 @@ def _second(moment: datetime) -> datetime:
 
 def _moment(text: str | None) -> datetime | None:
     return as_moment(text) if text else None
-
-
-def _normal(name: object) -> str:
-    # Compatibility caseless matching, as Unicode defines it (D146), with single spaces.
-    text = unicodedata.normalize("NFKC", name if isinstance(name, str) else "")
-    return " ".join(unicodedata.normalize("NFKC", text.casefold()).split())

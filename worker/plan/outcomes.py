@@ -86,7 +86,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         ),
         Outcome.UNSUBSCRIBED: Meaning(
             "The member was unsubscribed: consent was withdrawn, or a pending member's customer moved or was deleted.",
-            ONLY_THE_PERSON,
+            "Only the person can join again, and only once consent is given: until then, each event unsubscribes it.",
             final=True,
         ),
         Outcome.LEFT: Meaning(

@@ -8,6 +8,7 @@ import pytest
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import settings
+from worker.sandbox.audit import BY_HAND
 
 ANN, NEW, DAN = "ann@example.com", "ann.new@example.com", "dan@example.com"
 DEPARTURES = ("unsubscribe", "clean", "archive", "forget")
@@ -141,7 +142,40 @@ def test_fields_of_a_pending_member_are_written_and_end_no_opt_out(world: World)
     moved(world)
     world.daily()
     assert is_nowhere_else(world)
-    assert "has confirmed" in world.receipts("ann")[-1].detail
+    assert "has not subscribed again (it is pending)" in world.receipts("ann")[-1].detail
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_a_buyer_has_no_opt_out_unless_it_left_before(world: World, left: bool):
+    """A transactional member keeps nobody off other lists; one that had left and bought something since still does."""
+    if left:
+        leaves(world, "archive")
+    else:
+        world.deleted("ann", ANN)
+        world.daily()
+        world.by_hand(ANN, "forget")
+    mailing_list = world.standin.find_list("master")
+    world.by_hand(ANN, "subscribe")
+    member = mailing_list.find(ANN)
+    assert member is not None
+    mailing_list.set_status(member, "transactional", BY_HAND)
+    newcomer(world)
+    world.daily()
+    assert world.status(ANN) == "transactional"
+    assert (world.status(ANN, "other") == "subscribed") is not left
+
+
+def test_an_address_that_its_person_changed_is_no_opt_out_in_words(world: World):
+    """Nobody is added under another address then, but nothing says that the person opted out."""
+    world.daily()  # reads the contact ids
+    world.by_hand(ANN, "rename", value=NEW)
+    world.daily()
+    moved(world)
+    world.daily()
+    receipt = world.receipts("ann")[-1]
+    assert "changed the address" in receipt.detail
+    assert "opt-out" not in receipt.detail + receipt.next
+    assert world.status(ANN, "other") is None
 
 
 def test_a_pending_member_whose_customer_goes_stays_for_its_person(world: World):

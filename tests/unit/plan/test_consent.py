@@ -31,12 +31,12 @@ def member(status: str, last_changed: str = "t1") -> Member:
         ("cleaned", NEW_LIST, None),
         ("unsubscribed", NEW_ADDRESS, None),
         ("archived", NEW_ADDRESS, None),
-        ("transactional", NEW_ADDRESS, None),
+        ("transactional", NEW_ADDRESS, "subscribed"),
         ("a status of tomorrow", NEW_ADDRESS, None),
     ],
 )
 def test_an_opt_out_follows_the_customer(status, destination, expected):
-    """Only the subscribed, the pending and the cleaned with a new address pass, never better than they were."""
+    """Only the subscribed, buyers, the pending and the cleaned with a new address pass, never better than they were."""
     assert prior_decision(OLD, entry(), member(status), destination, "subscribed").status == expected
 
 

@@ -7,7 +7,8 @@ import pytest
 from tests.unit.plan.build import entry
 from worker.mailchimp.member import Member, member_of
 from worker.model import CustomerId
-from worker.plan.identity import agreed_when_found, as_read, has_names, is_first_sight, names_agree
+from worker.plan.identity import agreed_when_found, as_read, is_first_sight
+from worker.plan.names import has_names, names_agree
 
 OWNER = CustomerId("ann")
 ANN_LEE = {"FNAME": "Ann", "LNAME": "Lee"}
