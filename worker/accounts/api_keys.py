@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,12 +17,12 @@ from worker.mailchimp import api_key
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Answer, Sender
 from worker.mailchimp.errors import error_for
-from worker.mailchimp.lists import all_lists
+from worker.mailchimp.lists import MailchimpList, all_lists
 from worker.mailchimp.user import ROOT, MailchimpUser, user_of
 from worker.model import AccountId
 from worker.sqlite.changed_rows import Changed, Rows
 from worker.sqlite.database import Database
-from worker.store import accounts, forgotten, settings_notes
+from worker.store import accounts, customers, forgotten, settings_notes
 from worker.store.accounts import AccountSettings
 from worker.text.plural import counted
 
@@ -59,6 +59,7 @@ def connect(
 ) -> Connected:
     """Stores an API key once Mailchimp has accepted it, and ends a pause of the account.
 
+    Lists marked as gone that the key sees are gone no more.
     Creates the account if it does not exist. Until the key is accepted, everything stays as it was.
 
     Args:
@@ -77,14 +78,23 @@ def connect(
         answer = sender.send(ROOT)
         if not answer.ok or answer.body is None:
             raise error_for(answer)
-        notice = _about_lists(before, sender) if replaced and before.stored else None
+        looks = (replaced and before.stored) or any(known_list.gone for known_list in before.lists)
+        mailchimp_lists = all_lists(sender) if looks else ()
+    notice = _about_lists(before, mailchimp_lists) if looks else None
+    seen = set() if isinstance(mailchimp_lists, Answer) else {seen_list.list_id for seen_list in mailchimp_lists}
     sealed, user = secret.seal(account_id, key), user_of(answer)
 
     def write() -> Changed[AccountSettings]:
         now = accounts.find(db, account_id) or AccountSettings(account_id)
-        settings = replace(now, key_hint=key.hint, connected_at=at, pause=None)
+        back = {known_list.list_id for known_list in now.lists if known_list.gone and known_list.list_id in seen}
+        lists = tuple(
+            replace(known_list, gone_at=None) if known_list.list_id in back else known_list for known_list in now.lists
+        )
+        settings = replace(now, key_hint=key.hint, connected_at=at, pause=None, lists=lists)
         rows = accounts.save(db, settings) + accounts.set_encrypted_key(db, account_id, sealed)
         rows += note(db, now, settings, author) + note_owner(db, account_id, user)
+        if back:
+            rows += customers.mark_changed(db, account_id, None).rows
         return Changed(settings, rows)
 
     return Connected(changelog.commit(db, write), user, notice)
@@ -118,19 +128,23 @@ def owner_of(db: Database, account_id: AccountId) -> MailchimpUser | None:
     return None if data is None else MailchimpUser(str(data.get("name") or ""), str(data.get("login") or ""))
 
 
-def _about_lists(settings: AccountSettings, sender: Sender) -> str | None:
-    """Reads the stored lists from Mailchimp; returns what a person should know, None if all still exist."""
-    mailchimp_lists = all_lists(sender)
+def _about_lists(settings: AccountSettings, mailchimp_lists: Collection[MailchimpList] | Answer) -> str | None:
+    """Returns what a person should know about the stored lists; None if the API key sees all of them.
+
+    Args:
+        mailchimp_lists: that it sees.
+    """
     again = f"mailchimp-worker lists refresh {settings.account_id}"
     if isinstance(mailchimp_lists, Answer):
-        return f"The API key was replaced, and Mailchimp did not say which lists it may see. Try again: {again}"
+        return f"The API key was stored, but Mailchimp did not say which lists it may see. Try again: {again}"
     ids_there = {mailchimp_list.list_id for mailchimp_list in mailchimp_lists}
     missing = [account_list.label for account_list in settings.stored if account_list.list_id not in ids_there]
     if not missing:
         return None
     return (
         f"With this API key Mailchimp does not have {len(missing)} of {counted(len(settings.stored), 'stored list')}: "
-        f"{', '.join(missing)}. If the key is right, refresh and store lists again: {again}"
+        f"{', '.join(missing)}. If it is the wrong key, connect the right one. Only if they were deleted for good, "
+        f"refresh and store other lists: {again}"
     )
 
 

@@ -27,6 +27,11 @@ MissingCode = Literal[
     "master_list_not_stored",
     "master_list_gone",
 ]
+LOOKED_FOR = (
+    "Each flush looks for it again. If the API key is another Mailchimp account's, connect the right one. Only if the "
+    "list was deleted for good,"
+)
+"""What is true of every list that is gone, before what to do instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,14 @@ def missing(settings: AccountSettings) -> tuple[Missing, ...]:
     return (*lacking, *lists)
 
 
+def missing_before_calls(settings: AccountSettings) -> tuple[Missing, ...]:
+    """Returns what an account lacks before a flush or plan calls Mailchimp for it.
+
+    A master list that is marked as gone prevents no call: only a call shows whether it is back.
+    """
+    return tuple(lack for lack in missing(settings) if lack.code != "master_list_gone")
+
+
 def _missing_lists(settings: AccountSettings) -> tuple[Missing, ...]:
     account_id = settings.account_id
     if not settings.stored:
@@ -104,7 +117,8 @@ def _missing_lists(settings: AccountSettings) -> tuple[Missing, ...]:
         return (Missing("master_list_not_stored", sentence, choose),)
     if master.gone:
         sentence = f"The master list {master.label} is gone from Mailchimp."
-        return (Missing("master_list_gone", sentence, f"{choose} that is still there."),)
+        advice = f"{LOOKED_FOR} choose another stored list: mailchimp-worker lists master {account_id} LIST"
+        return (Missing("master_list_gone", sentence, advice),)
     return ()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from worker.accounts.settings import missing
+from worker.accounts.settings import missing_before_calls
 from worker.app import App
 from worker.cli import output
 from worker.errors import NotPlanned
@@ -60,20 +60,21 @@ def show(app: App, db: Database, account_id: AccountId | None, *, confirmed: boo
 def _tell(app: App, db: Database, settings: AccountSettings, *, confirmed: bool, calls: bool) -> bool:
     # Returns whether the account could be planned.
     output.say(f"Account {settings.account_id}")
-    if lacking := missing(settings):
+    if lacking := missing_before_calls(settings):
         output.say(f"  Nothing would be sent. {lacking[0].message} {lacking[0].advice}")
         return True
     with _planned(app, db, settings, confirmed=confirmed) as plan:
         if plan.problem is not None:
-            output.say(f"  {'Not planned' if plan.unanswered else 'Nothing would be sent'}. {plan.problem}")
-            return not plan.unanswered
-        _tell_counts(plan)
+            verdict = "Not planned" if plan.unanswered else "Nothing would be sent"
+            output.say(" ".join(filter(None, (f"  {verdict}.", plan.problem, plan.advice))))
+        else:
+            _tell_counts(plan)
         for notice in plan.notices:
             output.say(f"  {notice}")
         if calls:
             for number, planned in enumerate(plan.calls(), 1):
                 _tell_call(number, planned)
-    return True
+    return not plan.unanswered
 
 
 @contextmanager
@@ -115,12 +116,13 @@ def _name(settings: AccountSettings, list_id: ListId | None) -> str:
 def _write_json(app: App, db: Database, settings: AccountSettings, *, confirmed: bool) -> bool:
     # Returns whether the account could be planned.
     head: dict[str, Any] = {"account_id": settings.account_id}
-    if lacking := missing(settings):
+    if lacking := missing_before_calls(settings):
         sys.stdout.write(output.one_line(head | {"problem": lacking[0].message, "advice": lacking[0].advice}))
         return True
     with _planned(app, db, settings, confirmed=confirmed) as plan:
         head |= {
             "problem": plan.problem,
+            **({"advice": plan.advice} if plan.advice is not None else {}),
             "customers": plan.summary.customers,
             "counts": [
                 {"list_id": list_id, "what": kind, "contacts": count}

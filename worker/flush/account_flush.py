@@ -17,7 +17,7 @@ from worker.flush import brake
 from worker.flush.add_strategy import AddStrategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.brake import Brake, Expected
-from worker.flush.list_readings import ListReadings, Page, read_fields
+from worker.flush.list_readings import ListReadings, Page, look_for, maybe_back, read_fields
 from worker.mailchimp import calls
 from worker.mailchimp.call import Sender
 from worker.model import CustomerId, ListId, MembershipKey
@@ -53,7 +53,10 @@ class FlushMode(Protocol):
 
     @property
     def let_in(self) -> Collection[CustomerId]:
-        """Customers whom a departure kept out that has ended, if nothing may be written and they count as unchanged."""
+        """Customers to plan though they count as unchanged, if nothing may be written.
+
+        A departure that kept them out has ended, or a list is back.
+        """
         ...
 
     def may_go_on(self) -> bool:
@@ -62,6 +65,10 @@ class FlushMode(Protocol):
 
     def keep(self, page: Page) -> None:
         """Handles a page of a list's members."""
+        ...
+
+    def list_back(self, list_id: ListId) -> None:
+        """Handles a list that was gone and answers again: all customers of the account are planned with it."""
         ...
 
     def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
@@ -143,13 +150,16 @@ class AccountFlush:
         Returns:
             None if there is nothing to do.
         """
-        inputs = self._inputs() if customers() else None
+        back = self._look_for_gone_lists()
+        inputs = self._inputs() if self.mode.may_go_on() and customers() else None
         if self.mode.may_go_on():
             stored = (stored_list for stored_list in self.mode.settings.stored if not stored_list.gone)
             self._read(
                 {stored_list.list_id for stored_list in stored if every_list or stored_list.departures_lost},
                 whole=every_list,
             )
+        if self.mode.may_go_on():
+            self._read(back)
         # A person who is back may let others in.
         if customers() and inputs is None and self.mode.may_go_on():
             inputs = self._inputs()
@@ -169,7 +179,7 @@ class AccountFlush:
             wanted = expected.sources - self.readings.done
             if not wanted:
                 new = expected.adds if planned is not None else elsewhere.new_by_list(self.db, inputs.settings)
-                return Prepared(inputs, new, self._brake(expected, confirm()), planned)
+                return Prepared(inputs, new, self._brake(expected, confirm(), inputs.not_read), planned)
             self._read(wanted)
             if not self.mode.may_go_on():
                 return None
@@ -196,6 +206,21 @@ class AccountFlush:
         """Returns what an operator should know: what the brake holds, and lists whose departures could not be read."""
         held_back = guard.notices(self.mode.settings) if guard is not None else []
         return [*held_back, *self.readings.notices()] if self.readings.refused else held_back
+
+    def _look_for_gone_lists(self) -> set[ListId]:
+        """Looks for the lists that are marked as gone; returns those that are back."""
+        wanted = maybe_back(self.db, self.mode.settings)
+        answers = look_for(self.sender, wanted, self.wait) if wanted and self.mode.may_go_on() else {}
+        back = {list_id for list_id, classified in answers.items() if classified.kind is AnswerClass.DONE}
+        for list_id in sorted(back):
+            self.mode.list_back(list_id)
+        for list_id, classified in answers.items():
+            stops = classified.kind is AnswerClass.ACCOUNT_STOPPED or list_id == self.mode.settings.master_list
+            if stops and list_id not in back:
+                self.mode.list_refused(list_id, classified)
+            elif classified.kind not in (AnswerClass.DONE, AnswerClass.NOT_THERE):
+                self.readings.give_up(list_id, classified)
+        return back
 
     def _inputs(self) -> PlanInputs | None:
         read = read_fields(self.sender, self.mode.settings)
@@ -245,10 +270,10 @@ class AccountFlush:
                 expected.add(plan)
         return expected
 
-    def _brake(self, expected: Expected, confirmed: Sequence[HeldCount]) -> Brake:
+    def _brake(self, expected: Expected, confirmed: Sequence[HeldCount], not_read: Collection[ListId]) -> Brake:
         present = ledger.present_count(self.db, self.mode.settings.account_id)
         departures, moves = brake.held_of(confirmed, "departures"), brake.held_of(confirmed, "moves")
-        return Brake(expected.departures, present, departures, expected.moves, moves)
+        return Brake(expected.departures, present, departures, expected.moves, moves, not_read)
 
 
 def plans(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
-from worker.accounts.settings import ended_by_missing, missing
+from worker.accounts.settings import ended_by_missing, missing_before_calls
 from worker.clock import as_text
 from worker.errors import WorkerError
 from worker.flush.commit_queue import CommitQueue
@@ -63,7 +63,7 @@ class AccountPart:
                 forgotten.begin_counting(db, account_id)
             refused = None
             try:
-                if lacking := missing(settings):
+                if lacking := missing_before_calls(settings):
                     part = self._not_delivered(db, account_id, lacking[0].message, ended_by_missing(lacking))
                 elif (refused := self._why_not(db, account_id)) is not None:
                     # A request for one account at the wrong worker cannot be fulfilled.

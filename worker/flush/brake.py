@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -130,6 +130,7 @@ class Brake:
         confirmed: Mapping[ListId, int],
         moves: Mapping[ListId, int] = MappingProxyType({}),
         confirmed_moves: Mapping[ListId, int] = MappingProxyType({}),
+        not_read: Collection[ListId] = (),
     ) -> None:
         """Starts a run.
 
@@ -139,7 +140,10 @@ class Brake:
             confirmed: departures that an operator confirmed, by list.
             moves: customers that would move off each list that can no longer be read.
             confirmed_moves: those that an operator confirmed.
+            not_read: lists that may exist after all: nobody moves off them, whatever was confirmed.
         """
+        confirmed_moves = {list_id: count for list_id, count in confirmed_moves.items() if list_id not in not_read}
+        self._not_read = not_read
         self._unread = Counter(
             {list_id: count for list_id, count in moves.items() if count > confirmed_moves.get(list_id, 0)}
         )
@@ -218,9 +222,9 @@ class Brake:
 
     @property
     def held_moves(self) -> dict[ListId, int]:
-        """How many customers are kept from moving off each list that can no longer be read."""
+        """How many customers are kept from moving off each list that can no longer be read; this must be confirmed."""
         with self._lock:
-            return dict(self._unread)
+            return {list_id: count for list_id, count in self._unread.items() if list_id not in self._not_read}
 
     def notices(self, settings: AccountSettings) -> list[str]:
         """Returns a sentence for each list with held departures or moves."""

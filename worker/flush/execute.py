@@ -32,6 +32,7 @@ from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.plan.inputs import PlanInputs
 from worker.plan.related_customers import RelatedCustomers
 from worker.plan.steps import Add, Plan, Step, StepGroup, Target, Update, customers_of
+from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
 from worker.store import accounts, customers, held_counts, update_intents
 from worker.store.accounts import AccountSettings
@@ -123,7 +124,7 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, req
             end_after=config.connections,
         )
         recorder.to_do = recorder.to_do if request.delivers else 0
-        if recorder.to_do or request.reads_members:
+        if recorder.to_do or request.reads_members or any(stored_list.gone for stored_list in settings.stored):
             try:
                 with contextlib.suppress(Halted):
                     guarded = GuardedSender(sender, recorder.has_ended, recorder.may_call)
@@ -149,6 +150,7 @@ class _Execution:
     strategies: dict[ListId, AddStrategy] = field(default_factory=dict)
     writer: PageWriter = field(init=False)
     pages: int = 0  # full ones
+    back: set[ListId] = field(default_factory=set)  # lists that were gone
 
     def __post_init__(self) -> None:
         self.writer = PageWriter(self.db, self.settings.account_id, self.request.config.clock, self.recorder.write)
@@ -177,7 +179,7 @@ class _Execution:
         self._show(prepared.brake)
 
     def _any_to_do(self) -> bool:
-        if self.request.delivers and self.writer.let_in:
+        if self.request.delivers and (self.writer.let_in or self.back):
             self.recorder.to_do = customers.changed_count(self.db, self.settings.account_id)
         return bool(self.recorder.to_do)
 
@@ -208,6 +210,24 @@ class _Execution:
         if not self.pages % PAGES_A_TURN:
             self.request.turn()
 
+    def list_back(self, list_id: ListId) -> None:
+        account_id, at = self.settings.account_id, self.request.config.clock()
+
+        def write(db: Database) -> Rows:
+            rows = accounts.mark_list_back(db, account_id, list_id, at)
+            return [*rows, *customers.mark_changed(db, account_id, None).rows]
+
+        self.recorder.write(write)
+        log.info("a list is back in Mailchimp", extra={"account": account_id, "run": self.request.run, "list": list_id})
+        self.back.add(list_id)
+        self._load_settings()
+
+    def _load_settings(self) -> None:
+        settings = accounts.find(self.db, self.settings.account_id)
+        if settings is None:  # it has just been erased
+            raise Halted
+        self.recorder.settings = settings
+
     def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
         result = StepResult(self.request.run, self.settings.account_id, self.request.config.clock)
         if classified.kind is AnswerClass.NOT_THERE:
@@ -217,11 +237,8 @@ class _Execution:
         else:
             self.recorder.fail(f"Mailchimp gave no useful answer: {classified.title}.")
         self.recorder.commit(result)
-        settings = accounts.find(self.db, self.settings.account_id)
-        if settings is None:  # it has just been erased
-            raise Halted
-        self.recorder.settings = settings
-        if lacking := missing(settings):
+        self._load_settings()
+        if lacking := missing(self.settings):
             self.recorder.end(lacking[0].message, ended_by_missing(lacking))
 
     def faulty(self, part: RelatedCustomers, error: Exception) -> None:

@@ -23,8 +23,8 @@ from worker.plan.related_customers import RelatedCustomers
 from worker.plan.steps import Add, Found, touched
 from worker.plan.summary import PlanSummary
 from worker.sqlite.database import Database
-from worker.store import accounts, bare_customers, held_counts
-from worker.store.accounts import AccountSettings
+from worker.store import accounts, bare_customers, customers, held_counts
+from worker.store.accounts import AccountList, AccountSettings
 from worker.store.ledger import LedgerEntry, has_left
 
 IF_MEMBER = "if Mailchimp says that it is a member already"
@@ -39,9 +39,11 @@ class AccountPlan:
     Attributes:
         settings: the account's, with lists marked as gone that Mailchimp does not have.
         learnt: departures, as a flush would write them.
-        let_in: customers whom a flush would mark as changed, because a departure that kept them out has ended.
+        let_in: customers whom a flush would mark as changed: a departure that kept them out has ended, or a list is
+            back.
         problem: why nothing would be done; None if the flush would proceed.
         unanswered: whether the problem is that Mailchimp gave no useful answer, so that nothing could be planned.
+        advice: what to do about the problem; None for nothing.
         summary: counts of what would be done.
         notices: what could not be read, and what the brake would hold.
     """
@@ -54,6 +56,7 @@ class AccountPlan:
     of_others: Collection[ListId]
     problem: str | None = None
     unanswered: bool = False
+    advice: str | None = None
     summary: PlanSummary = field(default_factory=PlanSummary)
     notices: Sequence[str] = ()
     learnt: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
@@ -79,6 +82,13 @@ class AccountPlan:
         if ended:
             self.let_in |= {customer.customer_id for customer in kept_out(self.db, self.settings.account_id, ended)}
 
+    def list_back(self, list_id: ListId) -> None:
+        """Records that a list is no longer gone, and plans the customers whom a flush would mark as changed."""
+        known = self.settings.list_of(list_id) or AccountList(list_id, list_id, False, 0, False, self.now)
+        rest = (known_list for known_list in self.settings.lists if known_list.list_id != list_id)
+        self.settings = replace(self.settings, lists=(*rest, replace(known, gone_at=None)))
+        self.let_in.update(customers.ids_marked_at_once(self.db, self.settings.account_id))
+
     def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
         """Records that a list is gone, or that the flush would not proceed."""
         if classified.kind is AnswerClass.NOT_THERE:
@@ -88,7 +98,7 @@ class AccountPlan:
             )
             self.settings = replace(self.settings, lists=tuple(known))
             if lacking := missing(self.settings):
-                self.problem = lacking[0].message
+                self.problem, self.advice = lacking[0].message, lacking[0].advice
         elif classified.kind is AnswerClass.ACCOUNT_STOPPED:
             self.problem = f"Mailchimp accepts no calls for this account: {classified.title}."
         else:

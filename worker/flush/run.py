@@ -143,7 +143,7 @@ class Flusher:
             and (only is None or account.account_id in only)
             and (flush_time is None or takes_part(account.enabled_at, flush_time, now))
         ]
-        changed = [(account, size) for account, size in chosen if size]
+        changed = [(account, size) for account, size in chosen if size or _any_gone(account)]
         if trigger == "retry":
             with db.transaction():
                 for who in set(only or ()) - {account.account_id for account, _ in changed}:
@@ -242,10 +242,15 @@ def end_left(db: Database, clock: Clock) -> None:
 
 
 def to_deliver(db: Database) -> Sequence[AccountSettings]:
-    """Returns the settings of accounts that have changed customers, those with the fewest first.
+    """Returns the settings of accounts with changed customers or gone lists, those with the fewest customers first.
 
     Customers of accounts without settings wait, and are counted by status.
     """
     waiting = customers.accounts_with_changes(db)
-    chosen = [account for account in accounts.all_accounts(db) if waiting.get(account.account_id)]
-    return sorted(chosen, key=lambda account: (waiting[account.account_id], account.account_id))
+    chosen = [account for account in accounts.all_accounts(db) if waiting.get(account.account_id) or _any_gone(account)]
+    return sorted(chosen, key=lambda account: (waiting.get(account.account_id, 0), account.account_id))
+
+
+def _any_gone(account: AccountSettings) -> bool:
+    # Whether a call shows that a stored list is back, so that there may be something to deliver.
+    return account.enabled and any(stored_list.gone for stored_list in account.stored)

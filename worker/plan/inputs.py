@@ -94,9 +94,10 @@ def choose(
     elif not own.gone:
         choice = TargetList(own.list_id, OWN_LIST)
     elif membership is not None and membership.list_id == own.list_id:
-        return TargetList(
-            own.list_id, OWN_LIST, obstacle=f"the list {own.name} is gone from Mailchimp: store another instead"
-        )
+        state = "is gone from Mailchimp; each flush looks for it again"
+        if own.list_id in not_read:
+            state = f"could not be read: {not_read[own.list_id]}"
+        return TargetList(own.list_id, OWN_LIST, obstacle=f"the list {own.name} {state}")
     else:
         choice = TargetList(master, LIST_GONE)
     chosen = settings.list_of(choice.list_id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from worker.accounts.settings import missing
+from worker.accounts.settings import LOOKED_FOR, missing
 from worker.model import AccountId
 from worker.plan.outcomes import MEANINGS, Outcome, waiting_outcomes
 from worker.store.accounts import AccountSettings
@@ -111,7 +111,7 @@ def _hindrances(facts: AccountFacts, now: datetime) -> Iterator[AccountState]:
     for mailing_list in settings.stored:
         if mailing_list.gone:
             message = f"List {mailing_list.name} ({mailing_list.list_id}) is gone from Mailchimp; its customers wait."
-            advice = f"Store another one: mailchimp-worker lists store {account_id} LIST..."
+            advice = f"{LOOKED_FOR} store another one: mailchimp-worker lists store {account_id} LIST..."
             yield AccountState(account_id, State.HELD, message, advice)
         if mailing_list.pause is not None:
             message = f"List {mailing_list.name} ({mailing_list.list_id}) is paused: {mailing_list.pause.reason}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from worker.accounts.settings import LOOKED_FOR
 from worker.app import App
 from worker.errors import WorkerError
 from worker.flush.plan_preview import AccountPlan
@@ -73,16 +74,15 @@ def lists_not_there(settings: AccountSettings, list_ids: Collection[ListId]) -> 
         )
     return (
         f"Mailchimp no longer has {counted(len(missing), 'stored list')}: {named}. Customers on it wait.",
-        f"Store another one in its place: mailchimp-worker lists refresh {account_id}, then "
+        f"{LOOKED_FOR} store another one in its place: mailchimp-worker lists refresh {account_id}, then "
         f"mailchimp-worker lists store {account_id} LIST...",
     )
 
 
 def _by_plan(subject: str, plan: AccountPlan) -> Iterator[Finding]:
     if plan.problem is not None:
-        yield Finding(
-            subject, Level.FAILED, plan.problem, "Try again. If that does not help, see Mailchimp's status page."
-        )
+        again = "Try again. If that does not help, see Mailchimp's status page."
+        yield Finding(subject, Level.FAILED, plan.problem, plan.advice or again)
     if plan.notices:
         yield Finding(subject, Level.ATTENTION, " ".join(plan.notices))
     customers = sum(count for (_, kind), count in plan.summary.counts.items() if kind == "held back")

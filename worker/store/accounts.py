@@ -292,6 +292,19 @@ def mark_list_gone(db: Database, account_id: AccountId, list_id: ListId, at: dat
     return account_rows(account_id) if marked.rowcount else []
 
 
+def mark_list_back(db: Database, account_id: AccountId, list_id: ListId, at: datetime) -> Rows:
+    """Records that Mailchimp has a list that was gone.
+
+    One that a refresh dropped is named by its id until the next refresh.
+    """
+    db.execute(
+        "INSERT INTO list (account_id, list_id, name, stored, member_count, marketing_permissions, refreshed_at) "
+        "VALUES (?, ?, ?, 0, 0, 0, ?) ON CONFLICT (account_id, list_id) DO UPDATE SET gone_at = NULL",
+        (account_id, list_id, list_id, as_text(at)),
+    )
+    return account_rows(account_id)
+
+
 def delete_lists(db: Database, account_id: AccountId, list_ids: Iterable[ListId]) -> Rows:
     """Deletes lists of the account."""
     db.executemany(

@@ -232,11 +232,7 @@ def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None
 
 def look_again(db: Database, account_id: AccountId) -> int:
     """Marks every customer of the account, like :func:`mark_changed`, but only in this database."""
-    rows = db.execute(
-        "SELECT customer_id FROM customer WHERE account_id = ? ORDER BY customer_id LIMIT ?",
-        (account_id, MARKED_AT_ONCE),
-    )
-    first = [row[0] for row in rows]
+    first = ids_marked_at_once(db, account_id)
     marked = _mark(db, [(account_id, customer_id) for customer_id in first])
     if len(first) == MARKED_AT_ONCE:
         # Recorded in this transaction, so that a crash before the rest is marked omits nobody.
@@ -246,6 +242,15 @@ def look_again(db: Database, account_id: AccountId) -> int:
             (account_id, first[-1]),
         )
     return marked
+
+
+def ids_marked_at_once(db: Database, account_id: AccountId) -> list[CustomerId]:
+    """Returns the customers that :func:`look_again` marks in its transaction."""
+    rows = db.execute(
+        "SELECT customer_id FROM customer WHERE account_id = ? ORDER BY customer_id LIMIT ?",
+        (account_id, MARKED_AT_ONCE),
+    )
+    return [row[0] for row in rows]
 
 
 def mark_the_rest(db: Database, progress: Progress = lambda count: None) -> int:

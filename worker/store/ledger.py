@@ -294,6 +294,18 @@ def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
     return {row["list_id"]: row["n"] for row in rows}
 
 
+def lists_of(db: Database, account_id: AccountId) -> set[ListId]:
+    """Returns the lists of which the ledger has entries."""
+    # From one list to the next by the primary key: the account may have a million entries.
+    rows = db.execute(
+        "WITH RECURSIVE known (list_id) AS (SELECT min(list_id) FROM ledger WHERE account_id = ?1 UNION ALL "
+        "SELECT (SELECT min(list_id) FROM ledger WHERE account_id = ?1 AND list_id > known.list_id) FROM known "
+        "WHERE list_id IS NOT NULL) SELECT list_id FROM known WHERE list_id IS NOT NULL",
+        (account_id,),
+    )
+    return {ListId(row[0]) for row in rows}
+
+
 def departures_at(db: Database, account_id: AccountId, memberships: Collection[MembershipKey]) -> set[MembershipKey]:
     """Returns those of some places where a departure is known, as :func:`has_left` says."""
     rows = db.execute(
