@@ -87,13 +87,23 @@ class Actors:
                 return
         self._publish(record, state)
 
-    def crowd(self, number: int) -> None:
+    def crowd(self, number: int, list_id: str | None = None) -> None:
         """Adds as many customers who have one address each, so that whole lists move."""
         for index in range(number):
             record = Record(f"c{index}", "eve")
             self.facts.records[record.name] = record
-            state = self._first(record) | {"email": f"c{index}@crowd.com", "list_id": None, "marketing_consent": True}
+            state = self._first(record) | {
+                "email": f"c{index}@crowd.com",
+                "list_id": list_id,
+                "marketing_consent": True,
+            }
             self._publish(record, state)
+
+    def empty(self, list_id: str) -> None:
+        """Has billmywork put the customers of a list on the master list."""
+        for record in self.facts.records.values():
+            if record.state is not None and record.state["list_id"] == list_id != self.master:
+                self._publish(record, record.state | {"list_id": None})
 
     def _first(self, record: Record) -> dict[str, Any]:
         first, last = NAMES[record.person]

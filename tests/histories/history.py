@@ -97,7 +97,7 @@ class History:
         tag_chance = random.Random(seed + 2) if tags else None
         form_chance = random.Random(seed + 5) if forms else None
         self.actors = Actors(self.world, self.facts, self.oracle, self.chance, tag_chance, form_chance)
-        self.upheavals = Upheavals(self, random.Random(seed + 3)) if upheavals else None
+        self.upheavals = Upheavals(self, random.Random(seed + 3), random.Random(seed + 4)) if upheavals else None
         self._crowd = self.chance.randint(9, 30) if self.chance.random() < 0.1 else 0
         self._outage = 0
         self._exchanges: list[Exchange] = []
@@ -238,6 +238,7 @@ class History:
         self.world.time.skew = 0.0
         if self.upheavals is not None:
             self.upheavals.too_many = 0
+            self.upheavals.give_list_back()
             if self.world.is_revoked:
                 self.upheavals.give_key_back()
         self.actors.put_in_order()

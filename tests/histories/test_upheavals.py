@@ -9,6 +9,7 @@ import pytest
 
 from tests.histories.history import History
 from worker.changelog import table_rows
+from worker.flush import account_flush
 from worker.mailchimp import calls
 
 TAKEN_OVER = (47006, 47009, 47023)
@@ -33,6 +34,24 @@ def take_key_back(history: History) -> None:
     history.upheavals.take_key_back()
 
 
+def broken_by_a_list_that_is_back(folder: Path) -> list[str]:
+    """Returns what broke in a calm history: a list is gone for one flush, people leave it, and its customers move."""
+    history = History(folder, 3, calm=True, upheavals=True)
+    actors, upheavals = history.actors, history.upheavals
+    assert upheavals is not None
+    with history.world:
+        history.listen()
+        actors.crowd(3, "other")
+        history.flush()
+        upheavals.take_list_away("other")
+        history.flush()
+        upheavals.give_list_back()
+        actors.empty("other")
+        history.flush()
+        history.flush(confirmed=True)
+    return history.oracle.broken
+
+
 def broken_by(folder: Path, upheaval: Callable[[History], None]) -> list[str]:
     """Returns what broke in a calm history of three customers with one upheaval before its first flush."""
     history = History(folder, 0, calm=True, upheavals=True)
@@ -49,6 +68,19 @@ def broken_by(folder: Path, upheaval: Callable[[History], None]) -> list[str]:
 def test_an_upheaval_does_no_harm(tmp_path: Path, upheaval: Callable[[History], None]) -> None:
     """Whatever field must be filled and however Mailchimp refuses to work, all customers are members in the end."""
     assert broken_by(tmp_path, upheaval) == []
+
+
+def test_nobody_who_left_a_list_that_was_gone_for_a_while_is_added_elsewhere(tmp_path: Path) -> None:
+    """The flush that finds the list again reads who left it, before the operator's confirmation moves anybody."""
+    assert broken_by_a_list_that_is_back(tmp_path) == []
+
+
+def test_the_oracle_notices_a_worker_that_never_looks_for_a_gone_list_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a worker adds people to another list though they left the one that is back."""
+    monkeypatch.setattr(account_flush, "maybe_back", lambda db, settings: set())
+    assert "unsubscribed on other" in " ".join(broken_by_a_list_that_is_back(tmp_path))
 
 
 def test_the_oracle_notices_a_worker_that_has_required_fields_looked_at(

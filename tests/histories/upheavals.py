@@ -2,7 +2,8 @@
 
 Another worker takes over with an empty database, or an old copy of the database comes back: both have what Kafka has,
 the ledger, the settings and the events. The secret key changes. Mailchimp's owner takes the API key back, and gives the
-account another one days later. A list gets a field that must be filled. Mailchimp says "too many requests" for long.
+account another one days later. A list gets a field that must be filled. Mailchimp says "too many requests" for long. A
+list is gone for some days and comes back, and people leave it before a flush sees that.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from worker.store.rekeying import Rekeying
 
 if TYPE_CHECKING:
     from tests.histories.history import History
+    from worker.sandbox.mailing_list import MailingList
 
 OTHER_SECRET = "OTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTBmZWRjYmE="
 """The secret key after a change."""
@@ -33,10 +35,17 @@ OTHER_SECRET = "OTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTBmZWRjYmE="
 class Upheavals:
     """Lets them happen, by a chance of its own: a history without them is the one that it always was."""
 
-    def __init__(self, history: History, chance: random.Random) -> None:
+    def __init__(self, history: History, chance: random.Random, list_chance: random.Random) -> None:
+        """Nothing happened yet.
+
+        Args:
+            list_chance: of lists that are gone for a while.
+        """
         self._history = history
         self._world = history.world
         self._chance = chance
+        self._list_chance = list_chance
+        self._away: tuple[str, MailingList] | None = None
         self._copy = history.world.folder / "copy.db"
         self._rekeyed = False
         self.too_many = 0
@@ -64,6 +73,40 @@ class Upheavals:
             self.take_key_back()
         elif world.is_revoked and chance.random() < 0.5:
             self.give_key_back()
+        if self._away is not None and self._list_chance.random() < 0.6:
+            self.give_list_back()
+        elif self._away is None and self._list_chance.random() < 0.15:
+            self.take_list_away()
+
+    def take_list_away(self, list_id: str | None = None) -> None:
+        """Has Mailchimp lose a list of the account for a while.
+
+        Args:
+            list_id: None for any stored one.
+        """
+        actors = self._history.actors
+        existing = [stored for stored in actors.stored if actors.is_there(stored) and list_id in (None, stored)]
+        if existing:
+            list_id = self._list_chance.choice(existing)
+            actors.say(f"UPHEAVAL {list_id} is gone for a while")
+            self._away = list_id, self._world.standin.users["owner"].lists.pop(list_id)
+
+    def give_list_back(self) -> None:
+        """Has Mailchimp find the list again, which some people leave at once."""
+        if self._away is None:
+            return
+        actors, (list_id, mailing_list) = self._history.actors, self._away
+        self._away = None
+        actors.say(f"UPHEAVAL {list_id} is back")
+        self._world.standin.users["owner"].lists[list_id] = mailing_list
+        for member in self._world.standin.members(list_id):
+            if member.status == "subscribed" and self._list_chance.random() < 0.5:
+                actors.do(list_id, member.email, "unsubscribe")
+        if self._list_chance.random() < 0.5:
+            # Its customers are on another list now, and the operator confirms whatever a flush holds.
+            actors.empty(list_id)
+            self._history.flush()
+            self._history.flush(confirmed=True)
 
     def take_over(self, *, from_copy: bool) -> None:
         """Goes on with an empty database, or an old copy, and what Kafka has: ledger, settings and events."""
