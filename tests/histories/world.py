@@ -216,6 +216,7 @@ class World:
             "specversion": "1.0",
             "id": f"{customer}-{self._versions[customer]}",
             "type": f"com.billmywork.customer.{kind}",
+            "time": as_text(self.time.now),
             "data": {"account_id": ACCOUNT, "version": self._versions[customer], "customer": {"id": customer} | state},
         }
         self._stage(customer, json.dumps(event).encode())

@@ -57,17 +57,22 @@ class SandboxServer:
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="sandbox", daemon=True)
+        # Not Thread.join: if Ctrl-C interrupts that, Python 3.11 takes the running thread for an ended one (bpo-45274).
+        self._ended = threading.Event()
         self.port: int = self._socket.getsockname()[1]
         self.base_url = f"http://{host}:{self.port}{BASE}"
 
     def _serve(self) -> None:
-        self._server.run(sockets=[self._socket])
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._ended.set()
 
     def __enter__(self) -> Self:
         self._thread.start()
         give_up_at = time.monotonic() + START_SECONDS
         while not self._server.started:
-            if time.monotonic() > give_up_at or not self._thread.is_alive():
+            if time.monotonic() > give_up_at or self._ended.is_set():
                 raise TimeoutError("the sandbox did not start")
             time.sleep(0.005)
         return self
@@ -75,14 +80,12 @@ class SandboxServer:
     def __exit__(self, *raised: object) -> None:
         self._application.close()
         self._server.should_exit = True
-        self._thread.join(START_SECONDS)
-        if not self._thread.is_alive():  # else the server closes it, and must find it open until then
+        if self._ended.wait(START_SECONDS):  # else the server closes it, and must find it open until then
             self._socket.close()
 
     def join(self) -> None:
         """Waits until the server ends, which it does only when it is asked to."""
-        while self._thread.is_alive():
-            self._thread.join(1)
+        self._ended.wait()
 
 
 class Application:
