@@ -16,7 +16,7 @@ from worker.sqlite.changed_rows import Changed, Rows
 from worker.sqlite.database import Database
 from worker.store import customers, forgotten, ignored, ledger, ledger_erasure, offsets, receipts
 from worker.store.forgotten import Forgotten, What, digest_of
-from worker.store.ledger import FOR_THE_CUSTOMER, CustomerStatus, has_left
+from worker.store.ledger import LASTING_REFUSALS, CustomerStatus, has_left
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Erasing:
         left = (
             any(has_left(entry) for entry in entries)
             or (staged is not None and not staged.state.marketing_consent)
-            or (customer_status.refusal is not None and customer_status.refusal in FOR_THE_CUSTOMER)
+            or (customer_status.refusal is not None and customer_status.refusal in LASTING_REFUSALS)
             or self._left_before(account_id, customer_id, addresses_known)
         )
         read_to, version = self._read_to(account_id, staged)

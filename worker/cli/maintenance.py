@@ -100,7 +100,7 @@ def resync(
     if lasting:
         output.say(
             f"{counted(lasting, 'refusal')} not cleared: Mailchimp forgot these people or holds them in compliance "
-            "state. Only they can join again, through the list's form."
+            "state. Only they can join again, through the list's form; the worker notices it with the next daily flush."
         )
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from worker.clock import as_text
 from worker.mailchimp.call import Answer
-from worker.model import AddressKey
-from worker.store.ledger import FOR_THE_CUSTOMER, CustomerStatus
+from worker.model import MembershipKey
+from worker.store.ledger import LASTING_REFUSALS, CustomerStatus
 
 MEMBER_EXISTS = "Member Exists"
 _ADDRESS_FIELDS = frozenset({"email_address", "email address", "EMAIL"})
@@ -37,7 +37,7 @@ class AnswerClass(StrEnum):
     BAD_ADDRESS = "bad address"
     """Refused until the address changes."""
     BARRED = "barred"
-    """The customer is refused, until an operator clears it."""
+    """Somebody left the list with this address, and only the person can join again."""
     UNCLEAR = "unclear"
     """Refused for a reason that may be temporary: retried after days."""
     FIELD = "field refused"
@@ -112,7 +112,7 @@ def sort_contact_error(error: Mapping[str, Any]) -> ClassifiedAnswer:
 def _refusal(title: str, fields: tuple[str, ...]) -> ClassifiedAnswer:
     if title == MEMBER_EXISTS:
         return ClassifiedAnswer(AnswerClass.EXISTS, title)
-    if title in FOR_THE_CUSTOMER:
+    if title in LASTING_REFUSALS:
         return ClassifiedAnswer(AnswerClass.BARRED, title)
     if any(field in _ADDRESS_FIELDS for field in fields):
         return ClassifiedAnswer(AnswerClass.BAD_ADDRESS, title)
@@ -129,27 +129,28 @@ def _fields(body: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def customer_status_after(
-    classified: ClassifiedAnswer, customer_status: CustomerStatus, address: AddressKey | None, now: datetime
+    classified: ClassifiedAnswer, customer_status: CustomerStatus, place: MembershipKey, now: datetime
 ) -> CustomerStatus:
     """Returns the customer's status after a refusal.
 
     Args:
         classified: BAD_ADDRESS, BARRED or UNCLEAR.
+        place: that was refused. A customer known nowhere else is known there if somebody left it.
 
     Returns:
         final, or with a time to retry after 1, 3 and 7 days. Never final at the first refusal for a title that does not
         say so by itself.
     """
-    attempts, retry_at = 0, None
+    address, attempts, retry_at = place.address, 0, None
     if classified.kind is AnswerClass.UNCLEAR:
         same = customer_status.refused_address == address
         attempts = (customer_status.attempts if same else 0) + 1
         retry_at = as_text(now + timedelta(days=RETRY_DAYS[attempts - 1])) if attempts <= len(RETRY_DAYS) else None
     return CustomerStatus(
         customer_id=customer_status.customer_id,
-        membership=customer_status.membership,
+        membership=customer_status.membership or (place if classified.kind is AnswerClass.BARRED else None),
         refusal=classified.title,
-        refused_address=None if classified.kind is AnswerClass.BARRED else address,
+        refused_address=address,
         attempts=attempts,
         retry_at=retry_at,
     )

@@ -22,7 +22,7 @@ from worker.mailchimp.member import Member, answered_member
 from worker.mailchimp.retry import RetryingSender
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.plan.identity import add_was_done, as_read, departed
-from worker.plan.outcomes import Outcome
+from worker.plan.outcomes import NOTICED_DAILY, Outcome
 from worker.plan.steps import Contact, PriorMembership, Target, ids_of
 from worker.store.accounts import AccountSettings
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
@@ -218,7 +218,8 @@ class Attempt(StepResult):
             self.fail(targets)
             verdict = Outcome.LIST_GONE, "The list no longer exists in Mailchimp."
         elif kind in (AnswerClass.BAD_ADDRESS, AnswerClass.BARRED, AnswerClass.UNCLEAR):
-            self.undone.append(membership)
+            if kind is not AnswerClass.BARRED:  # the ledger has a departure there now
+                self.undone.append(membership)
             verdict, then = self._refused(targets, membership, classified)
         else:
             self.fail(targets)
@@ -237,7 +238,7 @@ class Attempt(StepResult):
         classified: ClassifiedAnswer,
     ) -> tuple[tuple[Outcome, str], str | None]:
         after = [
-            customer_status_after(classified, self.customer_status(target.customer_id), membership.address, self.now())
+            customer_status_after(classified, self.customer_status(target.customer_id), membership, self.now())
             for target in targets
         ]
         self.customer_statuses += after
@@ -253,7 +254,8 @@ class Attempt(StepResult):
                 Outcome.REFUSED,
                 f"Mailchimp refused the address: {classified.title}.",
             ), "Sent when the customer has another address."
-        return (Outcome.SUPPRESSED, f"Mailchimp refuses it permanently: {classified.title}."), None
+        detail = f"Mailchimp refuses it permanently: {classified.title}."
+        return (Outcome.SUPPRESSED, detail), NOTICED_DAILY if after[0].lasting else None
 
 
 @contextmanager

@@ -7,20 +7,20 @@ judged in :mod:`worker.plan.consent`. A departure that ends lets customers in ag
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from worker.flush.answers import AnswerClass
 from worker.flush.attempt import Attempt, Read
 from worker.flush.step_result import Exchange
-from worker.model import AccountId, Customer, CustomerId, MembershipKey
+from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
 from worker.plan.consent import AddDecision, KnownPlaces, PriorDecision, PriorRead, decide, departure_of, keeps_out
 from worker.plan.inputs import choose
 from worker.plan.outcomes import MEANINGS, Outcome
 from worker.plan.steps import Contact, PriorMembership, ids_of
 from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
-from worker.store import accounts, customers, ledger
+from worker.store import accounts, customers, ledger, refusals
 from worker.store.accounts import AccountSettings
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
 
@@ -176,6 +176,7 @@ def put_and_reopen(
     if not ended:
         return rows
     waiting = [customer.customer_id for customer in kept_out(db, account_id, ended)]
+    rows += refusals.end(db, account_id, waiting, {place.address for place in ended}).rows
     if let_in is not None:
         let_in.update(waiting)
     return rows + customers.reopen(db, account_id, waiting)
@@ -202,16 +203,21 @@ def kept_out(db: Database, account_id: AccountId, ended: Iterable[MembershipKey]
     return [
         customer
         for customer in customers.by_ids(db, account_id, ids)
-        if _is_elsewhere(customer, statuses.get(customer.customer_id), settings)
+        if _is_elsewhere(customer, statuses.get(customer.customer_id), settings, addresses)
     ]
 
 
-def _is_elsewhere(customer: Customer, status: CustomerStatus | None, settings: AccountSettings | None) -> bool:
-    # Whether a customer is not known where it belongs, though nothing but a departure prevents it.
+def _is_elsewhere(
+    customer: Customer,
+    status: CustomerStatus | None,
+    settings: AccountSettings | None,
+    ended: Collection[AddressKey],
+) -> bool:
+    # Whether a customer is not known where it belongs, or not delivered, though nothing but a departure prevents it.
     if customer.deleted or customer.address is None or not customer.state.marketing_consent:
         return False
     if status is not None and status.refusal is not None:
-        return False
+        return status.lasting and status.refused_address in ended
     if status is None or settings is None or settings.master_list is None:
         return True
     return status.membership != MembershipKey(choose(customer, settings, status.membership).list_id, customer.address)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from worker.clock import as_text
-from worker.flush.answers import AnswerClass
+from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import Attempt, Read
 from worker.flush.consent_check import check_priors, kept_off
 from worker.flush.step_result import Exchange
@@ -276,6 +276,14 @@ def _put_back(attempt: Attempt, step: Restore, seen: Member, read: Read) -> None
 def note_gone(attempt: Attempt, contact: Contact, entry: LedgerEntry, exchange: Exchange) -> None:
     """Records a contact whose member Mailchimp no longer has: it is not added again."""
     attempt.entries.append(replace(entry, state="gone", sent_at=attempt.at(), intent=None))
+    statuses = (attempt.customer_status(target.customer_id) for target in contact.targets)
+    refusal = next(
+        (status.refusal for status in statuses if status.lasting and status.refuses(contact.membership.address)), None
+    )
+    if refusal is not None:
+        classified = ClassifiedAnswer(AnswerClass.BARRED, refusal)
+        attempt.note_failure(contact.targets, contact.membership, classified, exchange)
+        return
     # A customer that would move here stays known, and a member, at its old place.
     arriving = [
         target

@@ -116,6 +116,9 @@ def write_after_read(
         attempt.intents.take_back(contact.membership)
     elif written.member is None:
         attempt.intents.lose(contact.membership, written.date, written.seconds)
+    if written.classified.kind is AnswerClass.BARRED:
+        left = before or LedgerEntry(contact.membership, contact.owner, "gone", "found", attempt.at())
+        attempt.entries.append(replace(left, state="gone", sent_at=attempt.at(), intent=None))
     return written
 
 

@@ -67,14 +67,12 @@ def _erased(customer: Customer, membership: MembershipKey, entry: LedgerEntry | 
 def _refusal(
     targets: tuple[Target, ...], customer_status: CustomerStatus, address: AddressKey | None, now: str
 ) -> NoCall | None:
-    # By Mailchimp, earlier.
-    if not customer_status.refuses(address):
+    # By Mailchimp, earlier. A lasting one is a departure in the ledger, which decides.
+    if not customer_status.refuses(address) or customer_status.lasting:
         return None
     if customer_status.retry_at is None:
-        whom = "this address" if customer_status.refused_address else "this customer"
-        detail = f"Mailchimp refuses {whom}: {customer_status.refusal}."
-        after = "Nothing until an operator clears it (resync --clear-suppressed)"
-        after += " or the address changes." if customer_status.refused_address else "."
+        detail = f"Mailchimp refuses this address: {customer_status.refusal}."
+        after = "Nothing until an operator clears it (resync --clear-suppressed) or the address changes."
         return NoCall(targets, None, Outcome.SUPPRESSED, detail, after)
     if customer_status.retry_at > now:
         detail = f"Mailchimp refused it {customer_status.attempts} times: {customer_status.refusal}."

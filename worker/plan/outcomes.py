@@ -45,6 +45,7 @@ class Outcome(StrEnum):
 
 NOTHING_NEXT = "Nothing until the customer changes."
 ONLY_THE_PERSON = "Only the person can join again, through the list's form."
+NOTICED_DAILY = f"{ONLY_THE_PERSON[:-1]}; the worker notices it with the next daily flush."
 CHECKED_AGAIN = "Checked again by the next flush."
 NEXT_FLUSH = "Tried again by the next flush."
 
@@ -108,7 +109,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             waits_as=RunResult.INCOMPLETE,
         ),
         Outcome.SUPPRESSED: Meaning(
-            "Mailchimp refuses this address or customer permanently.",
+            "Mailchimp refuses this address permanently.",
             "Nothing until an operator clears it (resync --clear-suppressed).",
             final=True,
             needs_somebody=True,

@@ -221,13 +221,21 @@ class _Planner:
         targets, membership = contact.targets, contact.membership
         own = self._priors(targets, membership)
         priors = (*own, *self._priors_of_others(targets, membership, own))
-        if entry is None or entry.state == "intended":
+        if any(self._is_refused_somewhere(target.customer) for target in targets):
+            known = entry or LedgerEntry(membership, contact.owner, "gone", "found", self.inputs.now)
+            self.steps.append(self._seen(Recheck(contact, known, priors)))
+        elif entry is None or entry.state == "intended":
             self.steps.append(self._seen(self._move(contact, entry, priors)) if priors else Add(contact, entry))
         elif entry.state == "gone" and entry.intent is None:
             self.steps.append(self._seen(Recheck(contact, entry, priors)))
         else:
             # Archived, or a write without an answer, which is checked first.
             self.steps.append(self._seen(Restore(contact, entry, priors)))
+
+    def _is_refused_somewhere(self, customer: Customer) -> bool:
+        # An earlier release did not keep where, so nobody is added until a read shows the person.
+        status = self._customer_status(customer)
+        return status.lasting and status.refused_address is None
 
     def _join(self, membership: MembershipKey, entry: LedgerEntry, targets: Sequence[Target]) -> None:
         # Priors of a customer who moves here are read first; the others' fields do not wait for that.

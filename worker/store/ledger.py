@@ -17,8 +17,8 @@ from worker.sqlite.changed_rows import RowKey, Rows, customer_rows, entry_rows
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Form, RowMapper, from_json
 
-FOR_THE_CUSTOMER = frozenset({"Member In Compliance State", "Forgotten Email Not Subscribed"})
-"""Titles of refusals of the customer, whatever its address. Only the person can end them."""
+LASTING_REFUSALS = frozenset({"Member In Compliance State", "Forgotten Email Not Subscribed"})
+"""Titles of refusals that show that somebody left the list with this address. Only the person can end them."""
 
 State = Literal["intended", "present", "archived", "gone"]
 """intended: an add, or a rename to here, was about to be sent · present: a member, whatever its status · archived: by
@@ -112,7 +112,7 @@ class CustomerStatus:
     Attributes:
         membership: where it is, or was when it was last found to have left; None if it was nowhere.
         refusal: the title of a refusal; None for none.
-        refused_address: the address that was refused; None for the customer, whatever its address.
+        refused_address: the address that was refused; None if an earlier release did not keep it.
         attempts: how often a temporary refusal occurred.
         retry_at: when it is retried; None with a refusal means not before the address changes or it is cleared.
         waits_for: the customer whose opt-out keeps this one out, which is planned again when that one changes.
@@ -127,8 +127,13 @@ class CustomerStatus:
     waits_for: CustomerId | None = None
 
     def refuses(self, address: AddressKey | None) -> bool:
-        """Returns whether Mailchimp refused the customer with this address, or with any."""
+        """Returns whether Mailchimp refused the customer with this address."""
         return self.refusal is not None and self.refused_address in (None, address)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether only the person can end the refusal. The ledger has the departure that it showed."""
+        return self.refusal in LASTING_REFUSALS
 
 
 def has_left(entry: LedgerEntry | None) -> bool:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from worker.model import AccountId, AddressKey, CustomerId
 from worker.sqlite.changed_rows import Changed, customer_rows
 from worker.sqlite.database import Database
-from worker.store.ledger import FOR_THE_CUSTOMER
+from worker.store.ledger import LASTING_REFUSALS, customer_statuses_of
 
 
 def clearable(db: Database, account_id: AccountId, address: AddressKey | None) -> tuple[list[CustomerId], int]:
     """Returns the customers whose refusals an operator may clear, and how many others there are.
 
-    Only refusals that were unclear or about the address. People whom Mailchimp forgot, or holds in compliance state,
-    can only join again by the list's form: see FOR_THE_CUSTOMER.
+    People whom Mailchimp forgot, or holds in compliance state, can only join again by the list's form: see
+    LASTING_REFUSALS.
 
     Args:
         address: only customers who have or had this address, or were refused for it.
@@ -28,7 +28,7 @@ def clearable(db: Database, account_id: AccountId, address: AddressKey | None) -
     passing = [
         row["customer_id"]
         for row in rows
-        if row["refused_address"] is not None and row["refusal"] not in FOR_THE_CUSTOMER
+        if row["refused_address"] is not None and row["refusal"] not in LASTING_REFUSALS
     ]
     return passing, len(rows) - len(passing)
 
@@ -41,6 +41,15 @@ def clear(db: Database, account_id: AccountId, customers: Sequence[CustomerId]) 
         [(account_id, customer_id) for customer_id in customers],
     )
     return Changed(int(cursor.rowcount), customer_rows(account_id, customers))
+
+
+def end(
+    db: Database, account_id: AccountId, customers: Sequence[CustomerId], addresses: Collection[AddressKey]
+) -> Changed[int]:
+    """Clears lasting refusals of customers at addresses whose departure has ended. Call it in a transaction."""
+    statuses = customer_statuses_of(db, account_id, customers)
+    over = [status.customer_id for status in statuses if status.lasting and status.refused_address in addresses]
+    return clear(db, account_id, over)
 
 
 def count(db: Database) -> int:

@@ -176,7 +176,7 @@ def test_a_customer_refused_for_good_stays_refused_through_deletions(world: Worl
     world.event("ann", C)
     world.flush()
     assert world.status(C) is None
-    assert world.outcomes("ann")[-1] == "suppressed"
+    assert world.outcomes("ann")[-1] == "left"
 
 
 # Acts by hand between two calls

@@ -12,7 +12,7 @@ from worker.accounts.settings import missing
 from worker.clock import as_moment
 from worker.errors import NotFound
 from worker.model import is_address
-from worker.plan.outcomes import MEANINGS, Outcome
+from worker.plan.outcomes import MEANINGS, NOTICED_DAILY, Outcome
 from worker.status.explanation import Explanation, LiveMember
 from worker.store.customer_outcomes import NO_MEMBER
 from worker.store.receipts import Receipt
@@ -103,6 +103,8 @@ def next_of(explanation: Explanation, live: LiveMember | None, next_sync: str) -
     latest = explanation.news or last
     if latest is None:
         return NOTHING
+    if latest.next == NOTICED_DAILY:
+        return NEXT_AFTER[Outcome.LEFT]
     next_step = NEXT_AFTER.get(Outcome(latest.outcome)) if latest.outcome in MEANINGS else None
     return next_step or NOTHING
 
