@@ -13,7 +13,7 @@ from dataclasses import replace
 from worker.flush.answers import AnswerClass
 from worker.flush.attempt import Attempt, Read
 from worker.flush.step_result import Exchange
-from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
+from worker.model import AccountId, Customer, CustomerId, MembershipKey
 from worker.plan.consent import AddDecision, KnownPlaces, PriorDecision, PriorRead, decide, departure_of, keeps_out
 from worker.plan.inputs import choose
 from worker.plan.outcomes import MEANINGS, Outcome
@@ -172,10 +172,10 @@ def put_and_reopen(
     """
     back = {entry.membership for entry in entries if entry.state != "intended" and not _leaves(entry)}
     ended = ledger.departures_at(db, account_id, back) if back else set()
+    waiting = [customer.customer_id for customer in kept_out(db, account_id, ended)] if ended else []
     rows = ledger.put_entries(db, account_id, entries)
     if not ended:
         return rows
-    waiting = [customer.customer_id for customer in kept_out(db, account_id, ended)]
     rows += refusals.end(db, account_id, waiting, {place.address for place in ended}).rows
     if let_in is not None:
         let_in.update(waiting)
@@ -190,34 +190,39 @@ def _leaves(entry: LedgerEntry) -> bool:
 def kept_out(db: Database, account_id: AccountId, ended: Iterable[MembershipKey]) -> list[Customer]:
     """Returns who is known by the address of a departure, or waits for such a customer, and is not where it belongs.
 
+    Also whose member was gone there: the one that is back is another, without the customer's fields.
+
     Args:
-        ended: places of departures.
+        ended: places of departures, as the ledger still has them.
     """
     addresses = {place.address for place in ended}
     known = {status.customer_id for status in ledger.settled_at(db, account_id, addresses)}
     known |= {customer.customer_id for customer in customers.by_addresses(db, account_id, addresses)}
-    known |= {entry.customer_id for entry in ledger.entries_of(db, account_id, addresses)}
+    entries = ledger.entries_of(db, account_id, addresses)
+    known |= {entry.customer_id for entry in entries}
+    vanished = {entry.membership for entry in entries if entry.state == "gone"}.intersection(ended)
     ids = sorted(known.union(ledger.waiting_for(db, account_id, known)))
     statuses = {status.customer_id: status for status in ledger.customer_statuses_of(db, account_id, ids)}
     settings = accounts.find(db, account_id)
     return [
         customer
         for customer in customers.by_ids(db, account_id, ids)
-        if _is_elsewhere(customer, statuses.get(customer.customer_id), settings, addresses)
+        if _is_undelivered(customer, statuses.get(customer.customer_id), settings, vanished)
     ]
 
 
-def _is_elsewhere(
+def _is_undelivered(
     customer: Customer,
     status: CustomerStatus | None,
     settings: AccountSettings | None,
-    ended: Collection[AddressKey],
+    vanished: Collection[MembershipKey],
 ) -> bool:
-    # Whether a customer is not known where it belongs, or not delivered, though nothing but a departure prevents it.
+    # Whether a customer is not known where it belongs, or was gone there, though nothing but a departure prevents it.
     if customer.deleted or customer.address is None or not customer.state.marketing_consent:
         return False
     if status is not None and status.refusal is not None:
-        return status.lasting and status.refused_address in ended
+        return status.lasting and status.refused_address in {place.address for place in vanished}
     if status is None or settings is None or settings.master_list is None:
         return True
-    return status.membership != MembershipKey(choose(customer, settings, status.membership).list_id, customer.address)
+    destination = MembershipKey(choose(customer, settings, status.membership).list_id, customer.address)
+    return status.membership != destination or destination in vanished

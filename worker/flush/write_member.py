@@ -170,7 +170,8 @@ def entry_after_changes(
     attempt: Attempt, contact: Contact, entry: LedgerEntry, member: Member, written: Written
 ) -> LedgerEntry:
     """Returns what the ledger says of a member after only some of its fields were written."""
-    now = as_read(entry if entry.state == "present" else replace(entry, state="present"), member, written.date)
+    before = entry if entry.state in ("present", "gone") else replace(entry, state="present")
+    now = as_read(before, member, written.date)
     owner = owner_of(contact, entry, member)
     return replace(
         now,

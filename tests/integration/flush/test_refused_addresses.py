@@ -71,6 +71,20 @@ def test_who_joins_by_the_form_is_delivered(world: World, read: str, outcome: st
     assert world.fields(ANN)["LNAME"] == "Young"
 
 
+def test_a_member_that_was_deleted_is_delivered_once_the_person_joins(tmp_path: Path) -> None:
+    """Also where no add was refused: the member that is back lacks the fields that the deleted one had."""
+    with World(tmp_path) as world:
+        world.event("bob", BOB, first_name="Bob", last_name="Lee")
+        world.daily()
+        world.by_hand(BOB, "forget")
+        world.event("bob", BOB, first_name="Rob", last_name="Lee")
+        world.daily()
+        assert world.outcomes("bob")[-1] == "gone"
+        world.by_hand(BOB, "subscribe")
+        world.daily()
+        assert world.fields(BOB) == {"FNAME": "Rob", "LNAME": "Lee"}
+
+
 def test_a_form_that_nobody_confirmed_ends_nothing(world: World) -> None:
     """Anybody can type an address into a form."""
     world.daily()
