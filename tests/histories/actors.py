@@ -9,6 +9,7 @@ from typing import Any
 from tests.histories import tags
 from tests.histories.facts import ON_LIST, Facts, Record
 from tests.histories.oracle import Oracle
+from tests.histories.wire import Spot
 from tests.histories.world import KEYS, World
 
 PEOPLE = {
@@ -51,6 +52,8 @@ class Actors:
         self.enabled = True
         self.in_flush = False
         self.trace: list[str] = []
+        self.rejoined: set[Spot] = set()
+        """Where somebody joined whom Mailchimp had deleted for good, as an answer had shown."""
         cast = chance.sample(sorted(RECORDS), chance.choice((2, 3, 4, 4)))
         facts.records.update({name: Record(name, RECORDS[name]) for name in cast})
 
@@ -189,6 +192,25 @@ class Actors:
         elif member.status == "pending" and chance.random() < 0.5:
             self.do(list_id, email, "confirm")
 
+    def delete_or_return(self, chance: random.Random) -> None:
+        """Deletes a customer's address for good where it belongs, or lets one whom an answer showed as deleted join."""
+        states = [record.state for record in self.facts.records.values() if record.state is not None]
+        homes = [
+            (state["list_id"] if state["list_id"] in self.stored else self.master, state["email"]) for state in states
+        ]
+        there = [spot for spot in homes if spot[1] is not None and self.is_there(spot[0])]
+        departures = [departure for departure in self.facts.departures if departure.shown_at is not None]
+        deleted = [
+            departure.spot for departure in departures if departure.kind == "deleted" and departure.spot in there
+        ]
+        if deleted and chance.random() < 0.7:
+            self.do(*chance.choice(deleted), "subscribe")
+        elif there:
+            list_id, email = chance.choice(there)
+            if self.world.standin.find_list(list_id).find(email) is None:
+                self.do(list_id, email, "subscribe")
+            self.do(list_id, email, "forget")
+
     def _tag(self, chance: random.Random) -> None:
         list_id = chance.choice(self.stored)
         members = self.world.standin.members(list_id) if self.is_there(list_id) else []
@@ -228,8 +250,11 @@ class Actors:
     def do(self, list_id: str, email: str, action: str, value: str | None = None) -> None:
         """Does one act by hand."""
         self.say(f"HAND {email} {action} {value or ''} on {list_id}")
+        departures = [departure for departure in self.facts.departures if departure.shown_at is not None]
+        deleted = {departure.spot for departure in departures if departure.kind == "deleted"}
         for change in self.world.by_hand(list_id, email, action, value):
             self.facts.by_hand(change, self.world.time.now)
+        self.rejoined |= deleted - {departure.spot for departure in self.facts.departures}
 
     def is_there(self, list_id: str) -> bool:
         """Returns whether Mailchimp has a list."""

@@ -307,7 +307,7 @@ class Facts:
             departure.passed_over |= shown and "members" in body and not self._worth_noting(departure)
             return shown and not ("members" in body and departure.passed_over)
         at_it = exchange.call.path.endswith(_hash(email))
-        return answer.status == 404 and answer.body is not None and at_it
+        return answer.body is not None and at_it and (answer.status == 404 or "Forgotten" in (answer.title or ""))
 
     def _worth_noting(self, departure: Departure) -> bool:
         # Of strangers on a list nothing is kept: only where a customer has that address by now, or the worker met it.

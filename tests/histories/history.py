@@ -78,7 +78,7 @@ class History:
             seed: of all chance.
             calm: whether nothing happens by chance.
             tags: whether events have attributes and tags. Without them a seed makes the history that it always made.
-            forms: whether the forms of lists are filled in for those who left.
+            forms: whether people are deleted for good, and the forms of lists are filled in for those who left.
             upheavals: whether databases, keys and lists change between days; see :mod:`tests.histories.upheavals`.
         """
         self.chance = random.Random(seed)
@@ -153,6 +153,8 @@ class History:
             self.world.resume()
         if self.upheavals is not None:
             self.upheavals.between_days()
+        if actors.form_chance is not None and actors.form_chance.random() < 0.5:
+            actors.delete_or_return(actors.form_chance)
         self.world.time.forward(hours=12)
         self.flush(confirmed=chance.random() < 0.1)
 

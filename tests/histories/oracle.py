@@ -25,6 +25,7 @@ When all is quiet:
     customer wants there is not. A member that was off its list when somebody tagged it is excused: it looks like one
     that signed up again and was archived by somebody else. Who confirmed Mailchimp's mail when no customer had her
     address any more stays there.
+    Who was deleted for good and joined again by the form has the newest names of its customer.
  6. Withdrawn consent is not subscribed.
  7. One more flush writes nothing.
  8. The receipts tell what happened. Who was archived by hand right after a read, where the worker's own archive was

@@ -18,6 +18,7 @@ def judge_rest(history: History) -> list[str]:
     """Returns what is not so and should be."""
     return [
         *_present(history),
+        *_delivered_again(history),
         *_absent(history),
         *_withdrawn(history),
         *judge_published(history),
@@ -74,6 +75,26 @@ def _present(history: History) -> list[str]:
             broken.append(f"{record.email} on {list_id} has the names {names_of(member)}, not {names}")
         if history.actors.tag_chance is not None:
             broken += _details(history, member, newest.state)
+    return broken
+
+
+def _delivered_again(history: History) -> list[str]:
+    """Returns who was deleted for good as an answer showed, joined again, and did not get the newest names."""
+    facts, broken = history.facts, []
+    for list_id, email in sorted(history.actors.rejoined):
+        people = [record for record in facts.records.values() if email in record.addresses]
+        states = [state for record in people for _, state in record.states]
+        alike = all(state is not None and state["email"] == email and state["marketing_consent"] for state in states)
+        out = {departure.spot[1] for departure in facts.departures} | facts.forgotten | facts.tagged_off
+        wanted = [record for record in people if _membership(history, record) == list_id] if alike else []
+        member = history.world.standin.find_list(list_id).find(email) if wanted else None
+        if member is None or member.status != "subscribed" or email in out or id(member) in facts.edited:
+            continue
+        newest = max(wanted, key=lambda record: record.states[-1][0])
+        assert newest.state is not None
+        names = (newest.state["first_name"], newest.state["last_name"])
+        if names_of(member) != names:
+            broken.append(f"{email} joined {list_id} again and has the names {names_of(member)}, not {names}")
     return broken
 
 
