@@ -29,7 +29,7 @@ from worker.clock import as_moment, utc_now
 from worker.config import Kafka
 from worker.model import AccountId, AddressKey
 from worker.sqlite.database import Database, open_database
-from worker.store import customers
+from worker.store import customers, marking
 
 LARGE, ACCOUNTS = AccountId("acct-00"), 20
 LARGE_PART = 0.3
@@ -122,8 +122,8 @@ def settle(db: Database) -> int:
 def resync(db: Database) -> int:
     """Everybody of the large account is looked at again."""
     with db.transaction():
-        marked = customers.mark_changed(db, LARGE, None).result
-    return marked + customers.mark_the_rest(db)
+        marked = marking.mark_changed(db, LARGE, None).result
+    return marked + marking.mark_the_rest(db)
 
 
 def person(db: Database) -> int:

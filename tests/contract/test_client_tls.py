@@ -84,3 +84,18 @@ def test_only_a_trusted_certificate_gets_the_key(raw: Raw, tmp_path: Path, monke
     assert len(raw.requests) == 1
     hanging(raw, WHOLE[:-1])
     assert send(raw, PATCH, 3 * SHORT).failure == "timeout"
+
+
+def test_a_handshake_that_trickles_in_is_given_up(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte of the server's side of TLS now and then does not put the end off; nothing was sent."""
+
+    def serve(peer: socket.socket) -> None:
+        peer.sendall(b"\x16\x03\x03\x10\x00\x02\x00\x0f\xfc")  # a long record begins, with a long ServerHello
+        while not raw.over.wait(SHORT / 10):
+            peer.sendall(b"\x03")
+
+    monkeypatch.setattr(raw, "serve", serve)
+    raw.base_url = raw.base_url.replace("http:", "https:")
+    failed = send(raw, PATCH, SHORT)
+    assert (failed.failure, failed.unsent) == ("unconnected", True)
+    assert failed.seconds < LONG

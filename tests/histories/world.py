@@ -41,7 +41,7 @@ from worker.sandbox.server_state import StandIn
 from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
 from worker.sqlite.library import sqlite3
-from worker.store import accounts, customers, erasure_requests, receipts, runs
+from worker.store import accounts, erasure_requests, marking, receipts, runs
 from worker.store.receipts import Receipt
 from worker.store.runs import AccountRun, Trigger
 
@@ -289,7 +289,7 @@ class World:
     def resync(self) -> None:
         """Looks at all customers again."""
         with self.opened() as db, db.transaction():
-            customers.mark_changed(db, ACCOUNT, None)
+            marking.mark_changed(db, ACCOUNT, None)
 
     def forget(self, email: str) -> None:
         """Erases a person here, and asks every other worker for it."""

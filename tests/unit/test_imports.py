@@ -157,3 +157,17 @@ def test_decisions_need_no_input_or_output():
         assert not others & {*doing, "time", "random", "threading"}, name
     for name in ("consumer.decode", "consumer.event_order", "consumer.start_offset", "kafka.partitioner"):
         assert "worker.sqlite.database" not in imported(trees[f"worker.{name}"]), name
+
+
+def test_no_file_and_no_function_is_too_long_to_be_read_at_once() -> None:
+    """A file has at most 400 lines; a function has 60 after its docstring."""
+    files = {path: path.read_text(encoding="utf-8") for path in WORKER.rglob("*.py")}
+    assert [path.name for path, text in files.items() if len(text.splitlines()) > 400] == []
+    nodes = (node for text in files.values() for node in ast.walk(ast.parse(text)))
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    assert [node.name for node in functions if _lines_of(node) > 60] == []
+
+
+def _lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    first = function.body[1 if ast.get_docstring(function) and len(function.body) > 1 else 0]
+    return (function.end_lineno or 0) - first.lineno + 1

@@ -22,7 +22,7 @@ from worker.mailchimp.user import ROOT, MailchimpUser, user_of
 from worker.model import AccountId
 from worker.sqlite.changed_rows import Changed, Rows
 from worker.sqlite.database import Database
-from worker.store import accounts, customers, forgotten, settings_notes
+from worker.store import accounts, forgotten, marking, settings_notes
 from worker.store.accounts import AccountSettings
 from worker.text.plural import counted
 
@@ -94,7 +94,7 @@ def connect(
         rows = accounts.save(db, settings) + accounts.set_encrypted_key(db, account_id, sealed)
         rows += note(db, now, settings, author) + note_owner(db, account_id, user)
         if back:
-            rows += customers.mark_changed(db, account_id, None).rows
+            rows += marking.mark_changed(db, account_id, None).rows
         return Changed(settings, rows)
 
     return Connected(changelog.commit(db, write), user, notice)

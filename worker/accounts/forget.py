@@ -26,6 +26,7 @@ from worker.store import (
     held_counts,
     ledger,
     ledger_erasure,
+    marking,
     readings,
     receipts,
     runs,
@@ -61,7 +62,7 @@ def forget_account(db: Database, changelog: Changelog, account_id: AccountId, pr
         held_counts.delete_account(db, account_id)
         update_intents.clear(db, account_id)
         readings.delete(db, account_id)
-        return Changed(None, [*rows, *customers.mark_changed(db, account_id, None).rows])
+        return Changed(None, [*rows, *marking.mark_changed(db, account_id, None).rows])
 
     changelog.commit(db, forget_settings, erase=True)
     commit_in_parts(
@@ -73,7 +74,7 @@ def forget_account(db: Database, changelog: Changelog, account_id: AccountId, pr
         progress=lambda count: progress("ledger", count, None),
     )
     receipts.delete_account(db, account_id)
-    customers.mark_the_rest(db, lambda count: progress("customers", count, None))
+    marking.mark_the_rest(db, lambda count: progress("customers", count, None))
     bare_customers.strip(db, account_id)
     _leave_no_trace(db, progress)
     with db.transaction():

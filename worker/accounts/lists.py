@@ -18,7 +18,7 @@ from worker.mailchimp.lists import MailchimpList, all_lists
 from worker.model import AccountId, ListId
 from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
-from worker.store import accounts, customers, settings_notes
+from worker.store import accounts, marking, settings_notes
 from worker.store.accounts import AccountList, AccountSettings
 
 
@@ -84,7 +84,7 @@ def refresh(
             db, result.settings, () if first else [account_list.list_id for account_list in result.new]
         )
         if result.back:
-            rows += customers.mark_changed(db, account_id, None).rows
+            rows += marking.mark_changed(db, account_id, None).rows
         return Changed(result, rows)
 
     return changelog.commit(db, write)

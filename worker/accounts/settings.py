@@ -13,7 +13,7 @@ from worker.errors import AccountError, NotFound
 from worker.model import AccountId, ListId
 from worker.sqlite.changed_rows import Changed, Rows
 from worker.sqlite.database import Database
-from worker.store import accounts, customers, settings_notes
+from worker.store import accounts, marking, settings_notes
 from worker.store.accounts import AccountSettings, StatusIfNew
 from worker.store.run_result import RunResult
 
@@ -243,7 +243,7 @@ def change(
             _require_unused(db, after)
         rows = accounts.save(db, after) + note_new_lists(db, after) + note(db, before, after, author)
         if lists_differ(before, after) or _fields_differ(before, after):
-            rows += customers.mark_changed(db, account_id, None).rows
+            rows += marking.mark_changed(db, account_id, None).rows
         return Changed(after, rows)
 
     return changelog.commit(db, write)

@@ -13,7 +13,7 @@ from worker.clock import as_text
 from worker.model import AccountId
 from worker.sqlite.changed_rows import Kind, RowKey
 from worker.sqlite.database import Database
-from worker.store import accounts, bare_customers, customers
+from worker.store import accounts, bare_customers, marking
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,7 @@ def _apply_account(db: Database, account_id: AccountId, row: Mapping[str, Any] |
     columns = {column: row.get(column) for column in _ACCOUNT}
     columns["api_key"] = None if columns["api_key"] is None else base64.b64decode(columns["api_key"])
     if before is not None and before[0] != columns["resyncs"]:
-        customers.look_again(db, account_id)
+        marking.look_again(db, account_id)
     marks = ",".join("?" * (len(_ACCOUNT) + 2))
     db.execute(
         f"INSERT INTO account (account_id, {', '.join(_ACCOUNT)}, {_UNKNOWN}) VALUES ({marks})",

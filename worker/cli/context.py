@@ -18,7 +18,7 @@ from worker.config import load
 from worker.errors import NotFound, WriterFenced
 from worker.model import AccountId
 from worker.sqlite.database import Database
-from worker.store import accounts, customers, offsets
+from worker.store import accounts, marking, offsets
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The billmywork account's id.")]
@@ -70,7 +70,7 @@ def changing(app: App, ledger_of: Callable[[Database], Iterable[AccountId]] | No
                 app.changelog.take(ledger, partition, partial(reader.read_ledger, partition))
     with opened(app) as db:
         yield db
-        customers.mark_the_rest(db)
+        marking.mark_the_rest(db)
 
 
 def despite_workers(run: Callable[[], _Result], tries: int = 5) -> _Result:

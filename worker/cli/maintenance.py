@@ -24,7 +24,7 @@ from worker.sqlite.changed_rows import Changed, Kind
 from worker.sqlite.database import Database
 from worker.sqlite.lock import DatabaseLock
 from worker.status.other_workers import elsewhere
-from worker.store import customers, ignored, refusals
+from worker.store import customers, ignored, marking, refusals
 from worker.system.signals import stop_on_signals
 from worker.text.plural import counted
 
@@ -76,7 +76,7 @@ def resync(
             db, partial(_mark, db, AccountId(account), address, forget_version=forget_version)
         )
         with Progress("marking") as progress:
-            customers.mark_the_rest(db, progress.counted)
+            marking.mark_the_rest(db, progress.counted)
         other = elsewhere(app.config, db, AccountId(account)) if address is not None else None
         if marked and address is None:
             marked = customers.count_of(db, AccountId(account))
@@ -109,7 +109,7 @@ def _mark(
 ) -> Changed[tuple[int, int]]:
     nothing: Changed[int] = Changed(0, ())
     forgotten = ignored.forget_versions(db, account_id, address) if forget_version else nothing
-    marked = customers.mark_changed(db, account_id, address)
+    marked = marking.mark_changed(db, account_id, address)
     return Changed((forgotten.result, marked.result), [*forgotten.rows, *marked.rows])
 
 

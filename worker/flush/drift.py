@@ -17,7 +17,7 @@ from worker.flush.list_readings import Page
 from worker.mailchimp.member import Member
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
 from worker.sqlite.database import Database
-from worker.store import customers, ledger
+from worker.store import customers, ledger, list_members
 from worker.store.ledger import LedgerEntry
 
 EXAMPLES = 1000
@@ -129,7 +129,7 @@ class Comparison:
     def end(self) -> Drift:
         """Returns the differences after all pages, including missing members."""
         self._seen = array("q", sorted(self._seen))
-        for address in ledger.present_on(self.db, self.account_id, self.drift.list_id):
+        for address in list_members.present_on(self.db, self.account_id, self.drift.list_id):
             wanted = hash(address)
             at = bisect_left(self._seen, wanted)
             if at == len(self._seen) or self._seen[at] != wanted:

@@ -34,7 +34,7 @@ from worker.plan.related_customers import RelatedCustomers
 from worker.plan.steps import Add, Plan, Step, StepGroup, Target, Update, customers_of
 from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
-from worker.store import accounts, customers, held_counts, update_intents
+from worker.store import accounts, customers, held_counts, marking, update_intents
 from worker.store.accounts import AccountSettings
 from worker.store.held_counts import HeldCount
 from worker.store.ledger import LedgerEntry
@@ -215,7 +215,7 @@ class _Execution:
 
         def write(db: Database) -> Rows:
             rows = accounts.mark_list_back(db, account_id, list_id, at)
-            return [*rows, *customers.mark_changed(db, account_id, None).rows]
+            return [*rows, *marking.mark_changed(db, account_id, None).rows]
 
         self.recorder.write(write)
         log.info("a list is back in Mailchimp", extra={"account": account_id, "run": self.request.run, "list": list_id})

@@ -18,7 +18,7 @@ from worker.model import AccountId, CustomerId, ListId, MembershipKey, address_k
 from worker.plan.identity import as_read, departed
 from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
-from worker.store import accounts, customers, ledger, readings
+from worker.store import accounts, customers, ledger, list_members, readings
 from worker.store.ledger import OUT, LedgerEntry, has_left
 
 _NOTHING: Mapping[MembershipKey, LedgerEntry] = MappingProxyType({})
@@ -259,7 +259,7 @@ class KnownContacts:
 
     def _load(self, list_id: ListId) -> None:
         if list_id != self._list_id:
-            known: Iterable[str] = ledger.contact_ids(self.db, self.account_id, list_id)
+            known: Iterable[str] = list_members.contact_ids(self.db, self.account_id, list_id)
             self._hashes = array("q", sorted(array("q", map(hash, known))))
             self._list_id = list_id
 

@@ -22,7 +22,7 @@ from worker.mailchimp.member import Member, member_of, total_items
 from worker.mailchimp.merge_fields import MergeField, merge_fields
 from worker.model import AddressKey, ListId, address_key
 from worker.sqlite.database import Database
-from worker.store import ledger, readings
+from worker.store import list_members, readings
 from worker.store.accounts import AccountSettings
 from worker.store.readings import DepartedStatus, Reading, ReadStatus
 
@@ -88,7 +88,7 @@ def _read(sender: Sender, list_ids: Sequence[ListId]) -> Iterator[tuple[ListId, 
 def maybe_back(db: Database, settings: AccountSettings) -> set[ListId]:
     """Returns the gone lists that are stored or that anybody may still be on, including those no refresh remembers."""
     there = {known_list.list_id for known_list in settings.lists if not known_list.gone}
-    return ledger.lists_of(db, settings.account_id).union(settings.stored_ids) - there
+    return list_members.lists_of(db, settings.account_id).union(settings.stored_ids) - there
 
 
 def look_for(

@@ -23,7 +23,7 @@ from worker.plan.related_customers import RelatedCustomers
 from worker.plan.steps import Add, Found, touched
 from worker.plan.summary import PlanSummary
 from worker.sqlite.database import Database
-from worker.store import accounts, bare_customers, customers, held_counts
+from worker.store import accounts, bare_customers, held_counts, marking
 from worker.store.accounts import AccountList, AccountSettings
 from worker.store.ledger import LedgerEntry, has_left
 
@@ -87,7 +87,7 @@ class AccountPlan:
         known = self.settings.list_of(list_id) or AccountList(list_id, list_id, False, 0, False, self.now)
         rest = (known_list for known_list in self.settings.lists if known_list.list_id != list_id)
         self.settings = replace(self.settings, lists=(*rest, replace(known, gone_at=None)))
-        self.let_in.update(customers.ids_marked_at_once(self.db, self.settings.account_id))
+        self.let_in.update(marking.ids_marked_at_once(self.db, self.settings.account_id))
 
     def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
         """Records that a list is gone, or that the flush would not proceed."""

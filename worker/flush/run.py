@@ -21,7 +21,7 @@ from worker.flush.schedule import takes_part
 from worker.flush.turns import Place, Room, Turns, begins_after
 from worker.model import AccountId
 from worker.sqlite.database import Database
-from worker.store import accounts, customers, forgotten, runs
+from worker.store import accounts, customers, forgotten, marking, runs
 from worker.store.accounts import AccountSettings
 from worker.store.run_result import RunResult, worst
 from worker.store.runs import AccountRun, Request, Run, Trigger
@@ -83,7 +83,7 @@ class Flusher:
         """
         account_id = request.account_id if request is not None else None
         with closing(self.config.open()) as db, self._commits.queue(db) as queue:
-            customers.mark_the_rest(db)
+            marking.mark_the_rest(db)
             with db.transaction():
                 run = runs.start(db, as_text(self.config.clock()), trigger, account_id)
                 if request is not None and not runs.take(db, request.request, run):

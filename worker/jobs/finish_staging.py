@@ -12,7 +12,7 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.jobs.erase import Erase, carry_out_requests
 from worker.jobs.job import attempt
 from worker.sqlite.database import Database
-from worker.store import customers
+from worker.store import customers, marking
 from worker.text.plural import counted
 
 log = logging.getLogger("worker.daemon")
@@ -24,7 +24,7 @@ def finish_staging(app: App, owned_partitions: OwnedPartitions, topic_id: str, d
     Raises:
         DatabaseError: the database cannot be used.
     """
-    customers.mark_the_rest(db)
+    marking.mark_the_rest(db)
     attempt(lambda: carry_out_requests(app, db), Erase.failure)
     if erased := ErasedCustomers(app.hash_key).drop_staged(db):
         line = "%d customers were removed: they were erased, and nothing newer of them was read"

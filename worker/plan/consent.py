@@ -281,7 +281,7 @@ def prior_decision(
         return PriorDecision(None, departure_of(entry), here=True)
     if entry is not None and is_ours(entry, member):
         status = entry.status_before or "unsubscribed"
-    if status in ("subscribed", "transactional"):  # a buyer, whom nobody asked about mail
+    if status in ("subscribed", "transactional"):  # transactional: bought, and never opted in or out
         return PriorDecision(status_if_new, status, here=True)
     if status == "pending":
         return PriorDecision("pending", "pending", here=True)

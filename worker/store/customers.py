@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 
 from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, Position
-from worker.sqlite.changed_rows import Changed, Rows, account_rows, customer_rows
+from worker.sqlite.changed_rows import Rows, customer_rows
 from worker.sqlite.database import Database
 from worker.store.settled_state import SETTLED_STATE
 
@@ -21,11 +20,8 @@ COLUMNS = (
 _NOTHING_KNOWN = CustomerState()
 _state = msgspec.json.Decoder(CustomerState).decode
 """Made once: msgspec looks at a dataclass when it is first decoded, and two threads that do so at once crash it."""
-_AGAIN = "changed = 1, staged_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+MARKED = "changed = 1, staged_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 """For a customer that is marked again: it has waited since now, not since its last event."""
-
-MARKED_AT_ONCE = 1000
-"""Customers marked in the transaction that marks a whole account; the others are marked afterwards."""
 
 Progress = Callable[[int], None]
 
@@ -166,7 +162,7 @@ def reopen(db: Database, account_id: AccountId, customer_ids: Sequence[CustomerI
     rows = [(account_id, customer_id) for customer_id in customer_ids]
     which = "WHERE account_id = ? AND customer_id = ?"
     written = db.execute_each(f"UPDATE standing SET settled = NULL {which} AND settled IS NOT NULL", rows)
-    db.executemany(f"UPDATE customer SET {_AGAIN} {which} AND bare = 0", rows)
+    db.executemany(f"UPDATE customer SET {MARKED} {which} AND bare = 0", rows)
     return customer_rows(account_id, [row[1] for row in written])
 
 
@@ -204,106 +200,6 @@ def settle_known(db: Database, progress: Progress = lambda count: None) -> int:
 def _changed_and_known(db: Database) -> Iterator[tuple[str, str]]:
     pages = db.pages("customer", ("account_id", "customer_id"), f"changed = 1 AND {_KNOWN}")
     return ((row[0], row[1]) for rows in pages for row in rows)
-
-
-def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None) -> Changed[int]:
-    """Marks every customer of the account as changed, or those who have or had an address.
-
-    Call it in a transaction. If an account has very many, :func:`mark_the_rest` marks the others.
-
-    Returns:
-        How many were marked in this transaction; counting a large account would take too long.
-    """
-    if address is None:
-        counted = db.execute("UPDATE account SET resyncs = resyncs + 1 WHERE account_id = ?", (account_id,))
-        return Changed(look_again(db, account_id), account_rows(account_id) if counted.rowcount else [])
-    which = (
-        "account_id = ?1 AND customer_id IN (SELECT customer_id FROM customer WHERE account_id = ?1 AND address = ?2 "
-        "UNION SELECT customer_id FROM standing WHERE account_id = ?1 AND address = ?2 "
-        "UNION SELECT customer_id FROM ledger WHERE account_id = ?1 AND address = ?2)"
-    )
-    statuses = db.execute(
-        f"UPDATE standing SET settled = NULL WHERE {which} RETURNING customer_id", (account_id, address)
-    ).fetchall()
-    which = f"bare = 0 AND {which}"
-    cursor = db.execute(f"UPDATE customer SET {_AGAIN}, revision = revision + 1 WHERE {which}", (account_id, address))
-    return Changed(int(cursor.rowcount), customer_rows(account_id, [row[0] for row in statuses]))
-
-
-def look_again(db: Database, account_id: AccountId) -> int:
-    """Marks every customer of the account, like :func:`mark_changed`, but only in this database."""
-    first = ids_marked_at_once(db, account_id)
-    marked = _mark(db, [(account_id, customer_id) for customer_id in first])
-    if len(first) == MARKED_AT_ONCE:
-        # Recorded in this transaction, so that a crash before the rest is marked omits nobody.
-        db.execute(
-            "INSERT INTO marking (account_id, after) VALUES (?,?) "
-            "ON CONFLICT (account_id) DO UPDATE SET after = excluded.after",
-            (account_id, first[-1]),
-        )
-    return marked
-
-
-def ids_marked_at_once(db: Database, account_id: AccountId) -> list[CustomerId]:
-    """Returns the customers that :func:`look_again` marks in its transaction."""
-    rows = db.execute(
-        "SELECT customer_id FROM customer WHERE account_id = ? ORDER BY customer_id LIMIT ?",
-        (account_id, MARKED_AT_ONCE),
-    )
-    return [row[0] for row in rows]
-
-
-def mark_the_rest(db: Database, progress: Progress = lambda count: None) -> int:
-    """Marks customers of accounts with very many that :func:`mark_changed` left, in many transactions.
-
-    Args:
-        db: outside of a transaction.
-        progress: called with how many are marked.
-
-    Returns:
-        How many were marked.
-    """
-    marked = 0
-    while (row := db.execute("SELECT account_id, after FROM marking LIMIT 1").fetchone()) is not None:
-        account_id, before = AccountId(row["account_id"]), marked
-        marking = _Marking(db, account_id, row["after"])
-        pages = db.pages("customer", ("customer_id",), "account_id = ?", (account_id,), after=(row["after"],))
-        marked += db.in_parts(
-            (row[0] for rows in pages for row in rows),
-            marking.mark,
-            progress=lambda count, before=before: progress(before + count),  # type: ignore[misc]
-        )
-        if db.is_ending:
-            break
-        with db.transaction():
-            db.execute(
-                "DELETE FROM marking WHERE account_id = ?1 AND NOT EXISTS (SELECT 1 FROM customer WHERE "
-                "account_id = ?1 AND customer_id > marking.after)",
-                (account_id,),
-            )
-    return marked
-
-
-@dataclass(slots=True)
-class _Marking:
-    db: Database
-    account_id: AccountId
-    after: str
-
-    def mark(self, ids: Sequence[str]) -> int:
-        # Not if all were marked again meanwhile: then it starts over.
-        cursor = self.db.execute(
-            "UPDATE marking SET after = ? WHERE account_id = ? AND after = ?", (ids[-1], self.account_id, self.after)
-        )
-        if not cursor.rowcount:
-            return 0
-        self.after = ids[-1]
-        return _mark(self.db, [(self.account_id, customer_id) for customer_id in ids])
-
-
-def _mark(db: Database, keys: Sequence[tuple[str, str]]) -> int:
-    which = "WHERE account_id = ? AND customer_id = ? AND bare = 0"
-    return int(db.executemany(f"UPDATE customer SET {_AGAIN}, revision = revision + 1 {which}", keys).rowcount)
 
 
 def _customer(row: Any) -> Customer:

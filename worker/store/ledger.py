@@ -7,7 +7,7 @@ through them an opt-out follows a customer to a new address.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any, Literal
@@ -261,15 +261,6 @@ def anyone_left(db: Database, account_id: AccountId, addresses: Iterable[Address
     return rows.fetchone() is not None
 
 
-def contact_ids(db: Database, account_id: AccountId, list_id: ListId) -> Iterator[str]:
-    """Yields the contact ids of a list's entries that have one."""
-    rows = db.execute(
-        "SELECT contact_id FROM ledger WHERE account_id = ? AND list_id = ? AND contact_id IS NOT NULL",
-        (account_id, list_id),
-    )
-    return (row[0] for row in rows)
-
-
 def entries_of_contacts(
     db: Database, account_id: AccountId, list_id: ListId, contacts: Iterable[str]
 ) -> list[LedgerEntry]:
@@ -282,14 +273,6 @@ def entries_of_contacts(
     return [_ENTRY.read(row) for row in rows]
 
 
-def present_on(db: Database, account_id: AccountId, list_id: ListId) -> Iterator[AddressKey]:
-    """Yields the addresses of members that a list is known to hold, page by page."""
-    pages = db.pages(
-        "ledger", ("address",), "account_id = ? AND list_id = ? AND state = 'present'", (account_id, list_id)
-    )
-    return (AddressKey(row[0]) for rows in pages for row in rows)
-
-
 def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
     """Returns how many members each of the account's lists is known to hold."""
     rows = db.execute(
@@ -297,18 +280,6 @@ def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
         (account_id,),
     )
     return {row["list_id"]: row["n"] for row in rows}
-
-
-def lists_of(db: Database, account_id: AccountId) -> set[ListId]:
-    """Returns the lists of which the ledger has entries."""
-    # From one list to the next by the primary key: the account may have a million entries.
-    rows = db.execute(
-        "WITH RECURSIVE known (list_id) AS (SELECT min(list_id) FROM ledger WHERE account_id = ?1 UNION ALL "
-        "SELECT (SELECT min(list_id) FROM ledger WHERE account_id = ?1 AND list_id > known.list_id) FROM known "
-        "WHERE list_id IS NOT NULL) SELECT list_id FROM known WHERE list_id IS NOT NULL",
-        (account_id,),
-    )
-    return {ListId(row[0]) for row in rows}
 
 
 def departures_at(db: Database, account_id: AccountId, memberships: Collection[MembershipKey]) -> set[MembershipKey]:

@@ -16,7 +16,7 @@ from worker.errors import AccountError
 from worker.fields import field_mapping
 from worker.fields.field_mapping import MappedField
 from worker.model import ListId
-from worker.store import customers, runs
+from worker.store import marking, runs
 from worker.store.accounts import AccountSettings
 from worker.store.runs import Request
 from worker.text.plural import counted
@@ -102,7 +102,7 @@ class AccountEditor:
         changelog = reader.context.app.changelog
         departures = preview.to_confirm or None
         after = requested_settings.save(reader.db, changelog, reader.account_id, change, departures, self._author)
-        customers.mark_the_rest(reader.db)
+        marking.mark_the_rest(reader.db)
         return after
 
     def choose_fields(self, list_id: ListId, chosen: Mapping[str, str]) -> list[MappedField]:
@@ -123,7 +123,7 @@ class AccountEditor:
         on_list, available = chosen_fields.read(db, account_id, list_id, secret=app.secret, open_sender=app.open_client)
         mapping = field_mapping.checked(account_id, list_id, chosen, available)
         chosen_fields.choose(db, app.changelog, account_id, list_id, mapping, self._author)
-        customers.mark_the_rest(db)
+        marking.mark_the_rest(db)
         return field_mapping.mapped(replace(on_list, merge_fields=mapping or None), available)
 
     def resume(self) -> AccountSettings:

@@ -16,7 +16,7 @@ from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import settings as account_settings
 from worker.model import Customer, address_key
 from worker.sandbox.audit import BY_HAND, LoggedCall
-from worker.store import customers, ledger, receipts
+from worker.store import customers, ledger, marking, receipts
 from worker.store.receipts import Receipt
 
 NAMES_OF_CUSTOMERS = ("c1", "c2", "c3")
@@ -240,7 +240,7 @@ class Promise(RuleBasedStateMachine):
         for _ in range(4):
             before = len(calls)
             with world.db.transaction():
-                customers.mark_changed(world.db, ACCOUNT, None)
+                marking.mark_changed(world.db, ACCOUNT, None)
             world.run()
             world.run(confirmed=True)
             writes = [one for one in list(calls)[before:] if not one.call.reads_only]

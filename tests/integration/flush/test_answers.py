@@ -13,7 +13,7 @@ from worker.mailchimp.call import Call
 from worker.mailchimp.rate_limit import Connections
 from worker.model import AccountId
 from worker.sandbox.faults import Fault
-from worker.store import accounts, refusals
+from worker.store import accounts, marking, refusals
 from worker.store.run_result import RunResult
 
 ANN = "ann@example.com"
@@ -68,11 +68,10 @@ def test_a_suppressed_customer_is_sent_again_once_an_operator_clears_it(world: W
     world.event("ann", ANN, first_name="Ann")
     world.run()
     assert world.status(ANN) is None
-    from worker.store import customers
 
     with world.db.transaction():
         assert refusals.clear(world.db, ACCOUNT, refusals.clearable(world.db, ACCOUNT, None)[0]).result == 1
-        customers.mark_changed(world.db, ACCOUNT, None)
+        marking.mark_changed(world.db, ACCOUNT, None)
     world.run()
     assert world.status(ANN) == "subscribed"
 
@@ -92,8 +91,6 @@ def test_a_forgotten_person_is_suppressed_under_every_address(world: World):
 @pytest.mark.parametrize("title", ["Forgotten Email Not Subscribed", "Member In Compliance State"])
 def test_a_refusal_that_only_the_person_can_end_is_not_cleared(world: World, title: str):
     """Clearing what is suppressed takes back refusals of addresses only, and says how many stay."""
-    from worker.store import customers
-
     world.event("ann", ANN)
     world.standin.faults = [Fault("status", method="POST|PUT", status=400, title=title)]
     world.flush()
@@ -101,7 +98,7 @@ def test_a_refusal_that_only_the_person_can_end_is_not_cleared(world: World, tit
     assert world.outcomes("ann")[-1] == "suppressed"
     assert refusals.clearable(world.db, ACCOUNT, None) == ([], 1)
     with world.db.transaction():
-        customers.mark_changed(world.db, ACCOUNT, None)
+        marking.mark_changed(world.db, ACCOUNT, None)
     world.flush()
     assert (world.outcomes("ann")[-1], world.writes()) == ("suppressed", [])
 

@@ -23,7 +23,7 @@ from worker.mailchimp.call import Call
 from worker.model import ListId, address_key
 from worker.plan.related_customers import chunks
 from worker.sandbox.faults import Fault
-from worker.store import customers, refusals
+from worker.store import customers, marking, refusals
 
 CUSTOMERS = st.sampled_from(NAMES_OF_CUSTOMERS)
 ADDRESSES = st.sampled_from(["a@example.com", "b@example.com", "c@example.com", "B@Example.com"])
@@ -230,7 +230,7 @@ class Histories(Promise):
         with db.transaction():
             if what == "clear suppressed":
                 refusals.clear(db, ACCOUNT, refusals.clearable(db, ACCOUNT, address_key(email))[0])
-            customers.mark_changed(db, ACCOUNT, address_key(email) if what == "clear suppressed" else None)
+            marking.mark_changed(db, ACCOUNT, address_key(email) if what == "clear suppressed" else None)
 
     @rule(stored=st.sampled_from([("master",), ("master", "other"), ("master", "spare")]))
     def store(self, stored: tuple[str, ...]) -> None:

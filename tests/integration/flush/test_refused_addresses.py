@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.flush.world import ACCOUNT, World
 from worker.model import CustomerId
-from worker.store import customer_outcomes, customers, refusals
+from worker.store import customer_outcomes, marking, refusals
 
 ANN, NEW, BOB = "ann@example.com", "new@example.com", "bob@example.com"
 
@@ -34,7 +34,7 @@ def _said(world: World, customer: str = "ann") -> customer_outcomes.CustomerOutc
 
 def _resync(world: World) -> None:
     with world.db.transaction():
-        customers.mark_changed(world.db, ACCOUNT, None)
+        marking.mark_changed(world.db, ACCOUNT, None)
 
 
 def test_it_says_that_only_the_person_can_join_again(world: World) -> None:

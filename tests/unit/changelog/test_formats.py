@@ -21,7 +21,7 @@ from worker.changelog.records import FORMAT, Unreadable, changelog_row_of, key_o
 from worker.changelog.table_rows import ChangelogRow
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
 from worker.sqlite.database import Database, open_database
-from worker.store import accounts, customers, dead_letters, ledger
+from worker.store import accounts, dead_letters, ledger, marking
 from worker.store.dead_letters import DeadLetter
 
 DATA = Path(__file__).parents[2] / "data"
@@ -119,7 +119,7 @@ def test_what_a_later_release_wrote_is_kept_when_a_row_is_written_back(db: Datab
         found = accounts.find(db, ACCOUNT)
         assert found is not None
         named += accounts.save(db, found)
-        named += customers.mark_changed(db, ACCOUNT, None).rows
+        named += marking.mark_changed(db, ACCOUNT, None).rows
         changed = table_rows.rows_of(db, named)
     told = {one.kind: json.loads(value_of(one, erase=False) or b"null") for one in changed}
     assert (told["place"]["state"], told["place"]["tags"], told["place"]["score"]) == ("gone", ["vip"], 1.5)

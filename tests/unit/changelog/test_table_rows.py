@@ -21,7 +21,7 @@ from worker.errors import KafkaError
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.sqlite.changed_rows import Changed, RowKey, account_rows
 from worker.sqlite.database import Database, open_database
-from worker.store import accounts, customers, forgotten, ignored, ledger, ledger_erasure, readings, refusals
+from worker.store import accounts, customers, forgotten, ignored, ledger, ledger_erasure, marking, readings, refusals
 from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.ledger import CustomerStatus, LedgerEntry
 from worker.store.readings import Reading
@@ -134,9 +134,9 @@ def do(db: Database, step: str, number: int) -> Sequence[RowKey]:
         case "clear":
             return refusals.clear(db, ACCOUNT, refusals.clearable(db, ACCOUNT, None)[0]).rows
         case "resync":
-            return customers.mark_changed(db, ACCOUNT, None).rows
+            return marking.mark_changed(db, ACCOUNT, None).rows
         case "resync one":
-            return customers.mark_changed(db, ACCOUNT, membership.address).rows
+            return marking.mark_changed(db, ACCOUNT, membership.address).rows
         case "waits":
             return ledger.put_waits(db, ACCOUNT, [(who, CustomerId("cus-0"))])
         case "reopen":
@@ -279,7 +279,7 @@ def test_a_resync_elsewhere_marks_the_customers_here(copied: Copied) -> None:
     assert customers.changed_count(copied.copy, ACCOUNT) == 0
     copied.change(lambda: accounts.save(copied.db, chosen(name="Other name")))
     assert customers.changed_count(copied.copy, ACCOUNT) == 0
-    copied.change(lambda: customers.mark_changed(copied.db, ACCOUNT, None).rows)
+    copied.change(lambda: marking.mark_changed(copied.db, ACCOUNT, None).rows)
     assert customers.changed_count(copied.copy, ACCOUNT) == 1
 
 
@@ -305,7 +305,7 @@ def settled_elsewhere(resyncs: int, offset: int) -> Database:
     with db.transaction():
         accounts.save(db, chosen())
         for _ in range(resyncs):
-            customers.mark_changed(db, ACCOUNT, None)
+            marking.mark_changed(db, ACCOUNT, None)
         customers.stage(db, [(ACCOUNT, "cus-1", "a@example.com", None, 0, 1, "e", None, "t", "id", 0, 7, "now")])
         row = {"attempts": 0, "settled": f"0 id 0 {offset}"}
         table_rows.apply(db, [ChangelogRow("customer", ("acct-1", "cus-1"), row)])
@@ -324,5 +324,5 @@ def test_a_resync_of_one_address_takes_back_that_it_was_settled() -> None:
     """Also for workers that learn of it from Kafka."""
     with closing(settled_elsewhere(0, 7)) as db:
         with db.transaction():
-            customers.mark_changed(db, ACCOUNT, "a@example.com")  # type: ignore[arg-type]
+            marking.mark_changed(db, ACCOUNT, "a@example.com")  # type: ignore[arg-type]
         assert customers.settle_known(db) == 0

@@ -10,7 +10,7 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.jobs.settle import Settle
 from worker.model import AccountId
 from worker.sqlite.database import Database, open_database
-from worker.store import accounts, customers
+from worker.store import accounts, customers, marking
 from worker.store.accounts import AccountSettings
 
 ACCOUNT, TOPIC, ID, AT = AccountId("acct-1"), "customers", "id", "2026-11-20T10:00:00.000Z"
@@ -81,6 +81,6 @@ def test_each_assignment_is_compared_once_and_a_resync_is_not_undone(db: Databas
     take_over(partitions)
     read_ledger(partitions)
     with db.transaction():
-        customers.mark_changed(db, ACCOUNT, None)
+        marking.mark_changed(db, ACCOUNT, None)
     job.step(db)
     assert len(waiting(db)) == 2

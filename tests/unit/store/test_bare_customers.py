@@ -15,7 +15,7 @@ from tests.unit.store.test_query_plans import plans
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.jobs.retention import strip_unconnected
 from worker.sqlite.database import Database, open_database
-from worker.store import bare_customers, customers
+from worker.store import bare_customers, customers, marking
 from worker.store.bare_customers import CONSENTS, WITHDRAWS, Bare, BareAccount
 
 MANY = 2500
@@ -123,8 +123,8 @@ def test_whose_records_are_gone_wait_for_their_next_event(db: Database) -> None:
     assert bare_customers.of_account(db, ACCOUNT) == Bare(MANY - 1, reading=False)
     assert bare_customers.to_read(db) == []
     with db.transaction():
-        customers.mark_changed(db, ACCOUNT, None)
-    customers.mark_the_rest(db)
+        marking.mark_changed(db, ACCOUNT, None)
+    marking.mark_the_rest(db)
     assert customers.changed_count(db, ACCOUNT) == 1
 
 

@@ -24,7 +24,7 @@ from worker.errors import DatabaseError
 from worker.model import AccountId
 from worker.sqlite import database, parts
 from worker.sqlite.database import Database, open_database
-from worker.store import customers, dead_letters, ledger, ledger_erasure, receipts, refusals
+from worker.store import customers, dead_letters, ledger, ledger_erasure, marking, receipts, refusals
 
 MANY = 2500
 
@@ -79,25 +79,25 @@ def test_a_resync_of_very_many_customers_is_done_in_parts(db: Database) -> None:
     stage(db, 3, NEIGHBOUR)
     sizes = holds(db)
     with db.transaction():
-        assert customers.mark_changed(db, ACCOUNT, None).result == customers.MARKED_AT_ONCE
-    assert customers.changed_count(db, ACCOUNT) == customers.MARKED_AT_ONCE
-    assert customers.mark_the_rest(db) == MANY - customers.MARKED_AT_ONCE
+        assert marking.mark_changed(db, ACCOUNT, None).result == marking.MARKED_AT_ONCE
+    assert customers.changed_count(db, ACCOUNT) == marking.MARKED_AT_ONCE
+    assert marking.mark_the_rest(db) == MANY - marking.MARKED_AT_ONCE
     assert revisions(db) == {(2, 1)}
     assert revisions(db, NEIGHBOUR) == {(1, 0)}
     assert max(sizes) <= 1000
-    assert customers.mark_the_rest(db) == 0
+    assert marking.mark_the_rest(db) == 0
 
 
 def test_a_resync_that_was_cut_short_is_carried_on(db: Database, path: Path) -> None:
     """The next flush or command goes on from where it was, so that nobody is left out or marked twice."""
     stage(db, MANY)
     with db.transaction():
-        customers.mark_changed(db, ACCOUNT, None)
+        marking.mark_changed(db, ACCOUNT, None)
     db.must_end = lambda: True
-    customers.mark_the_rest(db)
+    marking.mark_the_rest(db)
     assert 0 < customers.changed_count(db, ACCOUNT) < MANY
     with closing(open_database(path)) as other:
-        customers.mark_the_rest(other)
+        marking.mark_the_rest(other)
         assert revisions(other) == {(2, 1)}
 
 
@@ -105,7 +105,7 @@ def test_a_second_resync_during_the_first_begins_from_the_front(db: Database, pa
     """Everybody is looked at since it was wanted: the first one does not carry on over the second one's note."""
     stage(db, MANY)
     with db.transaction():
-        customers.mark_changed(db, ACCOUNT, None)
+        marking.mark_changed(db, ACCOUNT, None)
 
     wanted = list[int]()
 
@@ -113,9 +113,9 @@ def test_a_second_resync_during_the_first_begins_from_the_front(db: Database, pa
         if not wanted:  # once, however many steps the machine's speed makes of it
             wanted.append(count)
             with closing(open_database(path)) as other, other.transaction():
-                customers.mark_changed(other, ACCOUNT, None)
+                marking.mark_changed(other, ACCOUNT, None)
 
-    customers.mark_the_rest(db, again)
+    marking.mark_the_rest(db, again)
     assert wanted
     assert {revision for revision, _ in revisions(db)} <= {2, 3, 4}
     assert customers.changed_count(db, ACCOUNT) == MANY

@@ -14,7 +14,7 @@ from worker.accounts.settings import missing
 from worker.model import AccountId, ListId
 from worker.sqlite.database import Database, open_database
 from worker.status.account_state import AccountFacts, state_of
-from worker.store import accounts, customers, held_counts, runs, totals
+from worker.store import accounts, customers, held_counts, marking, runs, totals
 from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.held_counts import HeldCount
 
@@ -122,7 +122,7 @@ def test_a_customer_that_is_looked_at_again_waits_since_then(db: Database) -> No
     stage(db, ("one", "12:00"))
     with db.transaction():
         customers.settle(db, AccountId("a"), [("one", 1)])  # type: ignore[list-item]
-        customers.mark_changed(db, AccountId("a"), None)
+        marking.mark_changed(db, AccountId("a"), None)
     found = totals.OldestWaiting().look(db)
     assert found is not None
     assert abs((datetime.fromisoformat(found) - datetime.now(UTC)).total_seconds()) < 600

@@ -116,7 +116,12 @@ def _of_operators() -> dict[str, Schema]:
 
 
 def _of_accounts() -> dict[str, Schema]:
-    settings, root = ref("Settings"), "/api/v1/accounts/{account_id}"
+    paths = {**_of_settings(), **_of_deliveries()}
+    return {f"/api/v1/accounts/{{account_id}}{path}": operations for path, operations in paths.items()}
+
+
+def _of_settings() -> dict[str, Schema]:
+    settings = ref("Settings")
     key = record({"api_key": ID}, closed=True)
     user = record({"account_name": TEXT, "login": TEXT})
     flush = record({"settled": COUNT, "left": COUNT, "ends_at": nullable(TIME)})
@@ -130,11 +135,7 @@ def _of_accounts() -> dict[str, Schema]:
         }
     )
     state: Schema = {"allOf": [settings, state_now]}
-    outcomes = _query("outcome", {"enum": [outcome.value for outcome in Outcome]})
-    receipts = (_number("run", 2**53 - 1), outcomes, _query("list_id", TEXT), _query("customer_id", TEXT))
-    request = record({"request": COUNT, "requested_at": TIME})
-    person = record({"email": ID}, {"live": FLAG}, closed=True)
-    paths: dict[str, Schema] = {
+    return {
         "": {"get": _operation("show_account", "Settings, state and what comes next", state)},
         "/api-key": {
             "put": _operation("connect", "Store an API key once Mailchimp accepted it", settings, body=key),
@@ -159,6 +160,15 @@ def _of_accounts() -> dict[str, Schema]:
             "get": _operation("show_refresh", "The last reading of the lists since the start", ref("Refresh")),
             "post": _operation("refresh", "Begin to read the lists from Mailchimp", ref("Refresh"), status=202),
         },
+    }
+
+
+def _of_deliveries() -> dict[str, Schema]:
+    outcomes = _query("outcome", {"enum": [outcome.value for outcome in Outcome]})
+    receipts = (_number("run", 2**53 - 1), outcomes, _query("list_id", TEXT), _query("customer_id", TEXT))
+    request = record({"request": COUNT, "requested_at": TIME})
+    person = record({"email": ID}, {"live": FLAG}, closed=True)
+    return {
         "/sync": {
             "post": _operation(
                 "sync",
@@ -201,7 +211,6 @@ def _of_accounts() -> dict[str, Schema]:
             )
         },
     }
-    return {f"{root}{path}": operations for path, operations in paths.items()}
 
 
 @cache
