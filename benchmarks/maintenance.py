@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.processes import peak_mb
 from worker.accounts.forget import forget_account, forget_person
 from worker.accounts.secrets import parsed
 from worker.changelog.table_rows import ChangelogRow
@@ -181,14 +181,6 @@ def unscheduled_seconds() -> float:
     """Returns how long this thread could have run and had no processor, so far."""
     told = Path("/proc/thread-self/schedstat")
     return int(told.read_text().split()[1]) / 1e9 if told.exists() else 0.0
-
-
-def peak_mb() -> float:
-    """Returns the most memory that this process had, without what the one that started it had."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return next(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measured(path: Path, name: str) -> Measured:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.launch import KIB_PER_MB
 
 LAUNCH = Path(__file__).with_name("launch.py")
 WORKER = (sys.executable, "-m", "worker")
@@ -64,6 +67,15 @@ def measured(
     if code := told.pop("code"):
         raise NotDone(f"{' '.join(command)} ended with {code}: {done.stdout[-500:]}{done.stderr[-1500:]}")
     return Measured(**told, output=done.stdout)
+
+
+def peak_mb() -> float:
+    """Returns the peak of this process's memory in MB, without that of the process that started it."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MB
 
 
 def _environment() -> dict[str, str]:

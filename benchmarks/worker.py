@@ -20,6 +20,7 @@ from typing import Any
 import requests
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from benchmarks.processes import peak_mb
 from tests.staged import stage_batch
 from worker.accounts import api_keys, lists, settings
 from worker.app import App
@@ -167,7 +168,7 @@ def flush(app: App) -> None:
     told = {
         "seconds": seconds,
         "processor_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "memory_mb": after.ru_maxrss / 1024,
+        "memory_mb": peak_mb(),
         "ended": run.ended,
         "settled": sum(one.settled for one in run.accounts),
         "messages": [one.message for one in run.accounts if one.message],
