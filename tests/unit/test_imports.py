@@ -24,7 +24,7 @@ KNOWN_TO = {
     "urllib3": {"worker.mailchimp.connection", "worker.mailchimp.endpoint"},
     "confluent_kafka": {"worker.kafka", "worker.consumer", "worker.changelog", "worker.demo.broker"},
     "pysqlite3": {"worker.sqlite.library"},
-    "sqlite_utils": {"worker.sqlite.migrations", "worker.sqlite.schema"},
+    "sqlite_utils": {"worker.sqlite.migrations"},
     "cryptography": {"worker.accounts.secrets"},
     "schedule": {"worker.daemon"},
     "pydantic": {"worker.config"},

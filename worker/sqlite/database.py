@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from worker.errors import DatabaseError
+from worker.sqlite import migrations
 from worker.sqlite.changed_rows import Rehearsal
 from worker.sqlite.file import advice, make_private, translated_file
 from worker.sqlite.library import require_current, sqlite3
 from worker.sqlite.parts import PAGE_ROWS, Pace, Part
-from worker.sqlite.schema import migrations
 
 log = logging.getLogger("worker.store")
 
@@ -348,7 +348,7 @@ def open_database(path: Path | str) -> Database:
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        if _lacks_migrations(connection):
+        if migrations.are_missing(connection):
             migrations.apply(connection)
         connection.execute(f"PRAGMA busy_timeout = {BUSY_SLICE_MS}")
     return Database(connection)
@@ -367,20 +367,9 @@ def open_read_only(path: Path, *, still: bool) -> Database:
     with _translated():
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         connection.row_factory = sqlite3.Row
-        if not _lacks_migrations(connection):
+        if not migrations.are_missing(connection):
             return Database(connection)
     raise DatabaseError("An earlier release wrote the database.", "Start this release's worker on it first.")
-
-
-def _lacks_migrations(connection: Any) -> bool:
-    # Asked once: a flush opens a connection for each of its threads.
-    applied, known = migrations.applied(connection), {*migrations.names}
-    if unknown := applied - known:
-        raise DatabaseError(
-            f"The database was written by a newer release (it has {', '.join(sorted(unknown))}).",
-            "Run that release or a later one; nothing was changed.",
-        )
-    return applied != known
 
 
 @contextmanager

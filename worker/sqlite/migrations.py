@@ -1,68 +1,56 @@
-"""Which migrations a database has, and carrying out those that it lacks."""
+"""Which migrations a database has, and carrying out those that it lacks.
+
+sqlite-utils carries them out and notes them. It takes long to import, and is imported only where there are any to carry
+out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
-if TYPE_CHECKING:
-    import sqlite_utils
-    from sqlite_utils.migrations import Migrations as LibraryMigrations
+from worker.errors import DatabaseError
+from worker.sqlite.schema import MIGRATIONS
 
-_Step = Callable[["sqlite_utils.Database"], None]
+_SET = "staging"
 
 
-class Migrations:
-    """A set of migrations, each a function that is decorated with this and a name.
+def are_missing(connection: Any) -> bool:
+    """Returns whether a database lacks migrations. Asked once: a flush opens a connection for each of its threads.
 
-    sqlite-utils carries them out and notes them. It takes long to import, and is imported only where there are any to
-    carry out.
+    Raises:
+        DatabaseError: a newer release wrote it.
     """
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone():
+        return True
+    rows = connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = ?", (_SET,))
+    applied = {row[0] for row in rows}
+    if unknown := applied - MIGRATIONS.keys():
+        raise DatabaseError(
+            f"The database was written by a newer release (it has {', '.join(sorted(unknown))}).",
+            "Run that release or a later one; nothing was changed.",
+        )
+    return applied != MIGRATIONS.keys()
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._steps: dict[str, _Step] = {}
 
-    def __call__(self, *, name: str) -> Callable[[_Step], _Step]:
-        """Adds a function as the last migration."""
+def apply(connection: Any, stop_before: Iterable[str] = ()) -> None:
+    """Carries out the migrations that a database lacks, all in one transaction."""
+    import sqlite_utils
+    from sqlite_utils.migrations import Migrations
 
-        def added(step: _Step) -> _Step:
-            assert name not in self._steps, name
-            self._steps[name] = step
-            return step
+    missing = Migrations(_SET)
+    for name, statements in MIGRATIONS.items():
+        missing(name=name)(partial(_execute, statements))  # type: ignore[type-var]
+    # Another process may do the same just now: which are missing is looked at once this one has the lock.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        missing.apply(sqlite_utils.Database(connection), stop_before=stop_before)
+        connection.commit()
+    finally:
+        connection.rollback()
 
-        return added
 
-    @property
-    def names(self) -> list[str]:
-        """The names of all, in their order."""
-        return list(self._steps)
-
-    def applied(self, connection: Any) -> set[str]:
-        """Returns the names of those that a database has, also of a newer release."""
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone():
-            return set()
-        rows = connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = ?", (self.name,))
-        return {row[0] for row in rows}
-
-    def apply(self, connection: Any) -> None:
-        """Carries out those that a database lacks, all in one transaction."""
-        import sqlite_utils
-
-        missing = self.of_library()
-        # Another process may do the same just now: which are missing is looked at once this one has the lock.
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            missing.apply(sqlite_utils.Database(connection))
-            connection.commit()
-        finally:
-            connection.rollback()
-
-    def of_library(self) -> LibraryMigrations:
-        """Returns them as sqlite-utils has them."""
-        from sqlite_utils.migrations import Migrations as LibraryMigrations
-
-        migrations = LibraryMigrations(self.name)
-        for name, step in self._steps.items():
-            migrations(name=name)(step)
-        return migrations
+def _execute(statements: Iterable[str], db: Any) -> None:
+    for statement in statements:
+        db.execute(statement)

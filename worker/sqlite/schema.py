@@ -1,13 +1,12 @@
-"""The tables of the staging database and their migrations, each applied once and in order.
+"""The tables of the staging database: its migrations, each applied once and in order.
 
 All times are text, ISO 8601 in UTC. ``address`` is an address key: stripped and lowercased.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-from worker.sqlite.migrations import Migrations
 from worker.sqlite.schema_parts import (
     BARE,
     BEGUN_UPDATE,
@@ -20,49 +19,6 @@ from worker.sqlite.schema_parts import (
     TAKEN_PARTITION,
     UNOWNED_PARTITION,
 )
-
-if TYPE_CHECKING:
-    from sqlite_utils import Database
-
-migrations = Migrations("staging")
-
-
-@migrations(name="0001_first")
-def _first(db: Database) -> None:
-    for statement in (*_CUSTOMERS, *_SETTINGS, *_LEDGER, *RUNS):
-        db.execute(statement)
-
-
-@migrations(name="0002_kept_in_kafka")
-def _kept(db: Database) -> None:
-    # What a customer's last settled event was, and how often its account wanted all of them looked at again.
-    db.execute("ALTER TABLE standing ADD COLUMN settled TEXT")
-    db.execute("ALTER TABLE account ADD COLUMN resyncs INTEGER NOT NULL DEFAULT 0")
-
-
-@migrations(name="0003_identity")
-def _identity(db: Database) -> None:
-    # Which contact a member is, as Mailchimp says; when it last said so; a write whose answer is not known, as JSON.
-    for column in ("contact_id", "seen_at", "intent"):
-        db.execute(f"ALTER TABLE ledger ADD COLUMN {column} TEXT")
-
-
-@migrations(name="0004_upkeep")
-def _grown_tables(db: Database) -> None:
-    for statement in _GROWN_TABLES:
-        db.execute(statement)
-
-
-@migrations(name="0005_consent")
-def _consent(db: Database) -> None:
-    db.execute("ALTER TABLE standing ADD COLUMN waits_for TEXT")  # the customer whose opt-out keeps this one out
-    db.execute("CREATE INDEX standing_waits ON standing (account_id, waits_for) WHERE waits_for IS NOT NULL")
-    db.execute("ALTER TABLE ledger ADD COLUMN names_agreed INTEGER")  # of a found member, with its customer's names
-    db.execute("ALTER TABLE ledger ADD COLUMN customer_since TEXT")  # when customer_id became what it is
-    db.execute("ALTER TABLE list ADD COLUMN departures_read_at TEXT")  # Mailchimp's time of the last whole reading
-    for statement in _CONSENT:
-        db.execute(statement)
-
 
 _CONSENT = (
     """
@@ -82,33 +38,7 @@ _CONSENT = (
     """,
 )
 
-
-@migrations(name="0006_order")
-def _order(db: Database) -> None:
-    for statement in ORDER:
-        db.execute(statement)
-
-
-@migrations(name="0007_changelog")
-def _changelog(db: Database) -> None:
-    # Fields of a row in Kafka that this release does not know, as JSON: kept for the later release that wrote them.
-    for table in ("ledger", "standing", "forgotten", "account", "list"):
-        db.execute(f"ALTER TABLE {table} ADD COLUMN other_fields TEXT")
-    # Whose ledger or settings a dead letter belongs to: nothing is delivered for that account meanwhile.
-    db.execute("ALTER TABLE dead_letter ADD COLUMN account_id TEXT")
-    db.execute("CREATE INDEX dead_letter_account ON dead_letter (account_id) WHERE account_id IS NOT NULL")
-    db.execute(_CHANGELOG_TOPIC)
-
-
-@migrations(name="0008_forgotten")
-def _forgotten(db: Database) -> None:
-    # Of a customer, how far its log was read when it was erased, and its highest version, as JSON.
-    db.execute("ALTER TABLE forgotten ADD COLUMN position TEXT")
-
-
-@migrations(name="0009_departure_reading")
-def _departure_reading(db: Database) -> None:
-    db.execute("""
+_DEPARTURE_READING = """
     CREATE TABLE departure_reading (  -- how far the reading is of who left a list; no row: none is under way
         account_id TEXT NOT NULL, list_id TEXT NOT NULL,
         began_at TEXT,                -- Mailchimp's time of the first page; NULL where it told none
@@ -116,102 +46,7 @@ def _departure_reading(db: Database) -> None:
         since TEXT,                   -- those changed since; NULL: from the first one on
         PRIMARY KEY (account_id, list_id)
     ) WITHOUT ROWID
-    """)
-
-
-@migrations(name="0010_statistics")
-def _statistics(db: Database) -> None:
-    # Without them SQLite takes it that an account has ten rows, and reads all of them where another index has the row.
-    # Written by hand, so that plans do not depend on when ANALYZE was run: https://sqlite.org/fileformat2.html#stat1tab
-    db.execute("ANALYZE sqlite_schema")
-    db.execute("DELETE FROM sqlite_stat1")
-    for table, index, counts in STATISTICS:
-        db.execute("INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?,?,?)", (table, index, counts))
-    db.execute("ANALYZE sqlite_schema")
-
-
-@migrations(name="0011_erasure")
-def _erasure(db: Database) -> None:
-    for statement in ERASURE:
-        db.execute(statement)
-
-
-@migrations(name="0012_left_out")
-def _left_out(db: Database) -> None:
-    # Fields that an account's part of a run did not send, by list and reason.
-    db.execute("ALTER TABLE flush_run_account ADD COLUMN left_out TEXT NOT NULL DEFAULT '[]'")  # JSON
-
-
-@migrations(name="0013_first_delivery")
-def _first_delivery(db: Database) -> None:
-    # When the account was enabled; list to members that may leave it in the next flush, as JSON.
-    for column in ("enabled_at", "confirmed"):
-        db.execute(f"ALTER TABLE account ADD COLUMN {column} TEXT")
-
-
-@migrations(name="0014_erasure_request")
-def _erasure_request(db: Database) -> None:
-    for statement in ERASURE_REQUEST:
-        db.execute(statement)
-
-
-@migrations(name="0015_outcome")
-def _outcome(db: Database) -> None:
-    # What is published about the customer, as JSON; NULL: nothing yet.
-    db.execute("ALTER TABLE standing ADD COLUMN outcome TEXT")
-
-
-@migrations(name="0016_account_flush")
-def _account_flush(db: Database) -> None:
-    # When each account's last flush began that counts as a daily one; earlier releases noted completed_run alone.
-    db.execute("ALTER TABLE account_flush ADD COLUMN completed_at TEXT")
-
-
-@migrations(name="0017_counts")
-def _counts(db: Database) -> None:
-    # For what status counts: each count reads a narrow index instead of the whole table.
-    db.execute("CREATE INDEX customer_without_address ON customer (account_id, address) WHERE address IS NULL")
-    db.execute("CREATE INDEX standing_refusal ON standing (account_id) WHERE refusal IS NOT NULL")
-
-
-@migrations(name="0018_merge_fields")
-def _merge_fields(db: Database) -> None:
-    # Merge tag to the customer's field or attribute that goes there, where the account chose, as JSON.
-    db.execute("ALTER TABLE list ADD COLUMN merge_fields TEXT")
-
-
-@migrations(name="0019_member_tags")
-def _member_tags(db: Database) -> None:
-    # The customer's tags that the member has, to how they came there, as JSON.
-    db.execute("ALTER TABLE ledger ADD COLUMN member_tags TEXT")
-
-
-@migrations(name="0020_unowned_partition")
-def _unowned_partition(db: Database) -> None:
-    db.execute(UNOWNED_PARTITION)
-
-
-@migrations(name="0021_member_reading")
-def _member_reading(db: Database) -> None:
-    for statement in MEMBER_READING:
-        db.execute(statement)
-
-
-@migrations(name="0022_bare")
-def _bare(db: Database) -> None:
-    for statement in BARE:
-        db.execute(statement)
-
-
-@migrations(name="0023_begun_update")
-def _begun_update(db: Database) -> None:
-    db.execute(BEGUN_UPDATE)
-
-
-@migrations(name="0024_taken_partition")
-def _taken_partition(db: Database) -> None:
-    db.execute(TAKEN_PARTITION)
-
+    """
 
 _CHANGELOG_TOPIC = """
     CREATE TABLE changelog_topic (    -- what ledger and settings say of each other, as the log itself has it
@@ -365,3 +200,82 @@ _GROWN_TABLES = (
     ) WITHOUT ROWID
     """,
 )
+
+MIGRATIONS: Mapping[str, tuple[str, ...]] = {
+    "0001_first": (*_CUSTOMERS, *_SETTINGS, *_LEDGER, *RUNS),
+    "0002_kept_in_kafka": (
+        # What a customer's last settled event was, and how often its account wanted all of them looked at again.
+        "ALTER TABLE standing ADD COLUMN settled TEXT",
+        "ALTER TABLE account ADD COLUMN resyncs INTEGER NOT NULL DEFAULT 0",
+    ),
+    "0003_identity": (
+        # Which contact a member is, as Mailchimp says; when it last said so; a write without a known answer, as JSON.
+        "ALTER TABLE ledger ADD COLUMN contact_id TEXT",
+        "ALTER TABLE ledger ADD COLUMN seen_at TEXT",
+        "ALTER TABLE ledger ADD COLUMN intent TEXT",
+    ),
+    "0004_upkeep": _GROWN_TABLES,
+    "0005_consent": (
+        "ALTER TABLE standing ADD COLUMN waits_for TEXT",  # the customer whose opt-out keeps this one out
+        "CREATE INDEX standing_waits ON standing (account_id, waits_for) WHERE waits_for IS NOT NULL",
+        "ALTER TABLE ledger ADD COLUMN names_agreed INTEGER",  # of a found member, with its customer's names
+        "ALTER TABLE ledger ADD COLUMN customer_since TEXT",  # when customer_id became what it is
+        "ALTER TABLE list ADD COLUMN departures_read_at TEXT",  # Mailchimp's time of the last whole reading
+        *_CONSENT,
+    ),
+    "0006_order": ORDER,
+    "0007_changelog": (
+        # Fields of a row in Kafka that this release does not know, as JSON: kept for the later release that wrote them.
+        *(
+            f"ALTER TABLE {table} ADD COLUMN other_fields TEXT"
+            for table in ("ledger", "standing", "forgotten", "account", "list")
+        ),
+        # Whose ledger or settings a dead letter belongs to: nothing is delivered for that account meanwhile.
+        "ALTER TABLE dead_letter ADD COLUMN account_id TEXT",
+        "CREATE INDEX dead_letter_account ON dead_letter (account_id) WHERE account_id IS NOT NULL",
+        _CHANGELOG_TOPIC,
+    ),
+    # Of a customer, how far its log was read when it was erased, and its highest version, as JSON.
+    "0008_forgotten": ("ALTER TABLE forgotten ADD COLUMN position TEXT",),
+    "0009_departure_reading": (_DEPARTURE_READING,),
+    "0010_statistics": (
+        # Without them SQLite takes it that an account has ten rows, and reads all of them where another index has the
+        # row. Written by hand, so that plans do not depend on when ANALYZE was run:
+        # https://sqlite.org/fileformat2.html#stat1tab
+        "ANALYZE sqlite_schema",
+        "DELETE FROM sqlite_stat1",
+        *(
+            f"INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES ('{table}', '{index}', '{counts}')"
+            for table, index, counts in STATISTICS
+        ),
+        "ANALYZE sqlite_schema",
+    ),
+    "0011_erasure": ERASURE,
+    # Fields that an account's part of a run did not send, by list and reason, as JSON.
+    "0012_left_out": ("ALTER TABLE flush_run_account ADD COLUMN left_out TEXT NOT NULL DEFAULT '[]'",),
+    "0013_first_delivery": (
+        # When the account was enabled; list to members that may leave it in the next flush, as JSON.
+        "ALTER TABLE account ADD COLUMN enabled_at TEXT",
+        "ALTER TABLE account ADD COLUMN confirmed TEXT",
+    ),
+    "0014_erasure_request": ERASURE_REQUEST,
+    # What is published about the customer, as JSON; NULL: nothing yet.
+    "0015_outcome": ("ALTER TABLE standing ADD COLUMN outcome TEXT",),
+    # When each account's last flush began that counts as a daily one; earlier releases noted completed_run alone.
+    "0016_account_flush": ("ALTER TABLE account_flush ADD COLUMN completed_at TEXT",),
+    "0017_counts": (
+        # For what status counts: each count reads a narrow index instead of the whole table.
+        "CREATE INDEX customer_without_address ON customer (account_id, address) WHERE address IS NULL",
+        "CREATE INDEX standing_refusal ON standing (account_id) WHERE refusal IS NOT NULL",
+    ),
+    # Merge tag to the customer's field or attribute that goes there, where the account chose, as JSON.
+    "0018_merge_fields": ("ALTER TABLE list ADD COLUMN merge_fields TEXT",),
+    # The customer's tags that the member has, to how they came there, as JSON.
+    "0019_member_tags": ("ALTER TABLE ledger ADD COLUMN member_tags TEXT",),
+    "0020_unowned_partition": (UNOWNED_PARTITION,),
+    "0021_member_reading": MEMBER_READING,
+    "0022_bare": BARE,
+    "0023_begun_update": (BEGUN_UPDATE,),
+    "0024_taken_partition": (TAKEN_PARTITION,),
+}
+"""The statements of each migration, by its name."""

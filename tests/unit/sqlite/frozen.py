@@ -11,13 +11,12 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from sqlite_utils import Database as Tables
-
+from worker.sqlite import migrations
 from worker.sqlite.library import sqlite3
-from worker.sqlite.schema import migrations
+from worker.sqlite.schema import MIGRATIONS
 
 FOLDER = Path(__file__).parents[2] / "data" / "schemas"
-NAMES = migrations.names
+NAMES = list(MIGRATIONS)
 """All migrations, in their order."""
 
 
@@ -43,7 +42,7 @@ def freeze(number: int) -> None:
         path = Path(folder) / "x.db"
         thaw(file_of(NAMES[number - 1]), path)
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            migrations.of_library().apply(Tables(connection), stop_before=NAMES[number + 1 :])
+            migrations.apply(connection, NAMES[number + 1 :])
         with closing(library.connect(path)) as connection:
             lines = [line for line in connection.iterdump() if line not in ("BEGIN TRANSACTION;", "COMMIT;")]
     file_of(NAMES[number]).write_text("\n".join(lines) + "\n", encoding="utf-8")

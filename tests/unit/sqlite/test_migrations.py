@@ -9,7 +9,7 @@ import pytest
 from tests.unit.sqlite.frozen import NAMES, file_of, files, thaw
 from worker.changelog import table_rows
 from worker.model import AccountId, AddressKey, CustomerId, MembershipKey
-from worker.sqlite import database
+from worker.sqlite import migrations
 from worker.sqlite.database import open_database
 from worker.sqlite.library import sqlite3
 from worker.store import accounts, counts, customers, dead_letters, ledger, offsets, receipts, runs
@@ -195,14 +195,14 @@ def test_what_is_written_next_has_a_number_of_its_own(db):
 
 def test_two_that_open_a_new_database_at_once_both_have_it(tmp_path, monkeypatch):
     """Both find that migrations are missing; the second one waits for the first, and finds none missing any more."""
-    both, lacks = threading.Barrier(2, timeout=20), database._lacks_migrations
+    both, lacks = threading.Barrier(2, timeout=20), migrations.are_missing
 
     def lacks_for_both(tables):
         found = lacks(tables)
         both.wait()
         return found
 
-    monkeypatch.setattr(database, "_lacks_migrations", lacks_for_both)
+    monkeypatch.setattr(migrations, "are_missing", lacks_for_both)
     with ThreadPoolExecutor(2) as threads:
         opened = list(threads.map(open_database, [tmp_path / "worker.db"] * 2))
     for one in opened:
