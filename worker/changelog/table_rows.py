@@ -84,15 +84,13 @@ def all_rows(db: Database) -> Iterable[ChangelogRow]:
         _OF_THESE_TOPICS,
     )
     yield from rows_of(db, [RowKey("topic", tuple(row)) for row in notes.fetchall()])
-    yield from _accounts(db, [row[0] for row in db.execute("SELECT account_id FROM account ORDER BY account_id")])
+    yield from _accounts(db, db.column(str, "SELECT account_id FROM account ORDER BY account_id"))
 
 
 def accounts_known(db: Database) -> tuple[set[AccountId], set[AccountId]]:
     """Returns the accounts in the ledger or the customer statuses, and those with settings."""
-    ledger = db.execute("SELECT account_id FROM ledger UNION SELECT account_id FROM standing")
-    return {AccountId(row[0]) for row in ledger}, {
-        AccountId(row[0]) for row in db.execute("SELECT account_id FROM account")
-    }
+    ledger = db.column(AccountId, "SELECT account_id FROM ledger UNION SELECT account_id FROM standing")
+    return set(ledger), accounts.all_ids(db)
 
 
 def apply(db: Database, rows: Iterable[ChangelogRow]) -> None:
@@ -184,7 +182,7 @@ def _accounts(db: Database, account_ids: Iterable[str]) -> list[ChangelogRow]:
 
 
 def _apply_account(db: Database, account_id: AccountId, row: Mapping[str, Any] | None) -> None:
-    before = db.execute("SELECT resyncs FROM account WHERE account_id = ?", (account_id,)).fetchone()
+    before = db.value(int, "SELECT resyncs FROM account WHERE account_id = ?", (account_id,))
     db.execute("DELETE FROM account WHERE account_id = ?", (account_id,))
     db.execute("DELETE FROM list WHERE account_id = ?", (account_id,))
     if row is None:
@@ -192,7 +190,7 @@ def _apply_account(db: Database, account_id: AccountId, row: Mapping[str, Any] |
         return
     columns = {column: row.get(column) for column in _ACCOUNT}
     columns["api_key"] = None if columns["api_key"] is None else base64.b64decode(columns["api_key"])
-    if before is not None and before[0] != columns["resyncs"]:
+    if before is not None and before != columns["resyncs"]:
         marking.look_again(db, account_id)
     marks = ",".join("?" * (len(_ACCOUNT) + 2))
     db.execute(

@@ -75,8 +75,25 @@ class Database:
             self._rehearsal.note(sql, [values])
         return self._retry_while_locked(self.connection.execute, sql, values)
 
-    def executemany(self, sql: str, rows: Any) -> Any:
-        """Runs one statement for many rows.
+    def value(self, kind: Callable[[Any], _Result], sql: str, values: Any = ()) -> _Result | None:
+        """Returns the first column of the first row, as a kind of value; None without a row, and for NULL."""
+        row = self.execute(sql, values).fetchone()
+        return None if row is None or row[0] is None else kind(row[0])
+
+    def column(self, kind: Callable[[Any], _Result], sql: str, values: Any = ()) -> list[_Result]:
+        """Returns the first column of all rows, each as a kind of value."""
+        return [kind(row[0]) for row in self.execute(sql, values)]
+
+    def count(self, rows: str, values: Any = ()) -> int:
+        """Returns how many rows there are of a table, or of what else follows FROM."""
+        return int(self.execute(f"SELECT count(*) FROM {rows}", values).fetchone()[0])
+
+    def exists(self, rows: str, values: Any = ()) -> bool:
+        """Returns whether there is such a row."""
+        return self.execute(f"SELECT 1 FROM {rows} LIMIT 1", values).fetchone() is not None
+
+    def executemany(self, sql: str, rows: Any) -> int:
+        """Runs one statement for many rows; returns how many it changed.
 
         Raises:
             DatabaseError: the file is full, locked, read-only or corrupt.
@@ -85,7 +102,7 @@ class Database:
             rows = list(rows)  # kept for a retry when the database is locked
         if self._rehearsal is not None:
             self._rehearsal.note(sql, rows)
-        return self._retry_while_locked(self.connection.executemany, sql, rows)
+        return int(self._retry_while_locked(self.connection.executemany, sql, rows).rowcount)
 
     def execute_each(self, sql: str, rows: Iterable[_Row]) -> list[_Row]:
         """Runs one statement for each of many rows; returns the rows for which it changed something.
@@ -131,10 +148,8 @@ class Database:
             after: the key after which to start.
         """
         names, marks = ", ".join(f'"{column}"' for column in key), ", ".join("?" * len(key))
-        query, end = (
-            f"SELECT {', '.join([names, *more])} FROM {table} WHERE {where}",
-            f"ORDER BY {names} LIMIT {PAGE_ROWS}",
-        )
+        query = f"SELECT {', '.join([names, *more])} FROM {table} WHERE {where}"
+        end = f"ORDER BY {names} LIMIT {PAGE_ROWS}"
         while True:
             beyond = f"AND ({names}) > ({marks})" if after else ""
             rows = self.execute(f"{query} {beyond} {end}", (*values, *after)).fetchall()

@@ -205,7 +205,7 @@ def all_accounts(db: Database) -> tuple[AccountSettings, ...]:
 
 def all_ids(db: Database) -> set[AccountId]:
     """Returns the ids of all accounts with settings."""
-    return {AccountId(row[0]) for row in db.execute("SELECT account_id FROM account")}
+    return set(db.column(AccountId, "SELECT account_id FROM account"))
 
 
 def save(db: Database, settings: AccountSettings) -> Rows:
@@ -220,8 +220,7 @@ def save(db: Database, settings: AccountSettings) -> Rows:
 
 def encrypted_key(db: Database, account_id: AccountId) -> bytes | None:
     """Returns the account's encrypted API key; None without one."""
-    row = db.execute("SELECT api_key FROM account WHERE account_id = ?", (account_id,)).fetchone()
-    return bytes(row["api_key"]) if row and row["api_key"] is not None else None
+    return db.value(bytes, "SELECT api_key FROM account WHERE account_id = ?", (account_id,))
 
 
 def set_encrypted_key(db: Database, account_id: AccountId, encrypted: bytes | None) -> Rows:
@@ -315,11 +314,9 @@ def delete_lists(db: Database, account_id: AccountId, list_ids: Iterable[ListId]
 
 def stored_by(db: Database, list_id: ListId) -> AccountId | None:
     """Returns the one account that stored the list; None if there is none."""
-    row = db.execute("SELECT account_id FROM list WHERE list_id = ? AND stored = 1", (list_id,)).fetchone()
-    return AccountId(row["account_id"]) if row else None
+    return db.value(AccountId, "SELECT account_id FROM list WHERE list_id = ? AND stored = 1", (list_id,))
 
 
 def stored_by_others(db: Database, account_id: AccountId) -> frozenset[ListId]:
     """Returns the lists that other accounts have stored."""
-    rows = db.execute("SELECT list_id FROM list WHERE stored = 1 AND account_id <> ?", (account_id,))
-    return frozenset(ListId(row["list_id"]) for row in rows)
+    return frozenset(db.column(ListId, "SELECT list_id FROM list WHERE stored = 1 AND account_id <> ?", (account_id,)))

@@ -11,10 +11,10 @@ LOOKED_AT = 2000
 
 def some(db: Database, account_id: AccountId) -> list[str]:
     """Returns the sorted names of attributes of some customers of an account."""
-    rows = db.execute(
+    return db.column(
+        str,
         "SELECT DISTINCT attribute.key FROM (SELECT CAST(state AS TEXT) AS state FROM customer WHERE account_id = ? "
         "ORDER BY customer_id LIMIT ?) AS known, json_each(known.state, '$.attributes') AS attribute "
         "WHERE known.state IS NOT NULL ORDER BY attribute.key",
         (account_id, LOOKED_AT),
     )
-    return [str(row[0]) for row in rows]

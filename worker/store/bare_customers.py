@@ -13,7 +13,6 @@ from typing import Any
 
 from worker.model import AccountId
 from worker.sqlite.database import Database
-from worker.sqlite.parts import PAGE_ROWS
 from worker.store.customers import WITHDRAWN
 from worker.text.plural import counted
 
@@ -38,11 +37,8 @@ class BareAccount:
 
 def connected_among(db: Database, account_ids: Collection[str]) -> set[str]:
     """Returns which of these accounts have an API key."""
-    rows = db.execute(
-        "SELECT account_id FROM account WHERE key_hint IS NOT NULL AND account_id IN (SELECT value FROM json_each(?))",
-        (json.dumps(sorted(account_ids)),),
-    )
-    return {row[0] for row in rows}
+    which = "key_hint IS NOT NULL AND account_id IN (SELECT value FROM json_each(?))"
+    return set(db.column(str, f"SELECT account_id FROM account WHERE {which}", (json.dumps(sorted(account_ids)),)))
 
 
 def note(db: Database, topic: str, topic_id: str, first: Mapping[tuple[str, int], int]) -> None:
@@ -70,14 +66,12 @@ def fill(db: Database, rows: Iterable[tuple[Any, ...]]) -> int:
     Args:
         rows: address, state, staged_at, account_id and customer_id of each.
     """
-    return int(
-        db.executemany(
-            f"UPDATE customer SET address = ?1, state = CASE WHEN {WITHDRAWN} "
-            "THEN json_set(CAST(?2 AS TEXT), '$.marketing_consent', json('false')) ELSE ?2 END, "
-            "staged_at = ?3, bare = 0, changed = 1, revision = revision + 1 "
-            "WHERE account_id = ?4 AND customer_id = ?5 AND bare = 1",
-            rows,
-        ).rowcount
+    return db.executemany(
+        f"UPDATE customer SET address = ?1, state = CASE WHEN {WITHDRAWN} "
+        "THEN json_set(CAST(?2 AS TEXT), '$.marketing_consent', json('false')) ELSE ?2 END, "
+        "staged_at = ?3, bare = 0, changed = 1, revision = revision + 1 "
+        "WHERE account_id = ?4 AND customer_id = ?5 AND bare = 1",
+        rows,
     )
 
 
@@ -127,13 +121,11 @@ def end(db: Database, account: BareAccount, read_to: int | None = None) -> int:
     to = _LAST if read_to is None else read_to
     db.in_parts(
         _left(db, account, to),
-        lambda keys: int(
-            db.executemany(
-                # A deleted customer needs no fields.
-                "UPDATE customer SET changed = deleted, bare = NOT deleted "
-                "WHERE account_id = ? AND customer_id = ? AND bare = 1 AND changed = 1",
-                keys,
-            ).rowcount
+        lambda keys: db.executemany(
+            # A deleted customer needs no fields.
+            "UPDATE customer SET changed = deleted, bare = NOT deleted "
+            "WHERE account_id = ? AND customer_id = ? AND bare = 1 AND changed = 1",
+            keys,
         ),
     )
     if db.is_ending:
@@ -141,7 +133,7 @@ def end(db: Database, account: BareAccount, read_to: int | None = None) -> int:
     with db.transaction():
         if any(_left(db, account)):
             return 0
-        left = _count(db, account.account_id, account)
+        left = db.count(f"customer WHERE {_BARE} AND {_IN_LOG}", _key_of(account))
         if left:
             db.execute(
                 f"UPDATE bare_account SET first_offset = NULL WHERE {_SAME}", (*_key_of(account), account.first_offset)
@@ -157,19 +149,9 @@ _BARE = "account_id = ? AND address IS NULL AND bare = 1"  # read by the index o
 
 
 def _left(db: Database, account: BareAccount, read_to: int = _LAST) -> Iterator[tuple[str, str]]:
-    after = ""
-    while rows := db.execute(
-        f"SELECT account_id, customer_id FROM customer WHERE {_BARE} AND changed = 1 AND {_IN_LOG} "
-        f'AND "offset" < ? AND customer_id > ? ORDER BY customer_id LIMIT {PAGE_ROWS}',
-        (*_key_of(account), read_to, after),
-    ).fetchall():
-        yield from ((row[0], row[1]) for row in rows)
-        after = rows[-1][1]
-
-
-def _count(db: Database, account_id: AccountId, account: BareAccount) -> int:
-    row = db.execute(f"SELECT count(*) FROM customer WHERE {_BARE} AND {_IN_LOG}", _key_of(account)).fetchone()
-    return int(row[0])
+    where = f'{_BARE} AND changed = 1 AND {_IN_LOG} AND "offset" < ?'
+    pages = db.pages("customer", ("customer_id",), where, (*_key_of(account), read_to))
+    return ((account.account_id, row[0]) for rows in pages for row in rows)
 
 
 # Status
@@ -209,7 +191,7 @@ def of_connected(db: Database, account_id: AccountId | None = None) -> dict[Acco
     ).fetchall()
     bare_accounts = {}
     for bare_id, to_read in rows:
-        count = int(db.execute(f"SELECT count(*) FROM customer WHERE {_BARE}", (bare_id,)).fetchone()[0])
+        count = db.count(f"customer WHERE {_BARE}", (bare_id,))
         if count or to_read:
             bare_accounts[AccountId(bare_id)] = Bare(count, bool(to_read))
     return bare_accounts
@@ -217,11 +199,10 @@ def of_connected(db: Database, account_id: AccountId | None = None) -> dict[Acco
 
 def any_unconnected(db: Database) -> bool:
     """Returns whether an account that is not connected has bare customers, whom no address finds."""
-    row = db.execute(
-        "SELECT 1 FROM bare_account WHERE NOT EXISTS (SELECT 1 FROM account "
-        "WHERE account.account_id = bare_account.account_id AND key_hint IS NOT NULL) LIMIT 1"
-    ).fetchone()
-    return row is not None
+    return db.exists(
+        "bare_account WHERE NOT EXISTS (SELECT 1 FROM account "
+        "WHERE account.account_id = bare_account.account_id AND key_hint IS NOT NULL)"
+    )
 
 
 # Removing fields
@@ -234,7 +215,7 @@ def strip_later(db: Database, account_id: AccountId) -> None:
 
 def to_strip(db: Database) -> list[AccountId]:
     """Returns the accounts with a scheduled removal."""
-    return [AccountId(row[0]) for row in db.execute("SELECT account_id FROM stripping ORDER BY account_id")]
+    return db.column(AccountId, "SELECT account_id FROM stripping ORDER BY account_id")
 
 
 def stripped(db: Database, account_ids: Sequence[AccountId]) -> None:
@@ -261,14 +242,8 @@ _FIELDS_TO_GO = f"account_id = ?1 AND bare = 0 AND (address IS NOT NULL OR state
 
 
 def _with_fields(db: Database, account_id: AccountId) -> Iterator[str]:
-    after = ""
-    while rows := db.execute(
-        f"SELECT customer_id FROM customer WHERE {_FIELDS_TO_GO} AND customer_id > ?2 "
-        f"ORDER BY customer_id LIMIT {PAGE_ROWS}",
-        (account_id, after),
-    ).fetchall():
-        yield from (row[0] for row in rows)
-        after = rows[-1][0]
+    pages = db.pages("customer", ("customer_id",), _FIELDS_TO_GO, (account_id,))
+    return (row[0] for rows in pages for row in rows)
 
 
 def _strip(db: Database, account_id: AccountId, ids: Sequence[str]) -> int:

@@ -45,7 +45,5 @@ def totals(db: Database, topic: str) -> dict[str, int]:
 
 def in_partition(db: Database, topic: str, partition: int, counted: What) -> int:
     """Returns one count of one partition."""
-    row = db.execute(
-        "SELECT count FROM read_count WHERE topic = ? AND partition = ? AND what = ?", (topic, partition, counted)
-    ).fetchone()
-    return 0 if row is None else int(row[0])
+    query = "SELECT count FROM read_count WHERE topic = ? AND partition = ? AND what = ?"
+    return db.value(int, query, (topic, partition, counted)) or 0

@@ -77,11 +77,8 @@ def by_addresses(db: Database, account_id: AccountId, addresses: Iterable[Addres
 
 def ids_of_addresses(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[CustomerId]:
     """Returns the ids of the account's customers with any of the addresses."""
-    rows = db.execute(
-        "SELECT customer_id FROM customer WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
-        (account_id, json.dumps(list(addresses))),
-    )
-    return [row[0] for row in rows]
+    query = "SELECT customer_id FROM customer WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))"
+    return db.column(CustomerId, query, (account_id, json.dumps(list(addresses))))
 
 
 def find_by_address(db: Database, address: AddressKey, account_id: AccountId | None) -> list[Customer]:
@@ -110,25 +107,23 @@ def waiting(db: Database) -> dict[AccountId, tuple[int, str]]:
 
 def changed_count(db: Database, account_id: AccountId) -> int:
     """Returns how many of the account's customers need a flush."""
-    row = db.execute("SELECT count(*) FROM customer WHERE account_id = ? AND changed = 1", (account_id,)).fetchone()
-    return int(row[0])
+    return db.count("customer WHERE account_id = ? AND changed = 1", (account_id,))
 
 
 def has_any(db: Database, account_id: str) -> bool:
     """Returns whether any customer of an account is staged."""
-    return db.execute("SELECT 1 FROM customer WHERE account_id = ? LIMIT 1", (account_id,)).fetchone() is not None
+    return db.exists("customer WHERE account_id = ?", (account_id,))
 
 
 def count_of(db: Database, account_id: AccountId) -> int:
     """Returns how many customers of an account are staged, including deleted ones."""
-    return int(db.execute("SELECT count(*) FROM customer WHERE account_id = ?", (account_id,)).fetchone()[0])
+    return db.count("customer WHERE account_id = ?", (account_id,))
 
 
 def total_count(db: Database) -> int:
     """Returns how many customers are staged, including deleted ones."""
     # Reads two narrow indexes; the table is five times their size.
-    halves = ("address IS NOT NULL", "address IS NULL")
-    return sum(int(db.execute(f"SELECT count(*) FROM customer WHERE {half}").fetchone()[0]) for half in halves)
+    return sum(db.count(f"customer WHERE {half}") for half in ("address IS NOT NULL", "address IS NULL"))
 
 
 # A customer's event, and how many resyncs its account had.
@@ -186,12 +181,10 @@ def settle_known(db: Database, progress: Progress = lambda count: None) -> int:
     """
     return db.in_parts(
         _changed_and_known(db),
-        lambda part: int(
-            db.executemany(
-                f"UPDATE customer SET changed = 0, state = {SETTLED_STATE} "
-                f"WHERE account_id = ? AND customer_id = ? AND {_KNOWN}",
-                part,
-            ).rowcount
+        lambda part: db.executemany(
+            f"UPDATE customer SET changed = 0, state = {SETTLED_STATE} "
+            f"WHERE account_id = ? AND customer_id = ? AND {_KNOWN}",
+            part,
         ),
         progress=progress,
     )
@@ -298,4 +291,4 @@ def delete(db: Database, people: Sequence[tuple[AccountId, CustomerId]]) -> int:
     """Deletes customers' rows; returns how many. Call it in a transaction."""
     for table in ("ignored_event", "not_staged", "begun_update"):
         db.executemany(f"DELETE FROM {table} WHERE account_id = ? AND customer_id = ?", people)
-    return int(db.executemany("DELETE FROM customer WHERE account_id = ? AND customer_id = ?", people).rowcount)
+    return db.executemany("DELETE FROM customer WHERE account_id = ? AND customer_id = ?", people)

@@ -66,7 +66,7 @@ def keep(db: Database, letters: Sequence[DeadLetter]) -> None:
 
 def count(db: Database) -> int:
     """Returns how many there are."""
-    return int(db.execute("SELECT count(*) FROM dead_letter").fetchone()[0])
+    return db.count("dead_letter")
 
 
 def all_letters(db: Database, limit: int | None = None) -> list[DeadLetter]:
@@ -92,12 +92,12 @@ def matching(db: Database, reason: str | None, account_id: AccountId | None) -> 
         account_id: only those whose key names this account, or that block it.
     """
     prefix = f"{account_id}/".encode()
-    rows = db.execute(
+    return db.column(
+        int,
         "SELECT number FROM dead_letter WHERE (?1 IS NULL OR instr(reason, ?1)) "
         "AND (?2 IS NULL OR account_id = ?2 OR substr(key, 1, ?4) = ?3) ORDER BY number",
         (reason, account_id, prefix, len(prefix)),
     )
-    return [row["number"] for row in rows]
 
 
 def drop(db: Database, number: int) -> bool:
@@ -119,52 +119,42 @@ def of_topics(db: Database, *topics: str) -> list[DeadLetter]:
 
 def count_because(db: Database, *reasons: str) -> int:
     """Returns how many have one of these reasons."""
-    query = f"SELECT count(*) FROM dead_letter WHERE reason IN ({','.join('?' * len(reasons))})"
-    return int(db.execute(query, reasons).fetchone()[0])
+    return db.count(f"dead_letter WHERE reason IN ({','.join('?' * len(reasons))})", reasons)
 
 
 def count_of_topic(db: Database, topic: str, partition: int) -> int:
     """Returns how many records of a partition of ledger or settings could not be applied."""
-    row = db.execute(
-        "SELECT count(*) FROM dead_letter WHERE topic = ? AND partition = ?", (topic, partition)
-    ).fetchone()
-    return int(row[0])
+    return db.count("dead_letter WHERE topic = ? AND partition = ?", (topic, partition))
 
 
 def drop_superseded(db: Database, topic: str, keys: Iterable[bytes]) -> None:
     """Deletes records of ledger or settings that newer ones supersede. Call it in a transaction."""
-    db.executemany(
-        "DELETE FROM dead_letter WHERE topic = ? AND key = ?",
-        [(topic, key) for key in keys],
-    )
+    db.executemany("DELETE FROM dead_letter WHERE topic = ? AND key = ?", [(topic, key) for key in keys])
 
 
 def oldest(db: Database) -> str | None:
     """Returns when the oldest dead letter was read; None without any."""
-    row = db.execute("SELECT read_at FROM dead_letter WHERE account_id IS NULL ORDER BY number LIMIT 1").fetchone()
-    return None if row is None else row["read_at"]
+    return db.value(str, "SELECT read_at FROM dead_letter WHERE account_id IS NULL ORDER BY number LIMIT 1")
 
 
 def drop_before(db: Database, moment: str) -> int:
     """Deletes dead letters read before a time, in many transactions; returns how many."""
-    rows = db.execute("SELECT number FROM dead_letter WHERE read_at < ? AND account_id IS NULL", (moment,)).fetchall()
-    return drop_all(db, [row["number"] for row in rows])
+    query = "SELECT number FROM dead_letter WHERE read_at < ? AND account_id IS NULL"
+    return drop_all(db, db.column(int, query, (moment,)))
 
 
 def drop_beyond(db: Database, most: int) -> int:
     """Deletes the oldest until at most `most` are left, in many transactions; returns how many."""
     surplus = max(0, count(db) - most)
-    rows = db.execute(
-        "SELECT number FROM dead_letter WHERE account_id IS NULL ORDER BY number LIMIT ?", (surplus,)
-    ).fetchall()
-    return drop_all(db, [row["number"] for row in rows])
+    query = "SELECT number FROM dead_letter WHERE account_id IS NULL ORDER BY number LIMIT ?"
+    return drop_all(db, db.column(int, query, (surplus,)))
 
 
 def drop_all(db: Database, numbers: Sequence[int]) -> int:
     """Deletes dead letters, in many transactions; returns how many."""
     return db.in_parts(
         [(number,) for number in numbers],
-        lambda part: int(db.executemany("DELETE FROM dead_letter WHERE number = ?", part).rowcount),
+        lambda part: db.executemany("DELETE FROM dead_letter WHERE number = ?", part),
     )
 
 

@@ -50,16 +50,12 @@ def note_done(db: Database, requests: Sequence[ErasureRequest], worker: str, at:
     rows = Rows()
     for request in requests:
         key = (request.account_id, request.digest)
-        row = db.execute(
-            "SELECT done_by FROM erasure_request WHERE account_id = ? AND digest = ? AND requested_at = ?",
-            (*key, request.requested_at),
-        ).fetchone()
-        if row is None:
+        query = "SELECT done_by FROM erasure_request WHERE account_id = ? AND digest = ? AND requested_at = ?"
+        if (done := db.value(json.loads, query, (*key, request.requested_at))) is None:
             continue  # requested again meanwhile
         db.execute("INSERT OR REPLACE INTO erasure_done VALUES (?,?,?)", (*key, request.requested_at))
-        done_by = json.loads(row["done_by"])
-        if worker not in done_by:
-            json_text = json.dumps({**done_by, worker: at})
+        if worker not in done:
+            json_text = json.dumps({**done, worker: at})
             db.execute("UPDATE erasure_request SET done_by = ? WHERE account_id = ? AND digest = ?", (json_text, *key))
             rows.append(RowKey("erasure", key))
     return rows
@@ -107,9 +103,5 @@ def look_again_for_persons(db: Database) -> None:
 
 def renewed(db: Database, address: AddressKey, at: str) -> set[AccountId]:
     """Returns the accounts in which an event published after a time has an address, so that its request is obsolete."""
-    rows = db.execute(
-        "SELECT DISTINCT account_id FROM customer WHERE address = ? AND deleted = 0 "
-        "AND julianday(event_time) > julianday(?)",
-        (address, at),
-    )
-    return {AccountId(row[0]) for row in rows}
+    which = "address = ? AND deleted = 0 AND julianday(event_time) > julianday(?)"
+    return set(db.column(AccountId, f"SELECT DISTINCT account_id FROM customer WHERE {which}", (address, at)))

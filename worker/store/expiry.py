@@ -47,9 +47,9 @@ def drop_old(
         db: outside of a transaction.
         report: called if any were dropped, with how many, and whether some are left for the next days.
     """
-    row = db.execute("SELECT at FROM tidied WHERE what = ?", (name,)).fetchone()
+    dropped_at = db.value(as_moment, "SELECT at FROM tidied WHERE what = ?", (name,))
     oldest = table.oldest(db)
-    before = limit(now, days, as_moment(oldest) if oldest else None, as_moment(row["at"]) if row else None)
+    before = limit(now, days, as_moment(oldest) if oldest else None, dropped_at)
     if before is None:
         return
     dropped = table.drop_before(db, as_text(before))

@@ -34,11 +34,8 @@ class Absent:
 
 def state_of(db: Database, topic: str, topic_id: str, partition: int) -> str | None:
     """Returns the state of a first reading: begun, read or judged; None if there was none."""
-    row = db.execute(
-        "SELECT state FROM first_reading WHERE topic = ? AND topic_id = ? AND partition = ?",
-        (topic, topic_id, partition),
-    ).fetchone()
-    return None if row is None else str(row[0])
+    query = "SELECT state FROM first_reading WHERE topic = ? AND topic_id = ? AND partition = ?"
+    return db.value(str, query, (topic, topic_id, partition))
 
 
 def note(
@@ -122,8 +119,7 @@ def judge(
 
 
 def _accounts(db: Database) -> set[AccountId]:
-    rows = db.execute("SELECT account_id FROM standing UNION SELECT account_id FROM ledger")
-    return {AccountId(row[0]) for row in rows}
+    return set(db.column(AccountId, "SELECT account_id FROM standing UNION SELECT account_id FROM ledger"))
 
 
 def _gone(db: Database, log: str, next_offset: int, account_ids: Iterable[AccountId]) -> Iterator[tuple[str, str]]:
@@ -140,28 +136,23 @@ def _gone(db: Database, log: str, next_offset: int, account_ids: Iterable[Accoun
 
 def _delete(db: Database, position: tuple[str, str, int, int, str], keys: Sequence[tuple[str, str]]) -> int:
     # The deletion gets the position where reading ended, so that it is a new one, and any later event is newer.
-    cursor = db.executemany(
+    return db.executemany(
         "INSERT OR IGNORE INTO customer (account_id, customer_id, deleted, version, topic, topic_id, partition, "
         '"offset", staged_at, revision, changed) SELECT account_id, customer_id, 1, version, ?3, ?4, ?5, ?6, ?7, 1, 1 '
         "FROM standing WHERE account_id = ?1 AND customer_id = ?2",
         [(*key, *position) for key in keys],
     )
-    return int(cursor.rowcount)
 
 
 def _unclear(db: Database, account_ids: Iterable[AccountId]) -> int:
-    unclear = 0
-    for account_id in account_ids:
-        row = db.execute(
-            "SELECT count(*) FROM (SELECT account_id, customer_id FROM standing WHERE account_id = ?1 "
-            "UNION SELECT account_id, customer_id FROM ledger WHERE account_id = ?1 "
-            f"AND state IN ('intended', 'present')) AS known WHERE {_NOT_THERE} "
-            "AND NOT EXISTS (SELECT 1 FROM standing WHERE standing.account_id = known.account_id "
-            "AND standing.customer_id = known.customer_id AND standing.deleted = 1)",
-            (account_id,),
-        ).fetchone()
-        unclear += int(row[0])
-    return unclear
+    known = (
+        "(SELECT account_id, customer_id FROM standing WHERE account_id = ?1 "
+        "UNION SELECT account_id, customer_id FROM ledger WHERE account_id = ?1 "
+        f"AND state IN ('intended', 'present')) AS known WHERE {_NOT_THERE} "
+        "AND NOT EXISTS (SELECT 1 FROM standing WHERE standing.account_id = known.account_id "
+        "AND standing.customer_id = known.customer_id AND standing.deleted = 1)"
+    )
+    return sum(db.count(known, (account_id,)) for account_id in account_ids)
 
 
 _REVIVED = (
@@ -180,14 +171,12 @@ def delete_revived(db: Database) -> int:
     """
     return db.in_parts(
         _revived(db),
-        lambda keys: int(
-            db.executemany(
-                "UPDATE customer SET deleted = 1, bare = 0, revision = revision + 1, "
-                "version = (SELECT version FROM standing "
-                "WHERE standing.account_id = customer.account_id AND standing.customer_id = customer.customer_id) "
-                f"WHERE account_id = ? AND customer_id = ? AND {_REVIVED}",
-                keys,
-            ).rowcount
+        lambda keys: db.executemany(
+            "UPDATE customer SET deleted = 1, bare = 0, revision = revision + 1, "
+            "version = (SELECT version FROM standing "
+            "WHERE standing.account_id = customer.account_id AND standing.customer_id = customer.customer_id) "
+            f"WHERE account_id = ? AND customer_id = ? AND {_REVIVED}",
+            keys,
         ),
     )
 

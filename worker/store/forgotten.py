@@ -99,52 +99,47 @@ def put(db: Database, hashes: Sequence[Forgotten]) -> Rows:
 
 def departed_digests(db: Database, account_id: AccountId) -> frozenset[str]:
     """Returns the hashes of an account's addresses and customers who had left."""
-    rows = db.execute("SELECT digest FROM forgotten WHERE account_id = ? AND has_left = 1", (account_id,))
-    return frozenset(row[0] for row in rows)
+    query = "SELECT digest FROM forgotten WHERE account_id = ? AND has_left = 1"
+    return frozenset(db.column(str, query, (account_id,)))
 
 
 def is_empty(db: Database) -> bool:
     """Returns whether there are no hashes."""
-    query = "SELECT 1 FROM forgotten UNION ALL SELECT 1 FROM erasure_request WHERE digest <> '' LIMIT 1"
-    return db.execute(query).fetchone() is None
+    return not db.exists("forgotten") and not db.exists("erasure_request WHERE digest <> ''")
 
 
 def any_hashes(db: Database) -> bool:
     """Returns whether any person was erased."""
-    return db.execute("SELECT 1 FROM forgotten LIMIT 1").fetchone() is not None
+    return db.exists("forgotten")
 
 
 def accounts_with_customers(db: Database) -> set[AccountId]:
     """Returns the accounts with erased customers."""
-    rows = db.execute("SELECT DISTINCT account_id FROM forgotten WHERE position IS NOT NULL")
-    return {AccountId(row[0]) for row in rows}
+    return set(db.column(AccountId, "SELECT DISTINCT account_id FROM forgotten WHERE position IS NOT NULL"))
 
 
 def having_customers(db: Database, account_ids: Iterable[str]) -> frozenset[str]:
     """Returns which of these accounts have erased customers."""
-    rows = db.execute(
-        "SELECT value FROM json_each(?) WHERE EXISTS "
-        "(SELECT 1 FROM forgotten WHERE account_id = value AND position IS NOT NULL)",
-        (json.dumps(list(account_ids)),),
-    )
-    return frozenset(row[0] for row in rows)
+    known = "EXISTS (SELECT 1 FROM forgotten WHERE account_id = value AND position IS NOT NULL)"
+    ids = json.dumps(list(account_ids))
+    return frozenset(db.column(str, f"SELECT value FROM json_each(?) WHERE {known}", (ids,)))
 
 
 def hashes_of_customers(db: Database, account_id: AccountId) -> str:
     """Returns a text that changes whenever a customer of an account is erased, even again: their number and times."""
-    row = db.execute(
+    hashes = db.value(
+        str,
         # The sum of all times in milliseconds: by another machine's clock, the last one may not be the latest.
         "SELECT count(*) || ' ' || sum(CAST(round(unixepoch(forgotten_at, 'subsec') * 1000) AS INTEGER)) "
         "FROM forgotten WHERE account_id = ? AND position IS NOT NULL",
         (account_id,),
-    ).fetchone()
-    return str(row[0])
+    )
+    return str(hashes)
 
 
 def compared_with(db: Database, account_id: AccountId) -> str | None:
     """Returns the hashes with which all staged customers of an account were last compared; None if never."""
-    row = db.execute("SELECT hashes FROM compared WHERE account_id = ?", (account_id,)).fetchone()
-    return None if row is None else str(row[0])
+    return db.value(str, "SELECT hashes FROM compared WHERE account_id = ?", (account_id,))
 
 
 def note_compared(db: Database, account_id: AccountId, hashes: str) -> None:
@@ -164,7 +159,7 @@ def delete_staged(db: Database, rows: Sequence[tuple[str, str, int]]) -> int:
         How many were deleted.
     """
     which = "account_id = ? AND customer_id = ? AND revision = ?"
-    deleted = int(db.executemany(f"DELETE FROM customer WHERE {which}", rows).rowcount)
+    deleted = db.executemany(f"DELETE FROM customer WHERE {which}", rows)
     db.executemany(
         "DELETE FROM ignored_event WHERE account_id = ?1 AND customer_id = ?2 "
         "AND NOT EXISTS (SELECT 1 FROM customer WHERE account_id = ?1 AND customer_id = ?2)",
@@ -199,8 +194,8 @@ def find(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str],
 def delete_account(db: Database, account_id: AccountId) -> Rows:
     """Removes an account's hashes. Call it in a transaction."""
     db.execute("DELETE FROM compared WHERE account_id = ?", (account_id,))
-    deleted = db.execute("DELETE FROM forgotten WHERE account_id = ? RETURNING digest", (account_id,)).fetchall()
-    return [RowKey("forgotten", (account_id, row[0])) for row in deleted]
+    digests = db.column(str, "DELETE FROM forgotten WHERE account_id = ? RETURNING digest", (account_id,))
+    return [RowKey("forgotten", (account_id, digest)) for digest in digests]
 
 
 def encrypted_key(db: Database) -> str | None:
@@ -244,14 +239,12 @@ def note_erasure(db: Database, account_id: AccountId, *, whole: bool = False) ->
 
 def erasures_of(db: Database, account_id: AccountId) -> int | None:
     """Returns how many transactions erased somebody from an account since its flush began; None without a flush."""
-    row = db.execute("SELECT number FROM erasure WHERE account_id = ?", (account_id,)).fetchone()
-    return None if row is None else int(row[0])
+    return db.value(int, "SELECT number FROM erasure WHERE account_id = ?", (account_id,))
 
 
 def is_whole_account_erased(db: Database, account_id: AccountId) -> bool:
     """Returns whether the whole account was erased since its flush began, even if it was connected again."""
-    row = db.execute("SELECT whole FROM erasure WHERE account_id = ?", (account_id,)).fetchone()
-    return row is not None and bool(row[0])
+    return db.exists("erasure WHERE account_id = ? AND whole", (account_id,))
 
 
 def _position_text(forgotten: Forgotten) -> str | None:

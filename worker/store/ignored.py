@@ -51,22 +51,19 @@ def positions_of(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[st
 
 def keep(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
     """Stores ignored events, each over an earlier one: columns as a customer's. Call it in a transaction."""
-    db.executemany(
-        f"INSERT OR REPLACE INTO ignored_event ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
-        rows,
-    )
+    db.executemany(f"INSERT OR REPLACE INTO ignored_event ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
 
 
 def drop(db: Database, keys: Iterable[tuple[str, str]]) -> None:
     """Deletes the ignored events of customers that have a newer event now. Call it in a transaction."""
     # There is almost never anything to delete: then this costs staging nothing.
-    if db.execute("SELECT 1 FROM ignored_event LIMIT 1").fetchone() is not None:
+    if db.exists("ignored_event"):
         db.executemany("DELETE FROM ignored_event WHERE account_id = ? AND customer_id = ?", keys)
 
 
 def count(db: Database) -> int:
     """Returns how many customers are stuck."""
-    return int(db.execute("SELECT count(*) FROM ignored_event").fetchone()[0])
+    return db.count("ignored_event")
 
 
 def stuck(db: Database, limit: int) -> list[Stuck]:
@@ -91,21 +88,23 @@ def forget_versions(db: Database, account_id: AccountId, address: AddressKey | N
     Returns:
         How many there were.
     """
-    rows = db.execute(
+    ids = db.column(
+        CustomerId,
         "SELECT customer_id FROM ignored_event WHERE account_id = ?1 AND (?2 IS NULL OR address = ?2) "
         "UNION SELECT customer_id FROM customer WHERE account_id = ?1 AND address = ?2 "
         "UNION SELECT customer_id FROM standing WHERE account_id = ?1 AND address = ?2 "
         "UNION SELECT customer_id FROM ledger WHERE account_id = ?1 AND address = ?2",
         (account_id, address),
     )
-    values = account_id, json.dumps([row[0] for row in rows])
+    values = account_id, json.dumps(ids)
     which = "{0}.account_id = ?1 AND {0}.customer_id IN (SELECT value FROM json_each(?2))"
-    statuses = db.execute(
+    statuses = db.column(
+        CustomerId,
         f"UPDATE standing SET version = NULL, deleted = NULL, settled = NULL WHERE {which.format('standing')} "
         "RETURNING customer_id",
         values,
-    ).fetchall()
-    count = int(db.execute(f"SELECT count(*) FROM customer WHERE {which.format('customer')}", values).fetchone()[0])
+    )
+    count = db.count(f"customer WHERE {which.format('customer')}", values)
     db.execute(
         f"UPDATE customer SET version = NULL, revision = revision + 1, changed = 1 WHERE {which.format('customer')}",
         values,
@@ -120,7 +119,7 @@ def forget_versions(db: Database, account_id: AccountId, address: AddressKey | N
         values,
     )
     db.execute(f"DELETE FROM ignored_event WHERE {which.format('ignored_event')}", values)
-    return Changed(count, customer_rows(account_id, [row[0] for row in statuses]))
+    return Changed(count, customer_rows(account_id, statuses))
 
 
 # Withdrawn consent stays so, unless the ignored event was certainly published after that.

@@ -217,11 +217,8 @@ def entries_of(db: Database, account_id: AccountId, addresses: Iterable[AddressK
 
 def entries_of_customer(db: Database, account_id: AccountId, customer_id: CustomerId) -> list[LedgerEntry]:
     """Returns all places that have a customer's fields, or had them when this worker archived the member."""
-    rows = db.execute(
-        f"SELECT {_ENTRY.names} FROM ledger WHERE account_id = ? AND customer_id = ?",
-        (account_id, customer_id),
-    )
-    return [_ENTRY.read(row) for row in rows]
+    query = f"SELECT {_ENTRY.names} FROM ledger WHERE account_id = ? AND customer_id = ?"
+    return _ENTRY.read_all(db.execute(query, (account_id, customer_id)))
 
 
 _OWNED = (
@@ -242,23 +239,23 @@ def owned_by(db: Database, account_id: AccountId, customers: Iterable[CustomerId
 
 def addresses_of_customers(db: Database, account_id: AccountId, customers: Sequence[CustomerId]) -> set[AddressKey]:
     """Returns the addresses of the same places, and those where the customers are known by their statuses."""
-    rows = db.execute(
+    query = (
         f"SELECT address {_OWNED} UNION SELECT address FROM standing WHERE account_id = ?1 AND address IS NOT NULL "
-        "AND customer_id IN (SELECT value FROM json_each(?2))",
-        (account_id, json.dumps(customers)),
+        "AND customer_id IN (SELECT value FROM json_each(?2))"
     )
-    return {row[0] for row in rows}
+    return set(db.column(AddressKey, query, (account_id, json.dumps(customers))))
+
+
+_DEPARTED = (
+    "ledger WHERE account_id = ? AND address IN (SELECT value FROM json_each(?)) "
+    "AND (state = 'gone' OR (state <> 'intended' AND CASE state WHEN 'archived' THEN status_before "
+    "ELSE member_status END IN (SELECT value FROM json_each(?))))"
+)
 
 
 def anyone_left(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> bool:
     """Returns whether a departure is known from a place with any of the addresses: see :func:`has_left`."""
-    rows = db.execute(
-        "SELECT 1 FROM ledger WHERE account_id = ? AND address IN (SELECT value FROM json_each(?)) "
-        "AND state <> 'intended' AND (state = 'gone' OR CASE state WHEN 'archived' THEN status_before "
-        "ELSE member_status END IN (SELECT value FROM json_each(?))) LIMIT 1",
-        (account_id, json.dumps(list(addresses)), json.dumps(list(OUT))),
-    )
-    return rows.fetchone() is not None
+    return db.exists(_DEPARTED, (account_id, json.dumps(list(addresses)), json.dumps(sorted(OUT))))
 
 
 def entries_of_contacts(
@@ -270,7 +267,7 @@ def entries_of_contacts(
         "AND contact_id IN (SELECT value FROM json_each(?))",
         (account_id, list_id, json.dumps(list(contacts))),
     )
-    return [_ENTRY.read(row) for row in rows]
+    return _ENTRY.read_all(rows)
 
 
 def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
@@ -284,21 +281,14 @@ def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
 
 def departures_at(db: Database, account_id: AccountId, memberships: Collection[MembershipKey]) -> set[MembershipKey]:
     """Returns those of some places where a departure is known, as :func:`has_left` says."""
-    rows = db.execute(
-        "SELECT list_id, address FROM ledger WHERE account_id = ? AND address IN (SELECT value FROM json_each(?)) "
-        "AND (state = 'gone' OR (state <> 'intended' AND CASE state WHEN 'archived' THEN status_before "
-        "ELSE member_status END IN (SELECT value FROM json_each(?))))",
-        (account_id, json.dumps([place.address for place in memberships]), json.dumps(sorted(OUT))),
-    )
+    addresses = json.dumps([place.address for place in memberships])
+    rows = db.execute(f"SELECT list_id, address FROM {_DEPARTED}", (account_id, addresses, json.dumps(sorted(OUT))))
     return {place for row in rows if (place := MembershipKey(*row)) in memberships}
 
 
 def put_entries(db: Database, account_id: AccountId, entries: Sequence[LedgerEntry]) -> Rows:
     """Stores entries, each over the previous one of its place. Call it in a transaction."""
-    db.executemany(
-        _PUT_ENTRY,
-        [(account_id, *_ENTRY.values(entry)) for entry in entries],
-    )
+    db.executemany(_PUT_ENTRY, [(account_id, *_ENTRY.values(entry)) for entry in entries])
     return entry_rows(account_id, [entry.membership for entry in entries])
 
 
@@ -346,16 +336,12 @@ def settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressK
 
 def customers_settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[CustomerId]:
     """Returns the customers whose place has any of the addresses."""
-    rows = db.execute(f"SELECT customer_id {_SETTLED_AT}", (account_id, json.dumps(list(addresses))))
-    return [row[0] for row in rows]
+    return db.column(CustomerId, f"SELECT customer_id {_SETTLED_AT}", (account_id, json.dumps(list(addresses))))
 
 
 def put_customer_statuses(db: Database, account_id: AccountId, customer_statuses: Sequence[CustomerStatus]) -> Rows:
     """Stores customer statuses, each over the previous one. Call it in a transaction."""
-    db.executemany(
-        _PUT_STATUS,
-        [(account_id, *_STATUS.values(status)) for status in customer_statuses],
-    )
+    db.executemany(_PUT_STATUS, [(account_id, *_STATUS.values(status)) for status in customer_statuses])
     return customer_rows(account_id, [status.customer_id for status in customer_statuses])
 
 
@@ -384,8 +370,5 @@ def put_waits(db: Database, account_id: AccountId, waits: Sequence[tuple[Custome
 
 def waiting_for(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[CustomerId]:
     """Returns the customers who wait for any of these."""
-    rows = db.execute(
-        "SELECT customer_id FROM standing WHERE account_id = ? AND waits_for IN (SELECT value FROM json_each(?))",
-        (account_id, json.dumps(list(customers))),
-    )
-    return [row["customer_id"] for row in rows]
+    query = "SELECT customer_id FROM standing WHERE account_id = ? AND waits_for IN (SELECT value FROM json_each(?))"
+    return db.column(CustomerId, query, (account_id, json.dumps(list(customers))))

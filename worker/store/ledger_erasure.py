@@ -31,7 +31,7 @@ def delete(db: Database, rows: Sequence[RowKey]) -> Changed[int]:
     for kind, table, key in _TABLES:
         condition = " AND ".join(f"{column} = ?" for column in ("account_id", *key))
         keys = [row.key for row in rows if row.kind == kind]
-        deleted += int(db.executemany(f"DELETE FROM {table} WHERE {condition}", keys).rowcount) if keys else 0
+        deleted += db.executemany(f"DELETE FROM {table} WHERE {condition}", keys) if keys else 0
     return Changed(deleted, rows)
 
 
@@ -48,10 +48,8 @@ def customers_at(db: Database, address: AddressKey) -> list[tuple[AccountId, Cus
 
 def version_of(db: Database, account_id: AccountId, customer_id: CustomerId) -> int | None:
     """Returns a customer's highest version when it was last settled; None if unknown."""
-    row = db.execute(
-        "SELECT version FROM standing WHERE account_id = ? AND customer_id = ?", (account_id, customer_id)
-    ).fetchone()
-    return None if row is None else row["version"]
+    query = "SELECT version FROM standing WHERE account_id = ? AND customer_id = ?"
+    return db.value(int, query, (account_id, customer_id))
 
 
 def hand_over(db: Database, account_id: AccountId, customer_id: CustomerId, at: str) -> Rows:
@@ -100,15 +98,17 @@ def erase_address(
     }
     which = "account_id = ?1 AND customer_id IN (SELECT value FROM json_each(?2))"
     values = account_id, ids, address
-    changed = db.execute(
+    changed = db.column(
+        CustomerId,
         f"UPDATE standing SET list_id = NULL, address = NULL WHERE {which} AND address = ?3 RETURNING customer_id",
         values,
-    ).fetchall()
-    changed += db.execute(
+    )
+    changed += db.column(
+        CustomerId,
         "UPDATE standing SET refusal = NULL, refused_address = NULL, attempts = 0, retry_at = NULL "
         f"WHERE {which} AND refused_address = ?3 RETURNING customer_id",
         values,
-    ).fetchall()
+    )
     places = db.execute(
         "UPDATE ledger SET address_now = NULL WHERE account_id = ? AND address_now = ? "
         "RETURNING account_id, list_id, address",
@@ -117,7 +117,7 @@ def erase_address(
     left = {
         customer_id for customer_id, membership in known_at if membership is not None and has_left(entries[membership])
     }
-    rows = customer_rows(account_id, [row[0] for row in changed])
+    rows = customer_rows(account_id, changed)
     return Changed(sorted(left), rows + [RowKey("place", tuple(place)) for place in places])
 
 
@@ -140,12 +140,12 @@ def erase_from_intents(db: Database, address: AddressKey, rows: Sequence[RowKey]
         How many still contained it.
     """
     named = json.dumps(address)
-    cursor = db.executemany(
+    erased = db.executemany(
         "UPDATE ledger SET intent = json_remove(intent, '$.source') "
         "WHERE account_id = ? AND list_id = ? AND address = ? AND instr(intent, ?)",
         [(*row.key, named) for row in rows],
     )
-    return Changed(int(cursor.rowcount), rows)
+    return Changed(erased, rows)
 
 
 def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]], address: AddressKey) -> Changed[int]:

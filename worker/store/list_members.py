@@ -10,11 +10,8 @@ from worker.sqlite.database import Database
 
 def contact_ids(db: Database, account_id: AccountId, list_id: ListId) -> Iterator[str]:
     """Yields the contact ids of a list's entries that have one."""
-    rows = db.execute(
-        "SELECT contact_id FROM ledger WHERE account_id = ? AND list_id = ? AND contact_id IS NOT NULL",
-        (account_id, list_id),
-    )
-    return (row[0] for row in rows)
+    query = "SELECT contact_id FROM ledger WHERE account_id = ? AND list_id = ? AND contact_id IS NOT NULL"
+    return (row[0] for row in db.execute(query, (account_id, list_id)))
 
 
 def present_on(db: Database, account_id: AccountId, list_id: ListId) -> Iterator[AddressKey]:
@@ -28,10 +25,9 @@ def present_on(db: Database, account_id: AccountId, list_id: ListId) -> Iterator
 def lists_of(db: Database, account_id: AccountId) -> set[ListId]:
     """Returns the lists of which the ledger has entries."""
     # From one list to the next by the primary key: the account may have a million entries.
-    rows = db.execute(
+    query = (
         "WITH RECURSIVE known (list_id) AS (SELECT min(list_id) FROM ledger WHERE account_id = ?1 UNION ALL "
         "SELECT (SELECT min(list_id) FROM ledger WHERE account_id = ?1 AND list_id > known.list_id) FROM known "
-        "WHERE list_id IS NOT NULL) SELECT list_id FROM known WHERE list_id IS NOT NULL",
-        (account_id,),
+        "WHERE list_id IS NOT NULL) SELECT list_id FROM known WHERE list_id IS NOT NULL"
     )
-    return {ListId(row[0]) for row in rows}
+    return set(db.column(ListId, query, (account_id,)))

@@ -30,12 +30,11 @@ def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None
         "UNION SELECT customer_id FROM standing WHERE account_id = ?1 AND address = ?2 "
         "UNION SELECT customer_id FROM ledger WHERE account_id = ?1 AND address = ?2)"
     )
-    statuses = db.execute(
-        f"UPDATE standing SET settled = NULL WHERE {which} RETURNING customer_id", (account_id, address)
-    ).fetchall()
+    query = f"UPDATE standing SET settled = NULL WHERE {which} RETURNING customer_id"
+    statuses = db.column(CustomerId, query, (account_id, address))
     which = f"bare = 0 AND {which}"
     cursor = db.execute(f"UPDATE customer SET {MARKED}, revision = revision + 1 WHERE {which}", (account_id, address))
-    return Changed(int(cursor.rowcount), customer_rows(account_id, [row[0] for row in statuses]))
+    return Changed(int(cursor.rowcount), customer_rows(account_id, statuses))
 
 
 def look_again(db: Database, account_id: AccountId) -> int:
@@ -54,11 +53,8 @@ def look_again(db: Database, account_id: AccountId) -> int:
 
 def ids_marked_at_once(db: Database, account_id: AccountId) -> list[CustomerId]:
     """Returns the customers that :func:`look_again` marks in its transaction."""
-    rows = db.execute(
-        "SELECT customer_id FROM customer WHERE account_id = ? ORDER BY customer_id LIMIT ?",
-        (account_id, MARKED_AT_ONCE),
-    )
-    return [row[0] for row in rows]
+    query = "SELECT customer_id FROM customer WHERE account_id = ? ORDER BY customer_id LIMIT ?"
+    return db.column(CustomerId, query, (account_id, MARKED_AT_ONCE))
 
 
 def mark_the_rest(db: Database, progress: Progress = lambda count: None) -> int:
@@ -111,4 +107,4 @@ class _Marking:
 
 def _mark(db: Database, keys: Sequence[tuple[str, str]]) -> int:
     which = "WHERE account_id = ? AND customer_id = ? AND bare = 0"
-    return int(db.executemany(f"UPDATE customer SET {MARKED}, revision = revision + 1 {which}", keys).rowcount)
+    return db.executemany(f"UPDATE customer SET {MARKED}, revision = revision + 1 {which}", keys)

@@ -57,11 +57,8 @@ def still_at_end(db: Database, topic: str, topic_id: str, partitions: Iterable[i
 
 def next_of(db: Database, topic: str, topic_id: str, partition: int) -> int | None:
     """Returns the next offset of a partition; None if it was never read under this topic id."""
-    row = db.execute(
-        "SELECT next_offset FROM next_offset WHERE topic = ? AND topic_id = ? AND partition = ?",
-        (topic, topic_id, partition),
-    ).fetchone()
-    return None if row is None else int(row[0])
+    query = "SELECT next_offset FROM next_offset WHERE topic = ? AND topic_id = ? AND partition = ?"
+    return db.value(int, query, (topic, topic_id, partition))
 
 
 def of_topic(db: Database, topic: str) -> list[Reading]:
@@ -118,20 +115,16 @@ def taken_since(db: Database, topic: str, partitions: Iterable[int] | None) -> s
 
     None if no other worker had any of them before.
     """
-    which = "" if partitions is None else "AND partition IN (SELECT value FROM json_each(?2))"
-    row = db.execute(
-        f"SELECT max(since) FROM taken_partition WHERE topic = ?1 {which}",
-        (topic,) if partitions is None else (topic, json.dumps(sorted(partitions))),
-    ).fetchone()
-    return None if row[0] is None else str(row[0])
+    which = "topic = ?1 AND (?2 IS NULL OR partition IN (SELECT value FROM json_each(?2)))"
+    numbers = None if partitions is None else json.dumps(sorted(partitions))
+    return db.value(str, f"SELECT max(since) FROM taken_partition WHERE {which}", (topic, numbers))
 
 
 def partitions_of(db: Database, topic: str, account_id: AccountId) -> frozenset[int]:
     """Returns the partitions of a topic in which an account's records were read, and the one where they belong."""
-    rows = db.execute("SELECT partition FROM account_partition WHERE topic = ? AND account_id = ?", (topic, account_id))
-    size = size_of(db, topic)
-    own = {partition_of(account_id, size.partitions)} if size is not None else set[int]()
-    return frozenset({row[0] for row in rows} | own)
+    query = "SELECT partition FROM account_partition WHERE topic = ? AND account_id = ?"
+    partitions, size = db.column(int, query, (topic, account_id)), size_of(db, topic)
+    return frozenset(partitions if size is None else [*partitions, partition_of(account_id, size.partitions)])
 
 
 def last_read_of(db: Database, account_id: AccountId) -> Position | None:
@@ -156,18 +149,17 @@ def account_partitions(db: Database, topic: str, topic_id: str) -> dict[AccountI
 
 def last_partition(db: Database, account_id: AccountId, topic: str, topic_id: str) -> int | None:
     """Returns the partition of an account's newest event; None if nothing of it is staged."""
-    row = db.execute(
+    return db.value(
+        int,
         "SELECT partition FROM customer WHERE account_id = ? AND topic = ? AND topic_id = ? "
         "ORDER BY coalesce(event_time, staged_at) DESC LIMIT 1",
         (account_id, topic, topic_id),
-    ).fetchone()
-    return None if row is None else int(row[0])
+    )
 
 
 def accounts_read(db: Database) -> set[AccountId]:
     """Returns the accounts whose records were read, of any topic."""
-    rows = db.execute("SELECT DISTINCT account_id FROM account_partition")
-    return {AccountId(row["account_id"]) for row in rows}
+    return set(db.column(AccountId, "SELECT DISTINCT account_id FROM account_partition"))
 
 
 def scattered_accounts(db: Database, topic: str) -> dict[AccountId, int]:
@@ -209,8 +201,7 @@ def instance_id(db: Database, new: str) -> str:
     It is kept with the database, so that a worker that comes back with it gets its partitions back at once.
     """
     with db.transaction():
-        row = db.execute("SELECT id FROM group_instance").fetchone()
-        if row is not None:
-            return str(row[0])
+        if (known := db.value(str, "SELECT id FROM group_instance")) is not None:
+            return known
         db.execute("INSERT INTO group_instance (id) VALUES (?)", (new,))
     return new

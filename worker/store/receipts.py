@@ -85,7 +85,7 @@ _REFUSALS = (
 
 def refused_count(db: Database) -> int:
     """Returns how many customers Mailchimp refuses now, as :func:`find` lists them."""
-    return int(db.execute(f"SELECT count(*) FROM ({_REFUSALS})").fetchone()[0])
+    return db.count(f"({_REFUSALS})")
 
 
 def write(db: Database, receipts: Sequence[Receipt]) -> None:
@@ -93,10 +93,7 @@ def write(db: Database, receipts: Sequence[Receipt]) -> None:
 
     A customer that is held back in flush after flush for the same reason gets only one receipt.
     """
-    db.executemany(
-        _WRITE,
-        [_ROW.values(receipt) for receipt in receipts],
-    )
+    db.executemany(_WRITE, [_ROW.values(receipt) for receipt in receipts])
 
 
 def find(
@@ -142,8 +139,7 @@ def find(
 
 def oldest(db: Database) -> str | None:
     """Returns the time of the oldest receipt; None without any."""
-    moment: str | None = db.execute("SELECT min(at) FROM receipt").fetchone()[0]
-    return moment
+    return db.value(str, "SELECT min(at) FROM receipt")
 
 
 def complete_since(
@@ -154,8 +150,9 @@ def complete_since(
     Since it was created, since the oldest ones expired, or since its worker took the last of these partitions over:
     the former owner's receipts are in that worker's database.
     """
-    row = db.execute("SELECT min(applied_at) FROM _sqlite_migrations").fetchone()
-    since = max(as_moment(row[0]), now - timedelta(days=keep_days))
+    created = db.value(as_moment, "SELECT min(applied_at) FROM _sqlite_migrations")
+    assert created is not None, "every database has migrations"
+    since = max(created, now - timedelta(days=keep_days))
     taken = offsets.taken_since(db, topic, partitions)
     return since if taken is None else max(since, as_moment(taken))
 
@@ -181,7 +178,7 @@ def _numbers_of(db: Database, account_id: AccountId) -> Iterator[int]:
 
 
 def _delete(db: Database, numbers: Sequence[int]) -> int:
-    return int(db.executemany("DELETE FROM receipt WHERE number = ?", [(number,) for number in numbers]).rowcount)
+    return db.executemany("DELETE FROM receipt WHERE number = ?", [(number,) for number in numbers])
 
 
 def erase_address(db: Database, account_id: AccountId, address: AddressKey) -> int:
@@ -217,11 +214,8 @@ class _Naming:
         # SQLite's lower() handles only ASCII.
         ascii_only = self._address.isascii()
         filters = " OR ".join(f"instr(lower({column}), ?2)" for column in _TEXTS) if ascii_only else "1"
-        rows = db.execute(
-            f"SELECT number FROM receipt WHERE account_id = ?1 AND ({filters} OR instr(call, ?3))",
-            (account_id, self._address, self._hash),
-        )
-        return [row["number"] for row in rows]
+        query = f"SELECT number FROM receipt WHERE account_id = ?1 AND ({filters} OR instr(call, ?3))"
+        return db.column(int, query, (account_id, self._address, self._hash))
 
     def erase(self, db: Database, numbers: Sequence[int]) -> int:
         rows = db.execute(
@@ -243,4 +237,4 @@ class _Naming:
 
 def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]]) -> int:
     """Removes the receipts of customers; returns how many. Call it in a transaction."""
-    return int(db.executemany("DELETE FROM receipt WHERE account_id = ? AND customer_id = ?", people).rowcount)
+    return db.executemany("DELETE FROM receipt WHERE account_id = ? AND customer_id = ?", people)

@@ -35,12 +35,12 @@ def clearable(db: Database, account_id: AccountId, address: AddressKey | None) -
 
 def clear(db: Database, account_id: AccountId, customers: Sequence[CustomerId]) -> Changed[int]:
     """Clears what prevents sending customers; returns how many had a refusal. Call it in a transaction."""
-    cursor = db.executemany(
+    cleared = db.executemany(
         "UPDATE standing SET refusal = NULL, refused_address = NULL, attempts = 0, retry_at = NULL "
         "WHERE account_id = ? AND customer_id = ? AND refusal IS NOT NULL",
         [(account_id, customer_id) for customer_id in customers],
     )
-    return Changed(int(cursor.rowcount), customer_rows(account_id, customers))
+    return Changed(cleared, customer_rows(account_id, customers))
 
 
 def end(

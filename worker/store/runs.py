@@ -340,20 +340,19 @@ def _run(db: Database, row: Any) -> Run:
 
 def oldest(db: Database) -> str | None:
     """Returns when the oldest run started; None without any."""
-    row = db.execute("SELECT started_at FROM flush_run ORDER BY run LIMIT 1").fetchone()
-    return None if row is None else row["started_at"]
+    return db.value(str, "SELECT started_at FROM flush_run ORDER BY run LIMIT 1")
 
 
 def drop_before(db: Database, moment: str) -> int:
     """Deletes runs that started before a time, with their requests, in many transactions; returns how many."""
-    rows = db.execute("SELECT run FROM flush_run WHERE started_at < ?", (moment,)).fetchall()
-    return db.in_parts([(row["run"],) for row in rows], lambda part: _delete(db, part))
+    numbers = db.column(int, "SELECT run FROM flush_run WHERE started_at < ?", (moment,))
+    return db.in_parts([(number,) for number in numbers], lambda part: _delete(db, part))
 
 
 def _delete(db: Database, numbers: Sequence[tuple[int]]) -> int:
     db.executemany("DELETE FROM flush_run_account WHERE run = ?", numbers)
     db.executemany("DELETE FROM flush_request WHERE run = ?", numbers)
-    return int(db.executemany("DELETE FROM flush_run WHERE run = ?", numbers).rowcount)
+    return db.executemany("DELETE FROM flush_run WHERE run = ?", numbers)
 
 
 def delete_account(db: Database, account_id: AccountId) -> None:

@@ -31,8 +31,7 @@ _OF_ACCOUNT: tuple[NoteKind, ...] = ("mailchimp_user", "new_lists", "settings_lo
 
 def text_of(db: Database, kind: NoteKind, subject: str = "") -> str | None:
     """Returns a note as text; None without one."""
-    row = db.execute("SELECT note FROM changelog_topic WHERE about = ? AND partition = ?", (kind, subject)).fetchone()
-    return None if row is None else str(row["note"])
+    return db.value(str, "SELECT note FROM changelog_topic WHERE about = ? AND partition = ?", (kind, subject))
 
 
 def data_of(db: Database, kind: NoteKind, subject: str = "") -> Any:

@@ -50,7 +50,7 @@ def held(db: Database) -> dict[str, int]:
 
 def waiting(db: Database) -> int:
     """Returns how many customers need a flush."""
-    return int(db.execute("SELECT count(*) FROM customer WHERE changed = 1").fetchone()[0])
+    return db.count("customer WHERE changed = 1")
 
 
 def last_flushes(db: Database) -> tuple[str | None, str | None]:
@@ -87,7 +87,7 @@ class OldestWaiting:
             self._after,
         ).fetchone()
         until, keys = ("", ()) if last is None else (" AND (account_id, customer_id) <= (?,?)", tuple(last))
-        oldest = db.execute(f"SELECT min(staged_at) {beyond}{until}", (*self._after, *keys)).fetchone()[0]
+        oldest = db.value(str, f"SELECT min(staged_at) {beyond}{until}", (*self._after, *keys))
         self._so_far = _older(self._so_far, oldest)
         if last is not None:
             self._after = last[0], last[1]

@@ -52,8 +52,8 @@ def note(db: Database, topics: Collection[str], owned: Collection[int], at: str)
         owned: the partitions assigned to this worker.
     """
     marks = ",".join("?" * len(topics))
-    rows = db.execute(f"SELECT DISTINCT partition FROM next_offset WHERE topic IN ({marks})", tuple(topics)).fetchall()
-    unowned = [(row[0], at) for row in rows if row[0] not in owned]
+    known = db.column(int, f"SELECT DISTINCT partition FROM next_offset WHERE topic IN ({marks})", tuple(topics))
+    unowned = [(partition, at) for partition in known if partition not in owned]
     db.executemany("INSERT OR IGNORE INTO unowned_partition (partition, since) VALUES (?,?)", unowned)
     db.executemany(
         "DELETE FROM unowned_partition WHERE partition = ? AND state = ?",
@@ -63,10 +63,8 @@ def note(db: Database, topics: Collection[str], owned: Collection[int], at: str)
 
 def due(db: Database, before: str) -> list[int]:
     """Returns the partitions that other workers have had since before a time, or that are half dropped."""
-    rows = db.execute(
-        "SELECT partition FROM unowned_partition WHERE since <= ? OR state = ? ORDER BY partition", (before, DROPPING)
-    )
-    return [row[0] for row in rows]
+    query = "SELECT partition FROM unowned_partition WHERE since <= ? OR state = ? ORDER BY partition"
+    return db.column(int, query, (before, DROPPING))
 
 
 def events_back(db: Database, partition: int, at: str) -> None:
@@ -136,11 +134,9 @@ def drop_events(db: Database, unowned: Unowned) -> int:
     columns = {"topic": unowned.topic[0], "topic_id": unowned.topic[1], "partition": unowned.partition}
     query = f"SELECT account_id FROM account_partition WHERE {_where(columns)}"
     deleted = 0
-    for row in db.execute(query, tuple(columns.values())).fetchall():
+    for account_id in db.column(str, query, tuple(columns.values())):
         for table in ("customer", "ignored_event"):
-            deleted += _drop(
-                db, unowned.partition, table, ("customer_id",), {"account_id": row["account_id"], **columns}
-            )
+            deleted += _drop(db, unowned.partition, table, ("customer_id",), {"account_id": account_id, **columns})
     for topic, topic_id in (unowned.topic, unowned.ledger):
         columns = {"topic": topic, "topic_id": topic_id, "partition": unowned.partition}
         deleted += _drop(db, unowned.partition, "dead_letter", ("offset",), columns)
@@ -166,8 +162,8 @@ def _accounts(db: Database, table: str) -> Iterator[AccountId]:
     # Looks up each account by the index: millions of rows may belong to a hundred accounts.
     after = ""
     query = f"SELECT min(account_id) FROM {table} WHERE account_id > ?"
-    while (account_id := db.execute(query, (after,)).fetchone()[0]) is not None:
-        yield AccountId(account_id)
+    while (account_id := db.value(AccountId, query, (after,))) is not None:
+        yield account_id
         after = account_id
 
 
@@ -177,7 +173,7 @@ def _drop(db: Database, partition: int, table: str, key_columns: tuple[str, ...]
 
     def write(keys: Sequence[tuple[object, ...]]) -> int:
         _check(db, partition)
-        return int(db.executemany(delete, [(*key, *values) for key in keys]).rowcount)
+        return db.executemany(delete, [(*key, *values) for key in keys])
 
     keys = (tuple(row) for rows in db.pages(table, key_columns, _where(match), values) for row in rows)
     return db.in_parts(keys, write)
@@ -193,5 +189,4 @@ def _check(db: Database, partition: int) -> None:
 
 
 def _state(db: Database, partition: int) -> int | None:
-    row = db.execute("SELECT state FROM unowned_partition WHERE partition = ?", (partition,)).fetchone()
-    return None if row is None else int(row[0])
+    return db.value(int, "SELECT state FROM unowned_partition WHERE partition = ?", (partition,))
