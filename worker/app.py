@@ -6,7 +6,6 @@ Modules that call Mailchimp or Kafka are imported where they are used: commands 
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -194,9 +193,7 @@ class App:
         key = key_of(db, account_id, self.secret)
         with self.open_client(key, account_id) as client:
             noted = DataCentreSender(client, self.data_centres, key.data_centre)
-            yield RetryingSender(
-                noted, self.connections.limiter(key), self.config.mailchimp.patience, stop, time.monotonic
-            )
+            yield RetryingSender(noted, self.connections.limiter(key), self.config.mailchimp.patience, stop)
 
     def hash_key(self, db: Database) -> bytes | None:
         """Returns the key of the hashes of erased persons; None if nobody was ever erased.

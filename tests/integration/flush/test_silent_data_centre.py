@@ -46,7 +46,7 @@ def centre(world: World, monkeypatch: pytest.MonkeyPatch) -> DataCentre:
     @contextmanager
     def open_sender(app: WatchedApp, db: Database, account_id: AccountId, stop: Stop) -> Iterator[RetryingSender]:
         with answering(app, db, account_id, stop) as retrying:
-            inner, name = retrying._sender, "us1" if account_id == "acct-1" else "us9"
+            inner, name = retrying.sender, "us1" if account_id == "acct-1" else "us9"
 
             class Sender:
                 def send(self, call: Call) -> Answer:
@@ -55,7 +55,7 @@ def centre(world: World, monkeypatch: pytest.MonkeyPatch) -> DataCentre:
                     made.calls[account_id] += 1
                     return TIME_OUT if made.silent else inner.send(call)
 
-            retrying._sender = DataCentreSender(Sender(), app.data_centres, name)
+            retrying.sender = DataCentreSender(Sender(), app.data_centres, name)
             yield retrying
 
     monkeypatch.setattr(WatchedApp, "open_sender", open_sender)
