@@ -7,6 +7,7 @@ import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 
 CALL_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 WRITE_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 20.0)
@@ -25,12 +26,6 @@ class Histogram:
         """Counts a duration."""
         self._counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
-
-    def copy(self) -> Histogram:
-        """Returns an independent copy."""
-        histogram = Histogram(self.bounds)
-        histogram.total, histogram._counts = self.total, list(self._counts)
-        return histogram
 
     def cumulated(self) -> list[tuple[float, int]]:
         """Returns each bound, infinity last, with the number of durations up to it."""
@@ -111,10 +106,6 @@ class Metrics:
         """Returns a consistent copy."""
         snapshot = Metrics(self._clock)
         with self._lock:
-            for name in ("events", "calls", "contacts", "flushes", "refused"):
-                setattr(snapshot, name, getattr(self, name).copy())
-            snapshot.call_seconds.update({kind: histogram.copy() for kind, histogram in self.call_seconds.items()})
-            snapshot.flush_seconds = self.flush_seconds.copy()
-            snapshot.changelog_write_seconds = self.changelog_write_seconds.copy()
-            snapshot.active_at = self.active_at
+            counted = {name: value for name, value in vars(self).items() if name not in ("_clock", "_lock")}
+            vars(snapshot).update(deepcopy(counted))
         return snapshot

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 
 
 class RunResult(StrEnum):
@@ -44,38 +43,36 @@ class ResultMeaning:
 LOOK = 3
 """The exit code of what ran and leaves something for a person to look at."""
 
-RESULT_MEANINGS: Mapping[RunResult, ResultMeaning] = MappingProxyType(
-    {
-        RunResult.DONE: ResultMeaning("Everything due was settled.", None, 0),
-        RunResult.HELD: ResultMeaning(
-            "Customers wait until somebody confirms or corrects something.",
-            "See what to do: mailchimp-worker receipts --account {account} --outcome held",
-            LOOK,
-        ),
-        RunResult.PAUSED: ResultMeaning(
-            "Customers wait because the account or a list is paused.",
-            "Correct it in Mailchimp, then: mailchimp-worker account resume {account}",
-            LOOK,
-        ),
-        RunResult.INCOMPLETE: ResultMeaning(
-            "Customers wait for the next flush, because Mailchimp did not take them, they were not read yet, or the "
-            "worker met an internal error.",
-            "The next flush tries again. See why: mailchimp-worker receipts --account {account} --run {run}",
-            LOOK,
-        ),
-        RunResult.STOPPED: ResultMeaning(
-            "The flush ended before everything was delivered.",
-            "Nothing is lost: the next flush delivers the rest. To do it now: mailchimp-worker flush",
-            1,
-        ),
-        RunResult.FAILED: ResultMeaning(
-            "The account could not be delivered.",
-            "The worker tries it again. If the reason stays, see its log. To try now: "
-            "mailchimp-worker flush --account {account}",
-            1,
-        ),
-    }
-)
+RESULT_MEANINGS: Mapping[RunResult, ResultMeaning] = {
+    RunResult.DONE: ResultMeaning("Everything due was settled.", None, 0),
+    RunResult.HELD: ResultMeaning(
+        "Customers wait until somebody confirms or corrects something.",
+        "See what to do: mailchimp-worker receipts --account {account} --outcome held",
+        LOOK,
+    ),
+    RunResult.PAUSED: ResultMeaning(
+        "Customers wait because the account or a list is paused.",
+        "Correct it in Mailchimp, then: mailchimp-worker account resume {account}",
+        LOOK,
+    ),
+    RunResult.INCOMPLETE: ResultMeaning(
+        "Customers wait for the next flush, because Mailchimp did not take them, they were not read yet, or the "
+        "worker met an internal error.",
+        "The next flush tries again. See why: mailchimp-worker receipts --account {account} --run {run}",
+        LOOK,
+    ),
+    RunResult.STOPPED: ResultMeaning(
+        "The flush ended before everything was delivered.",
+        "Nothing is lost: the next flush delivers the rest. To do it now: mailchimp-worker flush",
+        1,
+    ),
+    RunResult.FAILED: ResultMeaning(
+        "The account could not be delivered.",
+        "The worker tries it again. If the reason stays, see its log. To try now: "
+        "mailchimp-worker flush --account {account}",
+        1,
+    ),
+}
 
 
 def worst(ends: Iterable[RunResult]) -> RunResult:

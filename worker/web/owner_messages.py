@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from worker import errors
 from worker.errors import WorkerError
@@ -12,30 +11,28 @@ from worker.web.errors import NotSignedIn, WebProblem, WorkerAway
 OwnerMessage = tuple[str, str]
 """What went wrong, and what to do about it."""
 
-_BY_CODE: Mapping[str, OwnerMessage] = MappingProxyType(
-    {
-        "api_key_malformed": (
-            "This is not a Mailchimp API key.",
-            "A key has 32 letters and digits, a hyphen and a short ending, such as -us21. Copy all of it.",
-        ),
-        "api_key_refused": (
-            "Mailchimp does not accept this key.",
-            "It may be switched off, or its last part may be missing. Make a new key in Mailchimp, and copy all of it.",
-        ),
-        "wrong_data_centre": (
-            "The ending of this key is not right.",
-            "Copy the whole key from Mailchimp again, with its ending, such as -us21.",
-        ),
-        "mailchimp_unreachable": (
-            "Mailchimp does not answer at the moment.",
-            "Nothing was changed. Try again soon.",
-        ),
-        "certificate_not_accepted": (
-            "We cannot reach Mailchimp safely at the moment.",
-            "Nothing was changed, and your key was not sent. If this happens again, contact our support.",
-        ),
-    }
-)
+_BY_CODE: Mapping[str, OwnerMessage] = {
+    "api_key_malformed": (
+        "This is not a Mailchimp API key.",
+        "A key has 32 letters and digits, a hyphen and a short ending, such as -us21. Copy all of it.",
+    ),
+    "api_key_refused": (
+        "Mailchimp does not accept this key.",
+        "It may be switched off, or its last part may be missing. Make a new key in Mailchimp, and copy all of it.",
+    ),
+    "wrong_data_centre": (
+        "The ending of this key is not right.",
+        "Copy the whole key from Mailchimp again, with its ending, such as -us21.",
+    ),
+    "mailchimp_unreachable": (
+        "Mailchimp does not answer at the moment.",
+        "Nothing was changed. Try again soon.",
+    ),
+    "certificate_not_accepted": (
+        "We cannot reach Mailchimp safely at the moment.",
+        "Nothing was changed, and your key was not sent. If this happens again, contact our support.",
+    ),
+}
 _BY_CLASS: tuple[tuple[type[WorkerError], OwnerMessage], ...] = (
     (
         WorkerAway,

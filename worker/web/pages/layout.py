@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any
 
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -15,25 +14,21 @@ from worker.web.call import Call
 from worker.web.pages.words import Group, day_and_time
 from worker.web.templates import render
 
-MESSAGES: Mapping[str, str] = MappingProxyType(
-    {
-        "connected": "Connected. Mailchimp accepts the key.",
-        "disconnected": "Disconnected. Nothing was changed in Mailchimp.",
-        "on": "The integration is on.",
-        "off": "The integration is off. Nothing more is sent to Mailchimp.",
-        "saved": "Saved.",
-        "same": "Nothing was changed: these settings were saved already.",
-        "refreshed": "Your lists were read from Mailchimp.",
-        "resumed": "The next sync tries again.",
-        "syncing": "A sync begins within seconds. Load this page again to see how far it is.",
-        "confirmed": "Confirmed. The sync begins within seconds.",
-    }
-)
+MESSAGES: Mapping[str, str] = {
+    "connected": "Connected. Mailchimp accepts the key.",
+    "disconnected": "Disconnected. Nothing was changed in Mailchimp.",
+    "on": "The integration is on.",
+    "off": "The integration is off. Nothing more is sent to Mailchimp.",
+    "saved": "Saved.",
+    "same": "Nothing was changed: these settings were saved already.",
+    "refreshed": "Your lists were read from Mailchimp.",
+    "resumed": "The next sync tries again.",
+    "syncing": "A sync begins within seconds. Load this page again to see how far it is.",
+    "confirmed": "Confirmed. The sync begins within seconds.",
+}
 """Messages after an action, by the name in the URL, so that no text comes from the URL."""
 
-SLUGS: Mapping[Group, str] = MappingProxyType(
-    {group: "off" if group is Group.OFF else group.value.replace(" ", "-") for group in Group}
-)
+SLUGS: Mapping[Group, str] = {group: "off" if group is Group.OFF else group.value.replace(" ", "-") for group in Group}
 """The groups of outcomes in URLs and in the style sheet."""
 GROUPS = tuple({"name": SLUGS[group], "label": group.value.capitalize()} for group in Group)
 """The same for legends and table headers."""

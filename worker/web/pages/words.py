@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from worker.plan.outcomes import Outcome
@@ -38,83 +37,77 @@ class Words:
     sentence: str
 
 
-OUTCOMES: Mapping[str, Words] = MappingProxyType(
-    {
-        Outcome.ADDED: Words(Group.ADDED, "added", "Added to the list."),
-        Outcome.MOVED: Words(Group.ADDED, "moved", "Moved here from another list or from an earlier address."),
-        Outcome.RESTORED: Words(Group.ADDED, "put back by us", "Back on the list that we had taken them off."),
-        Outcome.FOUND: Words(
-            Group.UPDATED, "on the list already", "On the list already. We updated their details and nothing else."
-        ),
-        Outcome.UPDATED: Words(Group.UPDATED, "updated", "Their details were updated."),
-        Outcome.TAGGED: Words(Group.UPDATED, "with other tags", "Their tags were updated."),
-        Outcome.RENAMED: Words(Group.UPDATED, "with a new address", "Their new address replaced the old one."),
-        Outcome.SHARED: Words(None, "sharing an address", "Another customer has the same address and newer details."),
-        Outcome.UNCHANGED: Words(None, "unchanged", "The list had these details already."),
-        Outcome.ARCHIVED: Words(
-            Group.OFF,
-            "taken off",
-            "Taken off the list, because none of your customers belongs there with this address.",
-        ),
-        Outcome.UNSUBSCRIBED: Words(
-            Group.OFF, "unsubscribed", "Unsubscribed, because they withdrew their consent or had not confirmed yet."
-        ),
-        Outcome.LEFT: Words(
-            Group.NOT_ADDED,
-            "left one of your lists",
-            "Not added: they left one of your lists, or somebody took them off in Mailchimp.",
-        ),
-        Outcome.LEFT_ALONE: Words(
-            None, "left as they are", "Left as they are, because the entry in Mailchimp is not ours to change."
-        ),
-        Outcome.GONE: Words(
-            Group.NOT_ADDED,
-            "deleted in Mailchimp",
-            "Not put back: Mailchimp no longer has them. Somebody deleted them there, or they changed their address.",
-        ),
-        Outcome.DELETED: Words(None, "deleted here", "Deleted in billmywork, and not on any list."),
-        Outcome.WITHHELD: Words(Group.NOT_ADDED, "without consent", "Not added: they do not want marketing mail."),
-        Outcome.NO_ADDRESS: Words(Group.NOT_ADDED, "without an address", "Not added: they have no email address."),
-        Outcome.REFUSED: Words(
-            Group.NOT_ADDED, "refused", "Mailchimp refused them. We try again later, or when the address changes."
-        ),
-        Outcome.SUPPRESSED: Words(Group.NOT_ADDED, "refused permanently", "Mailchimp does not accept this address."),
-        Outcome.HELD: Words(Group.WAITING, "held", "Waiting, because something must be confirmed or corrected first."),
-        Outcome.LATER: Words(Group.WAITING, "tried again", "Mailchimp did not answer. The next sync tries again."),
-        Outcome.LIST_PAUSED: Words(Group.WAITING, "on a paused list", "Waiting, because their list is paused."),
-        Outcome.LIST_GONE: Words(
-            Group.WAITING, "on a missing list", "Waiting, because their list is no longer in Mailchimp."
-        ),
-        Outcome.ACCOUNT_STOPPED: Words(
-            Group.WAITING, "not sent", "Waiting, because Mailchimp did not let us into this account."
-        ),
-        Outcome.FAULT: Words(Group.WAITING, "not sent", "Waiting, because of an error on our side. We try again."),
-    }
-)
+OUTCOMES: Mapping[str, Words] = {
+    Outcome.ADDED: Words(Group.ADDED, "added", "Added to the list."),
+    Outcome.MOVED: Words(Group.ADDED, "moved", "Moved here from another list or from an earlier address."),
+    Outcome.RESTORED: Words(Group.ADDED, "put back by us", "Back on the list that we had taken them off."),
+    Outcome.FOUND: Words(
+        Group.UPDATED, "on the list already", "On the list already. We updated their details and nothing else."
+    ),
+    Outcome.UPDATED: Words(Group.UPDATED, "updated", "Their details were updated."),
+    Outcome.TAGGED: Words(Group.UPDATED, "with other tags", "Their tags were updated."),
+    Outcome.RENAMED: Words(Group.UPDATED, "with a new address", "Their new address replaced the old one."),
+    Outcome.SHARED: Words(None, "sharing an address", "Another customer has the same address and newer details."),
+    Outcome.UNCHANGED: Words(None, "unchanged", "The list had these details already."),
+    Outcome.ARCHIVED: Words(
+        Group.OFF,
+        "taken off",
+        "Taken off the list, because none of your customers belongs there with this address.",
+    ),
+    Outcome.UNSUBSCRIBED: Words(
+        Group.OFF, "unsubscribed", "Unsubscribed, because they withdrew their consent or had not confirmed yet."
+    ),
+    Outcome.LEFT: Words(
+        Group.NOT_ADDED,
+        "left one of your lists",
+        "Not added: they left one of your lists, or somebody took them off in Mailchimp.",
+    ),
+    Outcome.LEFT_ALONE: Words(
+        None, "left as they are", "Left as they are, because the entry in Mailchimp is not ours to change."
+    ),
+    Outcome.GONE: Words(
+        Group.NOT_ADDED,
+        "deleted in Mailchimp",
+        "Not put back: Mailchimp no longer has them. Somebody deleted them there, or they changed their address.",
+    ),
+    Outcome.DELETED: Words(None, "deleted here", "Deleted in billmywork, and not on any list."),
+    Outcome.WITHHELD: Words(Group.NOT_ADDED, "without consent", "Not added: they do not want marketing mail."),
+    Outcome.NO_ADDRESS: Words(Group.NOT_ADDED, "without an address", "Not added: they have no email address."),
+    Outcome.REFUSED: Words(
+        Group.NOT_ADDED, "refused", "Mailchimp refused them. We try again later, or when the address changes."
+    ),
+    Outcome.SUPPRESSED: Words(Group.NOT_ADDED, "refused permanently", "Mailchimp does not accept this address."),
+    Outcome.HELD: Words(Group.WAITING, "held", "Waiting, because something must be confirmed or corrected first."),
+    Outcome.LATER: Words(Group.WAITING, "tried again", "Mailchimp did not answer. The next sync tries again."),
+    Outcome.LIST_PAUSED: Words(Group.WAITING, "on a paused list", "Waiting, because their list is paused."),
+    Outcome.LIST_GONE: Words(
+        Group.WAITING, "on a missing list", "Waiting, because their list is no longer in Mailchimp."
+    ),
+    Outcome.ACCOUNT_STOPPED: Words(
+        Group.WAITING, "not sent", "Waiting, because Mailchimp did not let us into this account."
+    ),
+    Outcome.FAULT: Words(Group.WAITING, "not sent", "Waiting, because of an error on our side. We try again."),
+}
 """All outcomes. A test compares it with the table of outcomes."""
 
 _UNKNOWN = Words(None, "others", "Something else happened.")
 
-STATUSES: Mapping[str, str] = MappingProxyType(
-    {
-        "subscribed": "subscribed",
-        "unsubscribed": "unsubscribed",
-        "cleaned": "not reachable: mail to this address came back",
-        "pending": "waiting to confirm by mail",
-        "transactional": "known, but not subscribed",
-        "archived": "archived",
-    }
-)
+STATUSES: Mapping[str, str] = {
+    "subscribed": "subscribed",
+    "unsubscribed": "unsubscribed",
+    "cleaned": "not reachable: mail to this address came back",
+    "pending": "waiting to confirm by mail",
+    "transactional": "known, but not subscribed",
+    "archived": "archived",
+}
 """A member's status in Mailchimp."""
 
-LIST_REASONS: Mapping[str, str] = MappingProxyType(
-    {
-        "its own list": "the list chosen for this customer",
-        "master list: no list given": "your master list, as no list is chosen for this customer",
-        "master list: the list given is not stored": "your master list, as you do not use the customer's own list",
-        "master list: the list given is gone from Mailchimp": "your master list, as the customer's own list is gone",
-    }
-)
+LIST_REASONS: Mapping[str, str] = {
+    "its own list": "the list chosen for this customer",
+    "master list: no list given": "your master list, as no list is chosen for this customer",
+    "master list: the list given is not stored": "your master list, as you do not use the customer's own list",
+    "master list: the list given is gone from Mailchimp": "your master list, as the customer's own list is gone",
+}
 """Why a customer is on a list; see :mod:`worker.plan.inputs`."""
 
 
