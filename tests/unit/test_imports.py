@@ -30,7 +30,7 @@ KNOWN_TO = {
     "pydantic": {"worker.config"},
     "pydantic_settings": {"worker.config"},
     "structlog": {"worker.log"},
-    "msgspec": {"worker.consumer", "worker.store.customers", "worker.sqlite.rows"},
+    "msgspec": {"worker.consumer", "worker.store.customers", "worker.sqlite.rows", "worker.web.api"},
     "typer": {"worker.cli"},
     "rich": {"worker.cli", "worker.demo.demo"},
     "starlette": {"worker.sandbox.server", "worker.sandbox.control", "worker.web"},

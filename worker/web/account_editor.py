@@ -1,10 +1,10 @@
-"""Changes one account, for the pages and the API alike, and records who made each change."""
+"""Changes the account of a request, for the pages and the API alike, and records who made each change."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from worker.accounts import api_keys, chosen_fields, lists, requested_settings, settings
 from worker.accounts.api_keys import Connected
@@ -20,180 +20,159 @@ from worker.store import marking, runs
 from worker.store.accounts import AccountSettings
 from worker.store.runs import Request
 from worker.text.plural import counted
-from worker.web.access.visitor import Visitor
-from worker.web.account_reader import AccountReader, reader_of
+from worker.web.account_reader import current_state, preview, require_ready
 from worker.web.call import Call
 from worker.web.errors import ConfirmationNeeded, TooManyTries
 from worker.web.refreshes import Refresh
 
 
-@dataclass(frozen=True)
-class AccountEditor:
-    """Changes one account."""
+def _author(call: Call) -> Author:
+    return Author(str(call.signed_in), call.now)
 
-    reader: AccountReader
-    visitor: Visitor
 
-    @property
-    def _author(self) -> Author:
-        return Author(str(self.visitor), self.reader.now)
+def connect(call: Call, api_key: str) -> Connected:
+    """Stores an API key once Mailchimp has accepted it.
 
-    def connect(self, api_key: str) -> Connected:
-        """Stores an API key once Mailchimp has accepted it.
+    Raises:
+        ApiKeyMalformed: the text is not an API key; nothing was sent anywhere.
+        MailchimpError: Mailchimp refused the key or could not be reached; the subclass tells which.
+        KafkaError: the settings cannot be written now.
+    """
+    require_ready(call)
+    app = call.context.app
+    return api_keys.connect(
+        call.db,
+        app.changelog,
+        call.account,
+        api_key,
+        secret=app.secret,
+        open_sender=app.open_client,
+        at=call.now,
+        author=_author(call),
+    )
 
-        Raises:
-            ApiKeyMalformed: the text is not an API key; nothing was sent anywhere.
-            MailchimpError: Mailchimp refused the key or could not be reached; the subclass tells which.
-            KafkaError: the settings cannot be written now.
-        """
-        reader, app = self.reader, self.reader.context.app
-        reader.require_ready()
-        return api_keys.connect(
-            reader.db,
-            app.changelog,
-            reader.account_id,
-            api_key,
-            secret=app.secret,
-            open_sender=app.open_client,
-            at=reader.now,
-            author=self._author,
-        )
 
-    def disconnect(self) -> AccountSettings:
-        """Removes the API key and disables the integration. Mailchimp is not changed.
+def disconnect(call: Call) -> AccountSettings:
+    """Removes the API key and disables the integration. Mailchimp is not changed.
 
-        Raises:
-            NotFound: the account has no settings.
-            KafkaError: the settings cannot be written now.
-        """
-        reader = self.reader
-        reader.require_ready()
-        return api_keys.disconnect(reader.db, reader.context.app.changelog, reader.account_id, self._author)
+    Raises:
+        NotFound: the account has no settings.
+        KafkaError: the settings cannot be written now.
+    """
+    require_ready(call)
+    return api_keys.disconnect(call.db, call.context.app.changelog, call.account, _author(call))
 
-    def change(self, change: RequestedSettings, confirmed: Mapping[ListId, int] | None = None) -> AccountSettings:
-        """Changes settings, unless more members would leave a list than were confirmed. Idempotent.
 
-        Args:
-            confirmed: how many members may leave each list, as a preview showed them.
+def change(call: Call, wanted: RequestedSettings, confirmed: Mapping[ListId, int] | None = None) -> AccountSettings:
+    """Changes settings, unless more members would leave a list than were confirmed. Idempotent.
 
-        Raises:
-            NotFound: the account has no settings, or no refresh has found one of the lists.
-            AccountError: a rule forbids it; the message says which.
-            ConfirmationNeeded: more than a tenth of a list would leave, and more than were confirmed.
-            KafkaError: the settings cannot be written now.
-        """
-        reader = self.reader
-        reader.require_ready()
-        before = settings.load(reader.db, reader.account_id)
-        if requested_settings.with_requested(before, change, reader.now) == before:
-            return before
-        preview = reader.preview(change)
-        allowed, names = confirmed or {}, {mailing_list.list_id: mailing_list.name for mailing_list in before.lists}
-        unconfirmed = [
-            f"{counted(count, 'member')} of {names.get(list_id, list_id)}"
-            for list_id, count in preview.to_confirm.items()
-            if count > allowed.get(list_id, 0)
-        ]
-        if unconfirmed:
-            advice = "Confirm it by sending these numbers as confirmed."
-            raise ConfirmationNeeded(
-                f"More than a tenth would leave: {', '.join(unconfirmed)}.", advice, preview.to_confirm
+    Args:
+        confirmed: how many members may leave each list, as a preview showed them.
+
+    Raises:
+        NotFound: the account has no settings, or no refresh has found one of the lists.
+        AccountError: a rule forbids it; the message says which.
+        ConfirmationNeeded: more than a tenth of a list would leave, and more than were confirmed.
+        KafkaError: the settings cannot be written now.
+    """
+    require_ready(call)
+    before = settings.load(call.db, call.account)
+    if requested_settings.with_requested(before, wanted, call.now) == before:
+        return before
+    to_confirm = preview(call, wanted).to_confirm
+    allowed, names = confirmed or {}, {mailing_list.list_id: mailing_list.name for mailing_list in before.lists}
+    unconfirmed = [
+        f"{counted(count, 'member')} of {names.get(list_id, list_id)}"
+        for list_id, count in to_confirm.items()
+        if count > allowed.get(list_id, 0)
+    ]
+    if unconfirmed:
+        advice = "Confirm it by sending these numbers as confirmed."
+        raise ConfirmationNeeded(f"More than a tenth would leave: {', '.join(unconfirmed)}.", advice, to_confirm)
+    changelog = call.context.app.changelog
+    after = requested_settings.save(call.db, changelog, call.account, wanted, to_confirm or None, _author(call))
+    marking.mark_the_rest(call.db)
+    return after
+
+
+def choose_fields(call: Call, list_id: ListId, chosen: Mapping[str, str]) -> list[MappedField]:
+    """Replaces the mapping of a list's merge fields; returns the fields with their sources.
+
+    Args:
+        chosen: merge tag to a customer field or an attribute; "" for a tag that is not filled.
+
+    Raises:
+        NotFound: the account has no settings, or no refresh has found the list.
+        AccountError: the list has no such field, its type does not take the source, or there is no API key.
+        MailchimpError: Mailchimp refused or could not be reached; the subclass tells which.
+        KafkaError: the settings cannot be written now.
+    """
+    require_ready(call)
+    db, account_id, app = call.db, call.account, call.context.app
+    on_list, available = chosen_fields.read(db, account_id, list_id, secret=app.secret, open_sender=app.open_client)
+    mapping = field_mapping.checked(account_id, list_id, chosen, available)
+    chosen_fields.choose(db, app.changelog, account_id, list_id, mapping, _author(call))
+    marking.mark_the_rest(db)
+    return field_mapping.mapped(replace(on_list, merge_fields=mapping or None), available)
+
+
+def resume(call: Call) -> AccountSettings:
+    """Ends every pause of the account and of its lists.
+
+    Raises:
+        NotFound: the account has no settings.
+        KafkaError: the settings cannot be written now.
+    """
+    require_ready(call)
+    return settings.resume(call.db, call.context.app.changelog, call.account, _author(call))
+
+
+def refresh_lists(call: Call) -> Refresh:
+    """Starts reading the account's lists from Mailchimp, unless that is running already. Does not wait.
+
+    Raises:
+        NotFound: the account has no settings.
+        AccountError: it has no API key.
+        Busy: the lists of too many other accounts are being read.
+        KafkaError: the settings cannot be written now.
+    """
+    require_ready(call)
+    app, account_id = call.context.app, call.account
+    settings.load(call.db, account_id)
+    api_keys.key_of(call.db, account_id, app.secret)
+
+    def read() -> Refreshed:
+        with closing(app.open_database()) as db:
+            return lists.refresh(
+                db, app.changelog, account_id, secret=app.secret, open_sender=app.open_client, at=app.clock()
             )
-        changelog = reader.context.app.changelog
-        departures = preview.to_confirm or None
-        after = requested_settings.save(reader.db, changelog, reader.account_id, change, departures, self._author)
-        marking.mark_the_rest(reader.db)
-        return after
 
-    def choose_fields(self, list_id: ListId, chosen: Mapping[str, str]) -> list[MappedField]:
-        """Replaces the mapping of a list's merge fields; returns the fields with their sources.
-
-        Args:
-            chosen: merge tag to a customer field or an attribute; "" for a tag that is not filled.
-
-        Raises:
-            NotFound: the account has no settings, or no refresh has found the list.
-            AccountError: the list has no such field, its type does not take the source, or there is no API key.
-            MailchimpError: Mailchimp refused or could not be reached; the subclass tells which.
-            KafkaError: the settings cannot be written now.
-        """
-        reader = self.reader
-        reader.require_ready()
-        db, account_id, app = reader.db, reader.account_id, reader.context.app
-        on_list, available = chosen_fields.read(db, account_id, list_id, secret=app.secret, open_sender=app.open_client)
-        mapping = field_mapping.checked(account_id, list_id, chosen, available)
-        chosen_fields.choose(db, app.changelog, account_id, list_id, mapping, self._author)
-        marking.mark_the_rest(db)
-        return field_mapping.mapped(replace(on_list, merge_fields=mapping or None), available)
-
-    def resume(self) -> AccountSettings:
-        """Ends every pause of the account and of its lists.
-
-        Raises:
-            NotFound: the account has no settings.
-            KafkaError: the settings cannot be written now.
-        """
-        reader = self.reader
-        reader.require_ready()
-        return settings.resume(reader.db, reader.context.app.changelog, reader.account_id, self._author)
-
-    def refresh_lists(self) -> Refresh:
-        """Starts reading the account's lists from Mailchimp, unless that is running already. Does not wait.
-
-        Raises:
-            NotFound: the account has no settings.
-            AccountError: it has no API key.
-            Busy: the lists of too many other accounts are being read.
-            KafkaError: the settings cannot be written now.
-        """
-        self.reader.require_ready()
-        context, account_id = self.reader.context, self.reader.account_id
-        app = context.app
-        settings.load(self.reader.db, account_id)
-        api_keys.key_of(self.reader.db, account_id, app.secret)
-
-        def read() -> Refreshed:
-            with closing(context.app.open_database()) as db:
-                return lists.refresh(
-                    db,
-                    app.changelog,
-                    account_id,
-                    secret=app.secret,
-                    open_sender=app.open_client,
-                    at=app.clock(),
-                )
-
-        return context.refreshes.start(account_id, app.clock, read)
-
-    def sync_now(self, *, confirm_held: bool = False) -> Request:
-        """Requests a flush of the account now.
-
-        Args:
-            confirm_held: whether to do what the last flush held back; this may be requested at any time.
-
-        Raises:
-            NotFound: the account has no settings.
-            AccountError: something is missing, so that nothing would be delivered, or nothing is held back.
-            TooManyTries: a flush was requested within the last ten minutes.
-        """
-        reader = self.reader
-        settings.load(reader.db, reader.account_id)
-        current = reader.current_state()
-        if current.missing:
-            raise AccountError(f"Nothing can be delivered yet. {current.missing[0].message}", current.missing[0].advice)
-        if confirm_held and not current.facts.held_counts:
-            raise AccountError("Nothing is held back.", "Check the account again.")
-        if current.sync_requested or (current.sync_again_at is not None and not confirm_held):
-            assert current.sync_again_at is not None, "who asked may ask again some time"
-            at = as_text(current.sync_again_at)
-            raise TooManyTries("A sync was asked for within the last ten minutes.", f"You can ask again at {at}.")
-        with reader.db.transaction():
-            number = runs.ask(reader.db, as_text(reader.now), reader.account_id, confirmed=confirm_held)
-        request = runs.request(reader.db, number)
-        assert request is not None, "it was just written"
-        return request
+    return call.context.refreshes.start(account_id, app.clock, read)
 
 
-def editor_of(call: Call) -> AccountEditor:
-    """Returns the editor of the account in the path."""
-    return AccountEditor(reader_of(call), call.signed_in)
+def sync_now(call: Call, *, confirm_held: bool = False) -> Request:
+    """Requests a flush of the account now.
+
+    Args:
+        confirm_held: whether to do what the last flush held back; this may be requested at any time.
+
+    Raises:
+        NotFound: the account has no settings.
+        AccountError: something is missing, so that nothing would be delivered, or nothing is held back.
+        TooManyTries: a flush was requested within the last ten minutes.
+    """
+    settings.load(call.db, call.account)
+    current = current_state(call)
+    if current.missing:
+        raise AccountError(f"Nothing can be delivered yet. {current.missing[0].message}", current.missing[0].advice)
+    if confirm_held and not current.facts.held_counts:
+        raise AccountError("Nothing is held back.", "Check the account again.")
+    if current.sync_requested or (current.sync_again_at is not None and not confirm_held):
+        assert current.sync_again_at is not None, "who asked may ask again some time"
+        at = as_text(current.sync_again_at)
+        raise TooManyTries("A sync was asked for within the last ten minutes.", f"You can ask again at {at}.")
+    with call.db.transaction():
+        number = runs.ask(call.db, as_text(call.now), call.account, confirmed=confirm_held)
+    request = runs.request(call.db, number)
+    assert request is not None, "it was just written"
+    return request

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
 from urllib.parse import parse_qs, quote
 
 from starlette.requests import Request
@@ -71,20 +69,6 @@ class Call:
     def field(self, name: str, default: str = "") -> str:
         """Returns the last value of a form field."""
         return (self.form.get(name) or [default])[-1]
-
-    @cached_property
-    def json(self) -> Any:
-        """The JSON body.
-
-        Raises:
-            BadInput: it is not JSON.
-        """
-        try:
-            value = json.loads(self.body)
-            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # a lone surrogate cannot be stored
-            return value
-        except (ValueError, RecursionError) as error:
-            raise BadInput("The body is not JSON.", "Send JSON, as /api/v1/openapi.json describes it.") from error
 
     @property
     def csrf(self) -> str:

@@ -76,8 +76,8 @@ def test_what_goes_to_which_field_is_chosen_by_a_put(site: Site) -> None:
     [
         ("master", {"fields": {"NONE": "plan"}}, 409, "has no merge field NONE"),
         ("master", {"fields": {"ADDRESS": "plan"}}, 409, "takes a whole address"),
-        ("master", {"fields": ["FNAME"]}, 422, "must be an object"),
-        ("master", {}, 422, "must be an object"),
+        ("master", {"fields": ["FNAME"]}, 422, "Expected `object`, got `array` - at `$.fields`"),
+        ("master", {}, 422, "missing required field `fields`"),
         ("nowhere", {"fields": {}}, 404, "found no list nowhere"),
     ],
 )

@@ -40,7 +40,7 @@ def described(url: str):
 
 OPERATIONS = [
     (path, method, mode)
-    for path, operations in document()["paths"].items()
+    for path, operations in document(PAGES)["paths"].items()
     for method in operations
     if method != "parameters"
     for mode in GenerationMode

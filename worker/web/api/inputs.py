@@ -1,138 +1,117 @@
-"""Validates what programs send: fields of JSON bodies and query parameters."""
+"""What programs send: JSON bodies, checked by msgspec, and query parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
 
 from worker.accounts.requested_settings import RequestedSettings
 from worker.fields.field_mapping import MOST_FIELDS, NOTHING
 from worker.model import ListId
 from worker.plan.outcomes import Outcome
-from worker.store.accounts import StatusIfNew
+from worker.web.access.sessions import LONGEST_NAME
 from worker.web.call import Call
 from worker.web.errors import BadInput
 
 LARGEST = 2**53 - 1
 MOST_LISTS = 1000
-LONGEST_TEXT = 1000
+MOST_RUNS = 1000
+MOST_DEAD_LETTERS = 1000
+MOST_RECEIPTS = 10_000
+MOST_DAYS = 400
+_Id = Annotated[str, Meta(min_length=1, max_length=1000)]
+_Count = Annotated[int, Meta(ge=0, le=LARGEST)]
 
 
-def fields(call: Call, *allowed: str) -> dict[str, Any]:
-    """Returns the fields of a JSON object; an empty one without a body.
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings to change. What is left out, or null, is not changed."""
+
+    enabled: bool | None = None
+    status_if_new: Literal["subscribed", "pending"] | None = None
+    stored_list_ids: Annotated[list[_Id], Meta(max_length=MOST_LISTS)] | None = None
+    master_list_id: _Id | None = None
+    confirmed: Annotated[dict[str, _Count], Meta(max_length=MOST_LISTS)] | None = None
+
+    def requested(self) -> RequestedSettings:
+        """Returns the settings."""
+        return RequestedSettings(
+            enabled=self.enabled,
+            status_if_new=self.status_if_new,
+            stored=frozenset(map(ListId, self.stored_list_ids)) if self.stored_list_ids is not None else None,
+            master_list=ListId(self.master_list_id) if self.master_list_id is not None else None,
+        )
+
+
+class ChosenFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What goes to which merge field of a list."""
+
+    fields: Annotated[
+        dict[_Id, Annotated[str, Meta(max_length=1000)] | None],
+        Meta(
+            max_length=MOST_FIELDS,
+            description="Merge tag to what goes there: first_name, last_name, company, phone, address or an "
+            "attribute's name; null for nothing. A tag that is left out is as by default.",
+        ),
+    ]
+
+    def sources(self) -> dict[str, str]:
+        """Returns merge tag to source; NOTHING for none."""
+        return {tag.upper(): source or NOTHING for tag, source in self.fields.items()}
+
+
+class ApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An API key of Mailchimp."""
+
+    api_key: _Id
+
+
+class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose page a link opens, and the name of the person who will use it."""
+
+    account_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    name: Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)] | None = None
+
+
+class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom to explain, and whether to ask Mailchimp too."""
+
+    email: _Id
+    live: bool = False
+
+
+class Sync(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether to do what the last flush held back."""
+
+    confirm_held: bool = False
+
+
+BODIES = (Wanted, ChosenFields, ApiKey, Link, Person, Sync)
+_Body = TypeVar("_Body")
+_decoders: dict[type, msgspec.json.Decoder[Any]] = {body: msgspec.json.Decoder(body) for body in BODIES}
+
+
+def body(call: Call, kind: type[_Body]) -> _Body:
+    """Returns the JSON body of a request; one of BODIES, the same for no body as for an empty object.
 
     Raises:
-        BadInput: the body is not a JSON object, or has other fields.
+        BadInput: it is no JSON, or not such an object.
     """
-    if not call.body:
-        return {}
-    body = call.json
-    if not isinstance(body, dict):
-        raise _bad("The body is not a JSON object.")
-    if unknown := sorted(body.keys() - set(allowed)):
-        raise _bad(f"There is no field {unknown[0][:50]!r}.")
-    return body
-
-
-def text(body: Mapping[str, Any], name: str, *, longest: int = LONGEST_TEXT) -> str:
-    """Returns a required text.
-
-    Raises:
-        BadInput: it is missing or too long.
-    """
-    value = body.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= longest:
-        raise _bad(f"The field {name} must be a text of 1 to {longest} characters.")
+    try:
+        value: _Body = _decoders[kind].decode(call.body or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _bad(f"The body is not as described: {error}.") from error
     return value
 
 
-def optional_text(body: Mapping[str, Any], name: str, *, longest: int = LONGEST_TEXT) -> str | None:
-    """Returns an optional text.
-
-    Raises:
-        BadInput: it is not a text, or too long.
-    """
-    return None if body.get(name) is None else text(body, name, longest=longest)
-
-
-def flag(body: Mapping[str, Any], name: str, *, default: bool) -> bool:
-    """Returns a boolean.
-
-    Raises:
-        BadInput: it is not a boolean.
-    """
-    value = body.get(name, default)
-    if not isinstance(value, bool):
-        raise _bad(f"The field {name} must be true or false.")
-    return value
-
-
-SETTINGS = ("enabled", "status_if_new", "stored_list_ids", "master_list_id", "confirmed")
-
-
-def wanted_settings(call: Call) -> tuple[RequestedSettings, dict[ListId, int]]:
-    """Returns the settings that a body requests, and how many members may leave each list.
-
-    Raises:
-        BadInput: a field is invalid.
-    """
-    body = fields(call, *SETTINGS)
-    enabled, status, stored = body.get("enabled"), body.get("status_if_new"), body.get("stored_list_ids")
-    if enabled is not None and not isinstance(enabled, bool):
-        raise _bad("The field enabled must be true or false.")
-    if status not in (None, "subscribed", "pending"):
-        raise _bad("The field status_if_new must be subscribed or pending.")
-    if stored is not None and not _is_texts(stored):
-        raise _bad("The field stored_list_ids must be a list of ids.")
-    master = optional_text(body, "master_list_id")
-    return RequestedSettings(
-        enabled=enabled,
-        status_if_new=cast("StatusIfNew | None", status),
-        stored=frozenset(ListId(list_id) for list_id in stored) if stored is not None else None,
-        master_list=ListId(master) if master is not None else None,
-    ), _confirmed(body.get("confirmed"))
-
-
-def _confirmed(value: Any) -> dict[ListId, int]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or len(value) > MOST_LISTS:
-        raise _bad("The field confirmed must be an object of numbers by list.")
-    for count in value.values():
-        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= LARGEST:
-            raise _bad("The field confirmed must be an object of numbers by list.")
-    return {ListId(list_id): count for list_id, count in value.items()}
-
-
-def chosen_fields(call: Call) -> dict[str, str]:
-    """Returns merge tag to source; null and "" for nothing.
-
-    Raises:
-        BadInput: a field is invalid.
-    """
-    mapping = fields(call, "fields").get("fields")
-    if not isinstance(mapping, dict) or len(mapping) > MOST_FIELDS:
-        raise _bad(f"The field fields must be an object of at most {MOST_FIELDS} texts by merge tag.")
-    for tag, source in mapping.items():
-        if not 0 < len(tag) <= LONGEST_TEXT or not isinstance(source, str | None) or len(source or "") > LONGEST_TEXT:
-            raise _bad(f"The field fields must be an object of at most {MOST_FIELDS} texts by merge tag.")
-    return {tag.upper(): source or NOTHING for tag, source in mapping.items()}
-
-
-def _is_texts(value: Any) -> bool:
-    return (
-        isinstance(value, list) and len(value) <= MOST_LISTS and all(isinstance(text, str) and text for text in value)
-    )
-
-
-def number(call: Call, name: str, default: int | None, most: int) -> int | None:
+def number(call: Call, name: str, default: int, most: int) -> int:
     """Returns a positive integer from the query, or the default.
 
     Raises:
         BadInput: it is not one, or too large.
     """
-    value = call.query.get(name)
-    return default if value is None else _number(name, value, most)
+    return _number(name, call.query[name], most) if name in call.query else default
 
 
 def number_in_path(call: Call) -> int:

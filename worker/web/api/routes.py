@@ -7,6 +7,8 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+from worker.accounts import api_keys, settings_log
+from worker.accounts.lists import new_of
 from worker.clock import as_text
 from worker.model import AccountId, CustomerId, ListId, address_key
 from worker.sqlite.lock import seconds_since_beat
@@ -23,13 +25,21 @@ from worker.status.live import read_live
 from worker.status.next_flush import RunningFlush
 from worker.status.overview import account_data, overview
 from worker.status.run_summary import run_data
-from worker.store import accounts, customers, dead_letters, runs
+from worker.store import accounts, customers, dead_letters, receipts, runs
 from worker.store.accounts import AccountSettings
 from worker.store.runs import PartOfRun
+from worker.web import account_editor, account_reader
 from worker.web.access import sessions
 from worker.web.access.visitor import Need
-from worker.web.account_editor import editor_of
-from worker.web.account_reader import Preview, reader_of
+from worker.web.account_reader import (
+    Preview,
+    current_state,
+    merge_fields_of,
+    people_at,
+    receipts_complete_since,
+    runs_of,
+    settings_of,
+)
 from worker.web.api import inputs
 from worker.web.api.openapi import document
 from worker.web.call import Call
@@ -40,10 +50,6 @@ from worker.web.routing import Page
 
 ROOT = "/api/v1"
 OF_ACCOUNT = f"{ROOT}/accounts/{{account_id}}"
-MOST_RECEIPTS = 10_000
-MOST_RUNS = 1000
-MOST_DEAD_LETTERS = 1000
-MOST_DAYS = 400
 
 
 def _settings(call: Call, settings: AccountSettings) -> dict[str, Any]:
@@ -55,7 +61,7 @@ def _settings(call: Call, settings: AccountSettings) -> dict[str, Any]:
 
 def describe(call: Call) -> Response:
     """Returns the OpenAPI document."""
-    return JSONResponse(document())
+    return JSONResponse(document(PAGES))
 
 
 def status(call: Call) -> Response:
@@ -80,19 +86,17 @@ def list_accounts(call: Call) -> Response:
 
 def list_runs(call: Call) -> Response:
     """Returns the newest flush runs of all accounts, newest first."""
-    limit = inputs.number(call, "limit", 30, MOST_RUNS)
-    return JSONResponse({"runs": [run_data(run) for run in runs.last(call.db, limit or 30)]})
+    limit = inputs.number(call, "limit", 30, inputs.MOST_RUNS)
+    return JSONResponse({"runs": [run_data(run) for run in runs.last(call.db, limit)]})
 
 
 def make_link(call: Call) -> Response:
     """Returns a link that opens an account's page once."""
-    body = inputs.fields(call, "account_id", "name")
-    account_id = AccountId(inputs.text(body, "account_id", longest=128))
-    name = inputs.optional_text(body, "name", longest=sessions.LONGEST_NAME)
-    token = sessions.new_link(call.context.signer("link"), account_id, name, call.now)
+    link = inputs.body(call, inputs.Link)
+    token = sessions.new_link(call.context.signer("link"), AccountId(link.account_id), link.name, call.now)
     url = f"{call.context.app.config.web.url}/open?link={token}"
     expires_at = as_text(call.now + sessions.LINK)
-    return JSONResponse({"account_id": account_id, "url": url, "expires_at": expires_at}, 201)
+    return JSONResponse({"account_id": link.account_id, "url": url, "expires_at": expires_at}, 201)
 
 
 def revoke_sessions(call: Call) -> Response:
@@ -103,7 +107,7 @@ def revoke_sessions(call: Call) -> Response:
 
 def list_dead_letters(call: Call) -> Response:
     """Returns the newest dead letters, newest first, without their values."""
-    limit = inputs.number(call, "limit", 100, MOST_DEAD_LETTERS)
+    limit = inputs.number(call, "limit", 100, inputs.MOST_DEAD_LETTERS)
     letters = dead_letters.all_letters(call.db, limit)
     data = [dead_letter_data(letter, whole=False) for letter in reversed(letters)]
     return JSONResponse({"count": dead_letters.count(call.db), "dead_letters": data})
@@ -126,9 +130,8 @@ def replay_dead_letter(call: Call) -> Response:
 
 def show_account(call: Call) -> Response:
     """Returns an account's settings, its state and what comes next."""
-    reader = reader_of(call)
-    current, config = reader.current_state(), call.context.app.config
-    data, user = settings_data(current.facts.settings, current.facts.waiting), reader.user()
+    current, config = current_state(call), call.context.app.config
+    data, user = settings_data(current.facts.settings, current.facts.waiting), api_keys.owner_of(call.db, call.account)
     return JSONResponse(
         data
         | {
@@ -156,27 +159,26 @@ def _flush(flush: RunningFlush) -> dict[str, Any]:
 
 def connect(call: Call) -> Response:
     """Stores an API key once Mailchimp has accepted it."""
-    body = inputs.fields(call, "api_key")
-    connected = editor_of(call).connect(inputs.text(body, "api_key"))
+    connected = account_editor.connect(call, inputs.body(call, inputs.ApiKey).api_key)
     user = {"account_name": connected.user.name, "login": connected.user.login}
     return JSONResponse(_settings(call, connected.settings) | {"mailchimp": user, "notice": connected.notice})
 
 
 def disconnect(call: Call) -> Response:
     """Removes the API key."""
-    return JSONResponse(_settings(call, editor_of(call).disconnect()))
+    return JSONResponse(_settings(call, account_editor.disconnect(call)))
 
 
 def put_settings(call: Call) -> Response:
     """Changes settings."""
-    requested, confirmed = inputs.wanted_settings(call)
-    return JSONResponse(_settings(call, editor_of(call).change(requested, confirmed)))
+    wanted = inputs.body(call, inputs.Wanted)
+    confirmed = {ListId(list_id): count for list_id, count in (wanted.confirmed or {}).items()}
+    return JSONResponse(_settings(call, account_editor.change(call, wanted.requested(), confirmed)))
 
 
 def preview(call: Call) -> Response:
     """Returns the consequences of a change of settings."""
-    requested, _ = inputs.wanted_settings(call)
-    return JSONResponse(_preview_data(reader_of(call).preview(requested)))
+    return JSONResponse(_preview_data(account_reader.preview(call, inputs.body(call, inputs.Wanted).requested())))
 
 
 def _preview_data(preview: Preview) -> dict[str, Any]:
@@ -197,14 +199,13 @@ def _preview_data(preview: Preview) -> dict[str, Any]:
 
 def resume(call: Call) -> Response:
     """Ends every pause."""
-    return JSONResponse(_settings(call, editor_of(call).resume()))
+    return JSONResponse(_settings(call, account_editor.resume(call)))
 
 
 def show_lists(call: Call) -> Response:
     """Returns the lists that the last refresh found."""
-    reader = reader_of(call)
-    settings = reader.settings()
-    new = reader.new_lists(settings)
+    settings = settings_of(call)
+    new = new_of(call.db, settings)
     lists = [data | {"new": data["list_id"] in new} for data in lists_data(settings)]
     return JSONResponse({"lists": lists})
 
@@ -212,24 +213,24 @@ def show_lists(call: Call) -> Response:
 def show_fields(call: Call) -> Response:
     """Returns the merge fields of a list, as Mailchimp has them now, with their sources."""
     list_id = ListId(call.path["list_id"])
-    return JSONResponse({"list_id": list_id, "fields": mapping_data(reader_of(call).fields(list_id))})
+    return JSONResponse({"list_id": list_id, "fields": mapping_data(merge_fields_of(call, list_id))})
 
 
 def put_fields(call: Call) -> Response:
     """Replaces the mapping of a list's merge fields."""
     list_id = ListId(call.path["list_id"])
-    chosen = inputs.chosen_fields(call)
-    return JSONResponse({"list_id": list_id, "fields": mapping_data(editor_of(call).choose_fields(list_id, chosen))})
+    fields = account_editor.choose_fields(call, list_id, inputs.body(call, inputs.ChosenFields).sources())
+    return JSONResponse({"list_id": list_id, "fields": mapping_data(fields)})
 
 
 def show_refresh(call: Call) -> Response:
     """Returns the last refresh of the lists."""
-    return JSONResponse(_refresh_data(reader_of(call).refresh()))
+    return JSONResponse(_refresh_data(call.context.refreshes.of(call.account)))
 
 
 def refresh(call: Call) -> Response:
     """Starts reading the lists from Mailchimp."""
-    return JSONResponse(_refresh_data(editor_of(call).refresh_lists()), 202)
+    return JSONResponse(_refresh_data(account_editor.refresh_lists(call)), 202)
 
 
 def _refresh_data(refresh: Refresh | None) -> dict[str, Any]:
@@ -249,15 +250,14 @@ def _refresh_data(refresh: Refresh | None) -> dict[str, Any]:
 
 def sync(call: Call) -> Response:
     """Requests a flush of the account now."""
-    body = inputs.fields(call, "confirm_held")
-    request = editor_of(call).sync_now(confirm_held=inputs.flag(body, "confirm_held", default=False))
+    request = account_editor.sync_now(call, confirm_held=inputs.body(call, inputs.Sync).confirm_held)
     return JSONResponse({"request": request.request, "requested_at": request.requested_at}, 202)
 
 
 def show_runs(call: Call) -> Response:
     """Returns the account's parts of recent flushes, oldest first."""
-    days = inputs.number(call, "days", 30, MOST_DAYS)
-    return JSONResponse({"runs": [_part_data(part) for part in reader_of(call).runs(days or 30)]})
+    days = inputs.number(call, "days", 30, inputs.MOST_DAYS)
+    return JSONResponse({"runs": [_part_data(part) for part in runs_of(call, days)]})
 
 
 def _part_data(run: PartOfRun) -> dict[str, Any]:
@@ -272,24 +272,24 @@ def _part_data(run: PartOfRun) -> dict[str, Any]:
 def show_receipts(call: Call) -> Response:
     """Returns the newest receipts, oldest first."""
     list_id, customer_id = call.query.get("list_id"), call.query.get("customer_id")
-    reader = reader_of(call)
-    receipts = reader.receipts(
-        run=inputs.number(call, "run", None, inputs.LARGEST),
+    matching = receipts.find(
+        call.db,
+        account_id=call.account,
+        run=inputs.number(call, "run", 0, inputs.LARGEST) or None,
         outcome=inputs.outcome(call),
         list_id=ListId(list_id) if list_id is not None else None,
         customer_id=CustomerId(customer_id) if customer_id is not None else None,
-        limit=inputs.number(call, "limit", 100, MOST_RECEIPTS),
+        limit=inputs.number(call, "limit", 100, inputs.MOST_RECEIPTS),
     )
-    since = as_text(reader.receipts_since())
-    return JSONResponse({"receipts": [receipt_data(receipt) for receipt in receipts], "complete_since": since})
+    since = as_text(receipts_complete_since(call))
+    return JSONResponse({"receipts": [receipt_data(receipt) for receipt in matching], "complete_since": since})
 
 
 def explain(call: Call) -> Response:
     """Returns the history of one person. The address is in the body, so that no access log contains it."""
-    body = inputs.fields(call, "email", "live")
-    email = inputs.text(body, "email")
-    people = reader_of(call).person(email, live=inputs.flag(body, "live", default=False))
-    address = address_key(email)
+    asked = inputs.body(call, inputs.Person)
+    people = people_at(call, asked.email, live=asked.live)
+    address = address_key(asked.email)
     # A dead letter may belong to any account, so only operators see them.
     letters = letters_naming(call.db, address) if address is not None and call.signed_in.operator else []
     return JSONResponse(
@@ -299,7 +299,7 @@ def explain(call: Call) -> Response:
 
 def show_settings_log(call: Call) -> Response:
     """Returns who changed which setting, and when, newest first."""
-    return JSONResponse({"changes": [asdict(change) for change in reader_of(call).settings_log()]})
+    return JSONResponse({"changes": [asdict(change) for change in settings_log.read(call.db, call.account)[::-1]]})
 
 
 PAGES = (

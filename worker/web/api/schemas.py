@@ -1,4 +1,4 @@
-"""The JSON schemas of what the API takes and answers."""
+"""The JSON schemas of what the API answers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,9 @@ def array(items: Schema) -> Schema:
     return {"type": "array", "items": items}
 
 
-def record(required: dict[str, Schema], optional: dict[str, Schema] | None = None, *, closed: bool = False) -> Schema:
-    """Returns the schema of an object.
-
-    Args:
-        closed: whether it may have no other fields.
-    """
-    schema: Schema = {"type": "object", "properties": {**required, **(optional or {})}, "required": list(required)}
-    return {**schema, "additionalProperties": False} if closed else schema
+def record(required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
+    """Returns the schema of an object that may have other fields too."""
+    return {"type": "object", "properties": {**required, **(optional or {})}, "required": list(required)}
 
 
 def ref(name: str) -> Schema:
@@ -39,17 +34,6 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-_WANTED = record(
-    {},
-    {
-        "enabled": nullable(FLAG),
-        "status_if_new": {"enum": ["subscribed", "pending", None]},
-        "stored_list_ids": nullable({"type": "array", "items": ID, "maxItems": 1000}),
-        "master_list_id": nullable(ID),
-        "confirmed": nullable({**COUNTS, "maxProperties": 1000}),
-    },
-    closed=True,
-)
 _LETTER: Schema = {
     "number": COUNT,
     "topic": TEXT,
@@ -101,7 +85,6 @@ SCHEMAS: dict[str, Schema] = {
             "missing": array(record({"code": TEXT, "what": TEXT, "advice": TEXT})),
         }
     ),
-    "Wanted": {**_WANTED, "description": "What is left out, or null, is not changed."},
     "Preview": record(
         {
             "delivers": {**FLAG, "description": "False while something is missing, so that nothing is delivered."},
@@ -131,19 +114,6 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "Fields": record({"list_id": TEXT, "fields": array(_FIELD)}),
-    "ChosenFields": record(
-        {
-            "fields": {
-                "type": "object",
-                "description": "Merge tag to what goes there: first_name, last_name, company, phone, address or an "
-                "attribute's name; null for nothing. A tag that is left out is as by default.",
-                "propertyNames": {"minLength": 1, "maxLength": 1000},
-                "additionalProperties": nullable({**TEXT, "maxLength": 1000}),
-                "maxProperties": 100,
-            }
-        },
-        closed=True,
-    ),
     "Refresh": record(
         {"state": {"enum": ["none", "running", "failed", "done"]}},
         {

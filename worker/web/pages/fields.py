@@ -10,8 +10,8 @@ from worker.errors import AccountError, MailchimpError, NotFound, WorkerError
 from worker.fields.field_mapping import CUSTOMER_FIELDS, NOTHING, MappedField, unfit
 from worker.model import ListId
 from worker.store import attribute_names
-from worker.web.account_editor import editor_of
-from worker.web.account_reader import reader_of
+from worker.web import account_editor
+from worker.web.account_reader import merge_fields_of, settings_of
 from worker.web.call import Call
 from worker.web.pages.layout import back, page
 from worker.web.pages.settings_page import settings_response
@@ -31,7 +31,7 @@ def save(call: Call) -> Response:
     list_id = ListId(call.field("list"))
     sources = {name.removeprefix(GETS).upper(): call.field(name).strip() for name in call.form if name.startswith(GETS)}
     try:
-        editor_of(call).choose_fields(list_id, sources)
+        account_editor.choose_fields(call, list_id, sources)
     except AccountError as error:
         return _form(call, list_id, sources, error=error.message, status=422)
     except (MailchimpError, NotFound) as error:
@@ -46,10 +46,9 @@ def _form(
     error: str | None = None,
     status: int = 200,
 ) -> Response:
-    reader = reader_of(call)
-    on_list = reader.settings().list_of(list_id)
+    on_list = settings_of(call).list_of(list_id)
     try:
-        mapped_fields = reader.fields(list_id)
+        mapped_fields = merge_fields_of(call, list_id)
     except (AccountError, MailchimpError, NotFound) as failed:
         return _not_known(call, failed)
     known_sources = [*CUSTOMER_FIELDS, *attribute_names.some(call.db, call.account)]

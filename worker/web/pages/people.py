@@ -17,12 +17,12 @@ from starlette.responses import Response
 from worker.clock import as_moment
 from worker.model import Customer, CustomerId
 from worker.plan.outcomes import Outcome
-from worker.store import customers, runs
+from worker.store import customers, receipts, runs
 from worker.store.accounts import AccountSettings
 from worker.store.receipts import Receipt
 from worker.store.runs import PartOfRun
 from worker.text.escape import without_formula
-from worker.web.account_reader import reader_of
+from worker.web.account_reader import receipts_complete_since, runs_of, settings_of
 from worker.web.call import Call
 from worker.web.errors import PageNotFound
 from worker.web.pages.layout import SLUGS, page, when
@@ -81,31 +81,31 @@ class _Selection:
 def show(call: Call) -> Response:
     """Shows the people of a sync, of a day's syncs, or of one outcome or group."""
     selection = _selection(call)
-    receipts = _receipts(call, selection, MOST_SHOWN + 1)
-    by_id, settings = _customers(call, receipts), reader_of(call).settings()
-    rows = [_row(receipt, by_id.get(receipt.customer_id), settings) for receipt in reversed(receipts[-MOST_SHOWN:])]
+    matching = _receipts(call, selection, MOST_SHOWN + 1)
+    by_id, settings = _customers(call, matching), settings_of(call)
+    rows = [_row(receipt, by_id.get(receipt.customer_id), settings) for receipt in reversed(matching[-MOST_SHOWN:])]
     return page(
         call,
         "people.html",
         tab="/runs",
         title=selection.title,
         rows=rows,
-        more=len(receipts) > MOST_SHOWN,
+        more=len(matching) > MOST_SHOWN,
         query=_query(selection, call.query.get("group", ""), call.query.get("outcome", "")),
         choices=_choices(call, selection),
-        since=when(call, reader_of(call).receipts_since()) if not rows else "",
+        since=when(call, receipts_complete_since(call)) if not rows else "",
     )
 
 
 def as_csv(call: Call) -> Response:
     """Returns all of the same people as CSV for a spreadsheet."""
     selection = _selection(call)
-    receipts = _receipts(call, selection, None)
-    by_id, settings = _customers(call, receipts), reader_of(call).settings()
+    matching = _receipts(call, selection, None)
+    by_id, settings = _customers(call, matching), settings_of(call)
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(_COLUMNS)
-    for receipt in receipts:
+    for receipt in matching:
         row = _row(receipt, by_id.get(receipt.customer_id), settings)
         cells = (receipt.at, row["name"], row["email"], row["list"], row["label"], row["sentence"], receipt.customer_id)
         writer.writerow([without_formula(str(cell or "")) for cell in cells])
@@ -148,7 +148,7 @@ def _of_day(call: Call, text: str) -> _Selection:
         raise _no_such_sync() from error
     since = max((call.now.astimezone(zone).date() - day).days + 1, 1)
     # No receipt is kept this long.
-    recent = reader_of(call).runs(since) if since < LONGEST_DAYS else []
+    recent = runs_of(call, since) if since < LONGEST_DAYS else []
     parts = tuple(run for run in recent if as_moment(run.started_at).astimezone(zone).date() == day)
     if not parts:
         raise _no_such_sync()
@@ -164,14 +164,17 @@ def _receipts(call: Call, selection: _Selection, limit: int | None) -> list[Rece
     names = outcomes_of(call.query.get("group", ""), call.query.get("outcome", ""))
     outcomes = [Outcome(name) for name in names] if names is not None else [None]
     numbers: Sequence[int | None] = [run.run for run in selection.parts] if selection.parts is not None else [None]
-    reader = reader_of(call)
-    parts = [reader.receipts(run=number, outcome=outcome, limit=limit) for number in numbers for outcome in outcomes]
-    receipts = parts[0] if len(parts) == 1 else sorted(chain.from_iterable(parts), key=lambda receipt: receipt.at)
-    return receipts if limit is None else receipts[-limit:]
+    parts = [
+        list(receipts.find(call.db, account_id=call.account, run=number, outcome=outcome, limit=limit))
+        for number in numbers
+        for outcome in outcomes
+    ]
+    matching = parts[0] if len(parts) == 1 else sorted(chain.from_iterable(parts), key=lambda receipt: receipt.at)
+    return matching if limit is None else matching[-limit:]
 
 
-def _customers(call: Call, receipts: Iterable[Receipt]) -> dict[CustomerId, Customer]:
-    ids = list(dict.fromkeys(receipt.customer_id for receipt in receipts))
+def _customers(call: Call, matching: Iterable[Receipt]) -> dict[CustomerId, Customer]:
+    ids = list(dict.fromkeys(receipt.customer_id for receipt in matching))
     return {customer.customer_id: customer for customer in customers.by_ids(call.db, call.account, ids)}
 
 

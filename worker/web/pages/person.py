@@ -16,7 +16,7 @@ from worker.plan.outcomes import MEANINGS, NOTICED_DAILY, Outcome
 from worker.status.explanation import Explanation, LiveMember
 from worker.store.customer_outcomes import NO_MEMBER
 from worker.store.receipts import Receipt
-from worker.web.account_reader import Person, reader_of
+from worker.web.account_reader import Person, current_state, people_at
 from worker.web.call import Call
 from worker.web.pages.layout import page, when
 from worker.web.pages.people import TONES, name_of
@@ -48,7 +48,7 @@ def show(call: Call) -> Response:
     people: Sequence[Person] = ()
     if email and is_address(email):
         with suppress(NotFound):
-            people = reader_of(call).person(email)
+            people = people_at(call, email)
     rows = [_row(call, person) for person in people]
     return page(call, "person.html", tab="/person", title="Find a person", email=email, people=rows)
 
@@ -61,7 +61,7 @@ def _row(call: Call, person: Person) -> dict[str, Any]:
         "name": " · ".join(filter(None, (full_name, address))) or str(explanation.customer_id),
         "now": in_short(explanation, person.live),
         "live": [_live(call, explanation, person.live)] if person.live is not None else [],
-        "next": next_of(explanation, person.live, when(call, reader_of(call).current_state().next_flush)),
+        "next": next_of(explanation, person.live, when(call, current_state(call).next_flush)),
         "events": [
             *_news(call, explanation),
             *(_event(call, explanation, receipt) for receipt in reversed(explanation.receipts)),

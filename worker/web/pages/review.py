@@ -17,9 +17,9 @@ from worker.status.account_state import AccountFacts
 from worker.store import accounts
 from worker.store.accounts import AccountSettings, StatusIfNew
 from worker.store.held_counts import CONFIRM_WITHIN
+from worker.web import account_editor, account_reader
 from worker.web.access.signing_in import account_path
-from worker.web.account_editor import editor_of
-from worker.web.account_reader import Preview, reader_of
+from worker.web.account_reader import Preview, current_state, settings_of
 from worker.web.call import Call
 from worker.web.errors import ConfirmationNeeded
 from worker.web.owner_messages import message_for_owner
@@ -69,9 +69,9 @@ def settings_form(fields: Mapping[str, Sequence[str]]) -> SettingsForm:
 def enable(call: Call) -> Response:
     """Handles the switch: turning it off takes effect at once, anything else is shown first."""
     form = settings_form({**call.form, "kind": ["enable"]})
-    before = reader_of(call).settings()
+    before = settings_of(call)
     if not form.requested.enabled:
-        editor_of(call).change(form.requested)
+        account_editor.change(call, form.requested)
         return back(call, "", "off") if before.enabled else back(call, "#enable", "saved")
     if before.enabled and before.status_if_new == form.requested.status_if_new:
         return back(call, "#enable", "same")
@@ -83,18 +83,18 @@ def lists(call: Call) -> Response:
     form = settings_form({**call.form, "kind": ["lists"]})
     if (error := _list_error(call, form)) is not None:
         return settings_response(call, list_error=error, status=422)
-    preview = reader_of(call).preview(form.requested)
-    if preview.settings == reader_of(call).settings():
+    preview = account_reader.preview(call, form.requested)
+    if preview.settings == settings_of(call):
         return back(call, "#lists", "same")
     if preview.follows is None and not preview.settings.enabled:
         # Nobody is affected yet, so there is nothing to show first.
-        editor_of(call).change(form.requested)
+        account_editor.change(call, form.requested)
         return back(call, "", "saved")
     return _to_review(call, form)
 
 
 def _list_error(call: Call, form: SettingsForm) -> str | None:
-    requested, before = form.requested, reader_of(call).settings()
+    requested, before = form.requested, settings_of(call)
     assert requested.stored is not None, "a form of lists has lists"
     if not requested.stored:
         return "Tick at least one list."
@@ -107,7 +107,7 @@ def _list_error(call: Call, form: SettingsForm) -> str | None:
         names = " and ".join(_name(before, list_id) for list_id in sorted(used_by_others))
         return f"Another account uses {names}. A list can be used by one account only."
     try:
-        reader_of(call).preview(requested)
+        account_reader.preview(call, requested)
     except (AccountError, NotFound):
         return "One of these lists cannot be used any more. Refresh the lists, and choose again."
     return None
@@ -124,13 +124,12 @@ def review(call: Call) -> Response:
 
 
 def _review(call: Call, form: SettingsForm, error: str | None = None) -> Response:
-    reader = reader_of(call)
     try:
-        preview = reader.preview(form.requested)
+        preview = account_reader.preview(call, form.requested)
     except (AccountError, NotFound) as failed:
         return settings_response(call, warning=" ".join(message_for_owner(failed)), status=409)
-    at = when(call, reader.current_state().next_flush)
-    before, follows = reader.settings(), preview.follows
+    at = when(call, current_state(call).next_flush)
+    before, follows = settings_of(call), preview.follows
     turned_on = form.kind == "enable" and not before.enabled
     ticks = []
     if form.kind == "enable":
@@ -210,9 +209,9 @@ def save(call: Call) -> Response:
     form = settings_form(call.form)
     if form.kind == "enable" and not call.form.get("agreed"):
         return _review(call, form, "Tick the box if you may write to these people. Otherwise nothing is sent.")
-    before = reader_of(call).settings()
+    before = settings_of(call)
     try:
-        editor_of(call).change(form.requested, _confirmed(call))
+        account_editor.change(call, form.requested, _confirmed(call))
     except ConfirmationNeeded:
         return _review(call, form, "More people would leave a list than you confirmed. Look at the numbers again.")
     except (AccountError, NotFound) as error:
@@ -255,13 +254,13 @@ def ask_disconnect(call: Call) -> Response:
 
 def disconnect(call: Call) -> Response:
     """Removes the API key and switches the integration off."""
-    editor_of(call).disconnect()
+    account_editor.disconnect(call)
     return back(call, "", "disconnected")
 
 
 def held(call: Call) -> Response:
     """Shows how many would leave which list, for the owner to confirm."""
-    facts = reader_of(call).current_state().facts
+    facts = current_state(call).facts
     if not facts.held_counts:
         return back(call)
     until = when(call, min(as_moment(held_count.shown_at) for held_count in facts.held_counts) + CONFIRM_WITHIN)
@@ -293,12 +292,12 @@ def _held_fields(facts: AccountFacts) -> dict[str, str]:
 
 def confirm_held(call: Call) -> Response:
     """Confirms what was held back, if it is still what the owner saw."""
-    facts = reader_of(call).current_state().facts
+    facts = current_state(call).facts
     confirmed = {name: call.field(name) for name in call.form if name.startswith("held-")}
     if not call.form.get("sure") or confirmed != _held_fields(facts):
         return held(call)
     try:
-        editor_of(call).sync_now(confirm_held=True)
+        account_editor.sync_now(call, confirm_held=True)
     except AccountError as error:
         return settings_response(call, warning=" ".join(message_for_owner(error)), status=409)
     return back(call, "", "confirmed")

@@ -6,8 +6,8 @@ import re
 
 from starlette.responses import Response
 
+from worker.accounts import settings_log
 from worker.accounts.settings_log import SettingChange
-from worker.web.account_reader import reader_of
 from worker.web.call import Call
 from worker.web.pages.layout import page, when
 
@@ -16,7 +16,7 @@ def show(call: Call) -> Response:
     """Shows the changes of the account's settings, newest first."""
     rows = [
         {"when": when(call, change.at), "who": in_words_who(change.by), "what": in_words(change)}
-        for change in reader_of(call).settings_log()
+        for change in settings_log.read(call.db, call.account)[::-1]
     ]
     return page(call, "log.html", tab="/log", title="Changes", rows=rows)
 

@@ -7,11 +7,13 @@ from typing import Any
 
 from starlette.responses import Response
 
+from worker.accounts import api_keys
+from worker.accounts.lists import new_of
 from worker.errors import AccountError, MailchimpError, UsageError
 from worker.model import ListId
 from worker.store.accounts import AccountList, AccountSettings
-from worker.web.account_editor import editor_of
-from worker.web.account_reader import CurrentState, reader_of
+from worker.web import account_editor
+from worker.web.account_reader import CurrentState, current_state, runs_of, settings_of
 from worker.web.call import Call
 from worker.web.errors import TooManyTries
 from worker.web.owner_messages import OwnerMessage, message_for_owner
@@ -37,14 +39,13 @@ def settings_response(
     status: int = 200,
 ) -> Response:
     """Returns the page, with each error beside the field that it is about."""
-    reader = reader_of(call)
-    current, parts = reader.current_state(), reader.runs(30)
+    current, parts = current_state(call), runs_of(call)
     settings, facts = current.facts.settings, current.facts
     next_sync = when(call, current.next_flush)
     problems = needing_attention(call, current)
     pressing, notes = ([problem for problem in problems if (problem.level == "note") is note] for note in (False, True))
     unsent = not_sent(facts.part.left_out, settings) if facts.part is not None else []
-    refresh, message = reader.refresh(), warning or just_done(call)
+    refresh, message = call.context.refreshes.of(call.account), warning or just_done(call)
     return page(
         call,
         "settings.html",
@@ -60,12 +61,12 @@ def settings_response(
         headline=_headline(call, current, pressing, next_sync),
         progress=current.flush,
         connected=when(call, settings.connected_at) if settings.key_hint and settings.connected_at else None,
-        user=reader.user(),
+        user=api_keys.owner_of(call.db, call.account),
         settings=settings,
         key_error=key_error,
         key_refused=settings.pause is not None,
         flush_at=call.context.app.config.flush.at,
-        lists=_lists(settings, reader.new_lists(settings)),
+        lists=_lists(settings, new_of(call.db, settings)),
         list_error=list_error,
         read_at=when(call, settings.refreshed_at) if settings.refreshed_at else None,
         refresh=REFRESH,
@@ -152,20 +153,19 @@ def _marked(mailing_list: AccountList, *, new: bool) -> dict[str, str]:
 def connect(call: Call) -> Response:
     """Stores an API key, or shows beside the field why it cannot be used."""
     try:
-        editor_of(call).connect(call.field("key").strip())
+        account_editor.connect(call, call.field("key").strip())
     except (UsageError, MailchimpError) as error:
         return settings_response(call, key_error=message_for_owner(error), status=422)
-    reader = reader_of(call)
-    if reader.settings().refreshed_at is None:
+    if settings_of(call).refreshed_at is None:
         # The next step anyway, so start it.
-        editor_of(call).refresh_lists()
+        account_editor.refresh_lists(call)
         return back(call, "/refreshing")
     return back(call, "", "connected")
 
 
 def refresh(call: Call) -> Response:
     """Starts reading the lists from Mailchimp, and redirects to the page that waits for it."""
-    editor_of(call).refresh_lists()
+    account_editor.refresh_lists(call)
     return back(call, "/refreshing")
 
 
@@ -175,7 +175,7 @@ SECONDS = 1
 
 def refreshing(call: Call) -> Response:
     """Shows that lists are being read, and reloads itself; once they are read, redirects to them."""
-    refresh = reader_of(call).refresh()
+    refresh = call.context.refreshes.of(call.account)
     if refresh is None or not refresh.running:
         return back(call, "#lists", "refreshed" if refresh is not None and refresh.problem is None else None)
     answer = page(call, "refreshing.html", tab="", title="Reading your lists", began=when(call, refresh.began_at))
@@ -185,16 +185,16 @@ def refreshing(call: Call) -> Response:
 
 def resume(call: Call) -> Response:
     """Ends the pauses that Mailchimp's refusals caused."""
-    editor_of(call).resume()
+    account_editor.resume(call)
     return back(call, "", "resumed")
 
 
 def sync(call: Call) -> Response:
     """Requests a sync now; says so if there has just been one."""
     try:
-        editor_of(call).sync_now()
+        account_editor.sync_now(call)
     except TooManyTries:
-        again = reader_of(call).current_state().sync_again_at
+        again = current_state(call).sync_again_at
         advice = f" You can ask again {when(call, again)}." if again is not None else ""
         return settings_response(call, warning=f"A sync was asked for within the last ten minutes.{advice}", status=429)
     except AccountError:

@@ -14,7 +14,7 @@ from worker.flush.schedule import next_flush_time
 from worker.store.run_result import RunResult
 from worker.store.runs import PartOfRun
 from worker.web.access.signing_in import account_path
-from worker.web.account_reader import reader_of
+from worker.web.account_reader import runs_of
 from worker.web.call import Call
 from worker.web.pages.charts import Bar, bar_chart, share_bar
 from worker.web.pages.layout import GROUPS, SLUGS, page, when
@@ -94,7 +94,7 @@ def bar_of(label: str, name: str, counts: Mapping[str, int], href: str | None = 
 
 def show_runs(call: Call) -> Response:
     """Shows the syncs of the last thirty days; each number links to its people."""
-    runs = reader_of(call).runs(DAYS)
+    runs = runs_of(call, DAYS)
     flush = call.context.app.config.flush
     rows = [
         {

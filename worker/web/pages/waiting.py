@@ -10,7 +10,7 @@ from worker.model import Customer
 from worker.plan.inputs import choose
 from worker.store import bare_customers, customers
 from worker.store.accounts import AccountSettings
-from worker.web.account_reader import reader_of
+from worker.web.account_reader import settings_of
 from worker.web.call import Call
 from worker.web.pages.layout import page
 from worker.web.pages.people import MOST_SHOWN, name_of
@@ -18,7 +18,7 @@ from worker.web.pages.people import MOST_SHOWN, name_of
 
 def show(call: Call) -> Response:
     """Shows the waiting customers, ordered by their billmywork ids, up to a limit."""
-    settings = reader_of(call).settings()
+    settings = settings_of(call)
     waiting = customers.changed(call.db, call.account, None, MOST_SHOWN)
     bare = bare_customers.of_account(call.db, call.account)
     unread = bare.count if bare is not None and bare.reading else 0
