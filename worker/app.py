@@ -73,7 +73,7 @@ class App:
             self.clock,
             lambda: self.signatures,
             self.metrics,
-            outcomes=self.config.outcomes.enabled,
+            publishes_outcomes=self.config.outcomes.enabled,
         )
         writer.take_settings = self._take_settings
         return writer

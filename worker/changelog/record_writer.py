@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from worker.changelog import outcome_records
@@ -47,34 +47,27 @@ class Acknowledged:
     offsets: range
 
 
+@dataclass(eq=False)
 class RecordWriter:
     """Writes rows to Kafka. Thread-safe; connects when first needed.
 
     A partition of these topics is written only by the worker that took it over last, see :meth:`take`.
 
     Attributes:
+        publishes_outcomes: whether customers' outcomes have a topic.
         lost: called when a partition of the ledger can no longer be written, with its number and whether another writer
             took it over.
     """
 
-    def __init__(
-        self,
-        settings: Kafka,
-        clock: Clock,
-        signatures: Callable[[], Signatures],
-        metrics: Metrics | None = None,
-        *,
-        outcomes: bool = False,
-    ) -> None:
-        self._signatures = signatures
-        self._settings = settings
-        self._outcomes = outcomes
-        self._clock = clock
-        self._metrics = metrics or Metrics()
-        self._lock = threading.Lock()
-        self._writers: dict[_Place, PartitionWriter] = {}
-        self._failed: dict[_Place, KafkaError] = {}
-        self.lost: Callable[[int, bool], None] = lambda partition, fenced: None
+    settings: Kafka
+    clock: Clock
+    signatures: Callable[[], Signatures]
+    metrics: Metrics = field(default_factory=Metrics)
+    publishes_outcomes: bool = field(default=False, kw_only=True)
+    lost: Callable[[int, bool], None] | None = field(default=None, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _writers: dict[_Place, PartitionWriter] = field(default_factory=dict, init=False)
+    _failed: dict[_Place, KafkaError] = field(default_factory=dict, init=False)
 
     @cached_property
     def topics(self) -> ChangelogTopics:
@@ -83,7 +76,7 @@ class RecordWriter:
         Raises:
             KafkaError: no broker answers, or a topic is missing, cannot be created, or has an unfit config.
         """
-        return topics(self._settings, outcomes=self._outcomes)
+        return topics(self.settings, outcomes=self.publishes_outcomes)
 
     def ledger_partition(self, account_id: AccountId) -> int:
         """Returns the ledger's partition of an account."""
@@ -107,8 +100,8 @@ class RecordWriter:
             return
         outcomes = self.topics.outcomes if topic == self.topics.ledger else None
         second_topic = SecondTopic(outcomes.name, outcome_records.HEADERS) if outcomes is not None else None
-        sign = partial(self._signatures().headers_of, self.topics.role_of(topic))
-        writer = PartitionWriter(self._settings, topic.name, partition, sign, second_topic)
+        sign = partial(self.signatures().headers_of, self.topics.role_of(topic))
+        writer = PartitionWriter(self.settings, topic.name, partition, sign, second_topic)
         writer.open()
         read()
         with self._lock:
@@ -173,7 +166,7 @@ class RecordWriter:
             erases = row.row is None and (erase or row.row_key in erased)
             parts[partition].append((key_of(row), value_of(row, erase=erases)))
         second_records: dict[int, list[Record]] = defaultdict(list)
-        for row in outcome_rows if self._outcomes else ():
+        for row in outcome_rows if self.publishes_outcomes else ():
             second_records[self._place(row)[1]].append(outcome_records.record_of(row))
         return self._side_by_side(self.topics.ledger, ledger, second_records) + [
             self._write_part(self.topics.settings, partition, records) for partition, records in settings.items()
@@ -245,19 +238,19 @@ class RecordWriter:
                 raise _given_up(topic.name, partition)
             began = time.monotonic()
             written = writer.write(records, second_records)
-            self._metrics.changelog_written(time.monotonic() - began)
+            self.metrics.changelog_written(time.monotonic() - began)
             return Acknowledged(topic, partition, writer, written)
         except KafkaError as error:
             with self._lock:
                 if writer is not None and self._writers.get((topic.name, partition)) is writer:
                     del self._writers[topic.name, partition]
                     self._failed[topic.name, partition] = error
-            if topic == self.topics.ledger and writer is not None:
+            if topic == self.topics.ledger and writer is not None and self.lost is not None:
                 self.lost(partition, isinstance(error, WriterFenced))
             raise
 
     def _note(self, db: Database, acknowledged: Sequence[Acknowledged]) -> None:
-        at = as_text(self._clock())
+        at = as_text(self.clock())
         for part in acknowledged:
             place = part.topic.name, part.topic.topic_id, part.partition
             known = offsets.next_of(db, *place)

@@ -12,12 +12,8 @@ from worker.changelog.outcome_records import outcome_text
 from worker.changelog.record_writer import OF_SETTINGS, Acknowledged, RecordWriter
 from worker.changelog.records import key_of
 from worker.changelog.row_claims import Claim, RowClaims
-from worker.changelog.signatures import Signatures
 from worker.changelog.table_rows import ChangelogRow, rows_of
-from worker.clock import Clock
-from worker.config import Kafka
 from worker.errors import KafkaError, WriterFenced
-from worker.metrics import Metrics
 from worker.sqlite.changed_rows import Changed, Rehearsal, RowKey
 from worker.sqlite.database import Database
 from worker.store import customer_outcomes, dead_letters, offsets
@@ -46,6 +42,7 @@ class _ChangedMeanwhile(Exception):
     """The transaction would write other rows than those sent to Kafka."""
 
 
+@dataclass(eq=False)
 class ChangelogWriter(RecordWriter):
     """Commits changes to Kafka and a database. Thread-safe.
 
@@ -56,19 +53,9 @@ class ChangelogWriter(RecordWriter):
         take_settings: takes the settings topic over again and reads it to its end, after another writer took it over.
     """
 
-    def __init__(
-        self,
-        settings: Kafka,
-        clock: Clock,
-        signatures: Callable[[], Signatures],
-        metrics: Metrics | None = None,
-        *,
-        outcomes: bool = False,
-    ) -> None:
-        super().__init__(settings, clock, signatures, metrics, outcomes=outcomes)
-        self._claims = RowClaims()
-        self._settings_lock = threading.Lock()
-        self.take_settings: Callable[[], None] | None = None
+    take_settings: Callable[[], None] | None = field(default=None, init=False)
+    _claims: RowClaims = field(default_factory=RowClaims, init=False)
+    _settings_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     # Commits: Kafka first, without locking the database meanwhile
 
@@ -146,7 +133,7 @@ class ChangelogWriter(RecordWriter):
         self, db: Database, rows: Sequence[ChangelogRow], before_it: Collection[_Key], *, erase: bool
     ) -> list[ChangelogRow]:
         # The customer statuses whose outcome differs from the committed one, or from that of an earlier try.
-        if not self._outcomes:
+        if not self.publishes_outcomes:
             return []
         customers = [row for row in rows if row.kind == "customer"]
         before = customer_outcomes.texts_of(db, [row.key for row in customers]) if customers else {}

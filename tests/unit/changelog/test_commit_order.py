@@ -38,7 +38,7 @@ class Log(ChangelogWriter):
     """Writes to lists instead of Kafka, and then calls a hook of the writing thread."""
 
     def __init__(self) -> None:
-        super().__init__(Kafka(), lambda: datetime.now(UTC), lambda: Signatures([b"k"]), outcomes=True)
+        super().__init__(Kafka(), lambda: datetime.now(UTC), lambda: Signatures([b"k"]), publishes_outcomes=True)
         self.ledger: dict[bytes, bytes | None] = {}
         self.outcomes: dict[bytes, bytes | None] = {}
         self.acknowledged: dict[str, Callable[[], None]] = {}
