@@ -91,8 +91,7 @@ class PartitionWriter:
             ConfigError: the operator's properties cannot be used.
         """
         self._settings, self._topic, self._partition = settings, topic, partition
-        self._headers_of = headers_of
-        self._second_topic = second_topic
+        self._headers_of, self._second_topic = headers_of, second_topic
         self._problems = Problems()
         own = {
             "transactional.id": f"{topic}-{partition}",

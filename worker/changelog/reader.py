@@ -53,10 +53,7 @@ class Reader:
         Raises:
             ConfigError: the operator's properties cannot be used.
         """
-        self._topics = topics
-        self.db = db
-        self._clock = clock
-        self._signatures = signatures
+        self._topics, self.db, self._clock, self._signatures = topics, db, clock, signatures
         self._metrics = metrics or Metrics()
         self._signed_from = SignedFromLookup(kafka, topics, db, signatures)
         self._log = TopicLog(kafka)

@@ -56,10 +56,7 @@ class Batch:
             partitions: of the topic, to count records that are in another one than the contract's; None not to count.
             erased: looks up erased customers; None if nobody was erased.
         """
-        self._db = db
-        self._partitions = partitions
-        self._topic = topic
-        self._topic_id = topic_id
+        self._db, self._topic, self._topic_id, self._partitions = db, topic, topic_id, partitions
         self._erased_customers = erased or ErasedCustomers(no_key)
         self._erased: dict[bytes, Forgotten] = {}
         self._stored: dict[bytes, Stored] = {}  # of those who are in the database, and not in newest

@@ -29,7 +29,6 @@ COMMIT_SECONDS = 5.0
 CONFIRM_SECONDS = 15.0
 """How often they are committed when nothing was read: the group accepts them only from its members."""
 
-
 RELEASED = "released:"
 """Before the name of an owner that had no call in flight at its end."""
 
@@ -80,12 +79,8 @@ class Commits:
             next_of: returns the next offset of a partition.
             wait: how long a call of a partition's former owner may take, in seconds.
         """
-        self._settings = settings
-        self._topic = settings.topic
-        self._instance = instance
-        self._ownership = owned_partitions
-        self._next_of = next_of
-        self._wait = wait
+        self._settings, self._topic, self._instance = settings, settings.topic, instance
+        self._ownership, self._next_of, self._wait = owned_partitions, next_of, wait
         self._uncommitted: dict[int, int] = {}
         self._unclaimed: dict[int, float] = {}
         self._committed_at = self._confirmed_at = time.monotonic()

@@ -69,12 +69,8 @@ class RetentionGap:
             admin: None for a broker that does not answer its queries.
             bounds: returns a partition's low and high watermark.
         """
-        self._settings = settings
-        self._db = db
-        self._ownership = owned_partitions
-        self._clock = clock
-        self._admin = admin
-        self._bounds = bounds
+        self._settings, self._db, self._ownership = settings, db, owned_partitions
+        self._clock, self._admin, self._bounds = clock, admin, bounds
         self._session_seconds = session_seconds(settings)
         self.compaction: Compaction | None = None
         """The topic's compaction settings; None if unknown."""

@@ -137,11 +137,8 @@ def _print_links(app: App, accounts: Sequence[AccountId]) -> None:
 
 class _Demo:
     def __init__(self, app: App, standin: StandIn, folder: Path, poller: Poller) -> None:
-        self._app = app
-        self._poller = poller
+        self._app, self._standin, self._folder, self._poller = app, standin, folder, poller
         self._published = 0
-        self._standin = standin
-        self._folder = folder
         self._names = {
             mailing_list.list_id: (account.account_id, mailing_list.name)
             for account in ACCOUNTS

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from worker.clock import Stop
@@ -106,11 +106,9 @@ class Limiter:
             jitter: random, from 0 to 1.
             watch: the same as the clock, for the age of a read.
         """
-        self.watch = watch
+        self.watch, self._clock, self._jitter = watch, clock, jitter
         self._window = Window(most)
         self._in_flight = 0
-        self._clock = clock
-        self._jitter = jitter
         self._changed = threading.Condition()
 
     @property
@@ -233,32 +231,26 @@ class ReservedConnection:
         return self.waited + (self._limiter.watch() - self._ended if self._ended is not None else 0.0)
 
 
+@dataclass(slots=True)
 class Connections:
-    """The limiters of all API keys. Accounts that share a key share its limiter. Thread-safe."""
+    """The limiters of all API keys. Accounts that share a key share its limiter. Thread-safe.
 
-    def __init__(
-        self,
-        most: int,
-        clock: Callable[[], float] = time.monotonic,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        """Creates no limiter yet.
+    Attributes:
+        most: calls in flight per key.
+        clock: monotonic, in seconds.
+        jitter: random, from 0 to 1.
+    """
 
-        Args:
-            most: calls in flight per key.
-            clock: monotonic, in seconds.
-            jitter: random, from 0 to 1.
-        """
-        self._most = most
-        self._clock = clock
-        self._jitter = jitter
-        self._limiters: dict[ApiKey, Limiter] = {}
-        self._lock = threading.Lock()
+    most: int
+    clock: Callable[[], float] = time.monotonic
+    jitter: Callable[[], float] = random.random
+    _limiters: dict[ApiKey, Limiter] = field(default_factory=dict, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def limiter(self, key: ApiKey) -> Limiter:
         """Returns the key's limiter, always the same one."""
         with self._lock:
-            return self._limiters.setdefault(key, Limiter(self._most, self._clock, self._jitter))
+            return self._limiters.setdefault(key, Limiter(self.most, self.clock, self.jitter))
 
     def in_flight(self) -> int:
         """Returns how many calls of all keys are in flight."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from math import inf
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
@@ -40,26 +41,17 @@ def registry_of(collector: Collector) -> CollectorRegistry:
     return registry
 
 
+@dataclass(eq=False)
 class WorkerCollector(Collector):
-    """Collects the metrics of one worker. Used only by the web server's thread."""
+    """Collects the metrics of one worker. Used only by the web server's thread, as its database connection is."""
 
-    def __init__(
-        self,
-        db: Database,
-        topic: str,
-        owned_partitions: OwnedPartitions,
-        metrics: Metrics,
-        in_flight: Callable[[], int],
-        clock: Clock,
-    ) -> None:
-        """Collects nothing yet.
-
-        Args:
-            db: a connection used only by the web server's thread.
-        """
-        self._db, self._topic, self._ownership = db, topic, owned_partitions
-        self._metrics, self._in_flight, self._clock = metrics, in_flight, clock
-        self._oldest = totals.OldestWaiting()
+    db: Database
+    topic: str
+    owned_partitions: OwnedPartitions
+    metrics: Metrics
+    in_flight: Callable[[], int]
+    clock: Clock
+    _oldest: totals.OldestWaiting = field(default_factory=totals.OldestWaiting, init=False)
 
     def collect(self) -> Iterable[Metric]:
         """Returns all metrics. If the database cannot be read, leaves its metrics out and reports that."""
@@ -80,7 +72,7 @@ class WorkerCollector(Collector):
     # What is stored
 
     def _stored(self) -> Iterator[Metric]:
-        db, now = self._db, self._clock()
+        db, now = self.db, self.clock()
         yield _gauge("customers_waiting", "Customers that changed and wait for a flush.", totals.waiting(db))
         oldest = self._oldest.look(db)
         age = 0.0 if oldest is None else max((now - as_moment(oldest)).total_seconds(), 0.0)
@@ -92,7 +84,7 @@ class WorkerCollector(Collector):
         yield _gauges("stored_lists", "Lists that accounts use, by state.", "state", totals.lists_by_state(db))
         yield _gauges("held_changes", "Changes that the brake holds until somebody confirms.", "what", totals.held(db))
         yield from _last_flushes(*totals.last_flushes(db))
-        stored_counts = counts.totals(db, self._topic)
+        stored_counts = counts.totals(db, self.topic)
         events, faults = ({name: stored_counts.get(name, 0) for name in names} for names in (LOG_EVENTS, FAULTS))
         yield _counter(
             "log_events",
@@ -113,7 +105,7 @@ class WorkerCollector(Collector):
             "Age of the last record that was read of a partition; 0 at its end, absent while none was read.",
             labels=["partition"],
         )
-        lags = self._ownership.lags(time.time())
+        lags = self.owned_partitions.lags(time.time())
         for partition, lag in sorted(lags.items()):
             records.add_metric([str(partition)], lag.records)
             if lag.seconds is not None:
@@ -121,15 +113,15 @@ class WorkerCollector(Collector):
         yield from (records, seconds)
         yield _gauge("partitions", "Partitions that this worker has.", len(lags))
         yield _gauge(
-            "partitions_ready", "Partitions of this worker that may be delivered.", len(self._ownership.ready())
+            "partitions_ready", "Partitions of this worker that may be delivered.", len(self.owned_partitions.ready())
         )
-        silence = self._ownership.seconds_since_heard()
+        silence = self.owned_partitions.seconds_since_heard()
         yield _gauge("kafka_silence_seconds", "How long ago Kafka last confirmed that it serves this worker.", silence)
 
     # What was counted
 
     def _counted(self) -> Iterator[Metric]:
-        snapshot = self._metrics.snapshot()
+        snapshot = self.metrics.snapshot()
         yield _counter("events", "Events that were read, by result.", "result", _from_0(RESULTS, snapshot.events))
         yield _counter("contacts", "Receipts, by outcome.", "outcome", _from_0(Outcome, snapshot.contacts))
         yield _counter("flushes", "Flushes that ended, by how.", "ended", _from_0(RunResult, snapshot.flushes))
@@ -137,7 +129,7 @@ class WorkerCollector(Collector):
         message = "Records of ledger and settings that were not signed with this worker's secret key."
         yield _counter("changelog_refused", message, "what", refused)
         yield _calls(snapshot.calls)
-        yield _gauge("calls_in_flight", "Calls to Mailchimp that wait for their answer.", self._in_flight())
+        yield _gauge("calls_in_flight", "Calls to Mailchimp that wait for their answer.", self.in_flight())
         by_kind = {kind: snapshot.call_seconds[kind] for kind in KINDS}
         yield _histogram("call_seconds", "How long calls to Mailchimp took, by kind.", "kind", by_kind)
         yield _histogram("flush_seconds", "How long flushes took.", None, {"": snapshot.flush_seconds})

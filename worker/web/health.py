@@ -33,10 +33,8 @@ class Health:
             owned_partitions: knows when the consumer was last polled, and what the group and the changelog reported.
             clock: monotonic, in seconds.
         """
-        self._ownership = owned_partitions
-        self._reads = reads
-        self._metrics = metrics
-        self._clock = clock
+        self._ownership, self._reads = owned_partitions, reads
+        self._metrics, self._clock = metrics, clock
         self._began = self._looked_at = clock()
         self._flush_began: float | None = None
 
