@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from worker.accounts.api_keys import OpenSender, key_of
+from worker.accounts.lists import known_list
 from worker.accounts.secrets import SecretKey
 from worker.accounts.settings import change, load
 from worker.accounts.settings_log import Author
 from worker.changelog.commit import Changelog
-from worker.errors import NotFound
 from worker.mailchimp.call import Answer
 from worker.mailchimp.errors import error_for
 from worker.mailchimp.merge_fields import MergeField, merge_fields
@@ -30,7 +30,7 @@ def read(
         SecretKeyError: its API key cannot be decrypted.
         MailchimpError: Mailchimp refused or could not be reached; the subclass tells which.
     """
-    on_list = _known(load(db, account_id), list_id)
+    on_list = known_list(load(db, account_id), list_id)
     with open_sender(key_of(db, account_id, secret)) as sender:
         fields = merge_fields(sender, list_id)
     if isinstance(fields, Answer):
@@ -57,7 +57,7 @@ def choose(
     """
 
     def step(settings: AccountSettings) -> AccountSettings:
-        _known(settings, list_id)
+        known_list(settings, list_id)
         lists = tuple(
             replace(on_list, merge_fields=dict(chosen) or None) if on_list.list_id == list_id else on_list
             for on_list in settings.lists
@@ -65,13 +65,3 @@ def choose(
         return replace(settings, lists=lists)
 
     return change(db, changelog, account_id, step, author)
-
-
-def _known(settings: AccountSettings, list_id: ListId) -> AccountList:
-    account_list = settings.list_of(list_id)
-    if account_list is None:
-        raise NotFound(
-            f"The last refresh of account {settings.account_id} found no list {list_id}.",
-            f"Show the known lists: mailchimp-worker lists show {settings.account_id}",
-        )
-    return account_list

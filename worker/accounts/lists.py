@@ -182,7 +182,7 @@ def stored(settings: AccountSettings, list_ids: Collection[ListId] | None) -> Ac
     if list_ids is None:
         list_ids = [account_list.list_id for account_list in settings.lists if not account_list.gone]
     for list_id in list_ids:
-        account_list = _known(settings, list_id)
+        account_list = known_list(settings, list_id)
         if account_list.gone and not account_list.stored:
             raise _is_gone(settings, account_list)
     master = settings.list_of(settings.master_list)
@@ -238,7 +238,7 @@ def with_master(settings: AccountSettings, list_id: ListId) -> AccountSettings:
         AccountError: the list is not stored, or is gone from Mailchimp.
     """
     _require_refresh(settings)
-    account_list = _known(settings, list_id)
+    account_list = known_list(settings, list_id)
     if account_list.gone:
         raise _is_gone(settings, account_list)
     if not account_list.stored:
@@ -258,7 +258,12 @@ def _require_refresh(settings: AccountSettings) -> None:
         )
 
 
-def _known(settings: AccountSettings, list_id: ListId) -> AccountList:
+def known_list(settings: AccountSettings, list_id: ListId) -> AccountList:
+    """Returns one of the account's lists.
+
+    Raises:
+        NotFound: no refresh has found it.
+    """
     account_list = settings.list_of(list_id)
     if account_list is None:
         raise NotFound(

@@ -69,7 +69,7 @@ def _differences(before: AccountSettings, after: AccountSettings) -> Iterator[tu
     for list_id in sorted(old.keys() ^ new.keys()):
         yield "stored_list", old.get(list_id), new.get(list_id)
     if before.master_list != after.master_list:
-        yield "master_list", _list_name(before), _list_name(after)
+        yield "master_list", before.master_label, after.master_label
     yield from _fields_chosen(before, after)
     if _is_paused(before) and not _is_paused(after):
         yield "paused", "true", "false"
@@ -94,11 +94,6 @@ def _source(account_list: AccountList, mapping: Mapping[str, str], tag: str) -> 
 
 def _hint(settings: AccountSettings) -> str | None:
     return f"…{settings.key_hint}" if settings.key_hint else None
-
-
-def _list_name(settings: AccountSettings) -> str | None:
-    known = settings.list_of(settings.master_list)
-    return known.label if known is not None else settings.master_list
 
 
 def note(db: Database, before: AccountSettings, after: AccountSettings, author: Author | None) -> Rows:

@@ -38,12 +38,7 @@ def list_accounts(json: Json = False) -> None:
         waiting = customers.accounts_with_changes(db)
         all_settings = accounts.all_accounts(db)
     if json:
-        output.as_json(
-            [
-                settings_data(account_settings, waiting.get(account_settings.account_id, 0))
-                for account_settings in all_settings
-            ]
-        )
+        output.as_json([settings_data(each, waiting.get(each.account_id, 0)) for each in all_settings])
         return
     if not all_settings:
         output.say("No account is connected yet. Connect one: mailchimp-worker account connect ACCOUNT")
@@ -54,7 +49,7 @@ def list_accounts(json: Json = False) -> None:
             f"…{account_settings.key_hint}" if account_settings.key_hint else "none",
             "yes" if account_settings.enabled else "no",
             len(account_settings.stored),
-            _name_of_master(account_settings),
+            account_settings.master_label,
             waiting.get(account_settings.account_id, 0),
             " ".join(lack.message for lack in settings.missing(account_settings)) or "ready",
         )
@@ -283,11 +278,6 @@ def _next_step(account_settings: AccountSettings) -> None:
         output.say(f"Next: {lacking[0].message} {lacking[0].advice}")
 
 
-def _name_of_master(account_settings: AccountSettings) -> str | None:
-    master = account_settings.list_of(account_settings.master_list)
-    return master.label if master else account_settings.master_list
-
-
 def _show(account_settings: AccountSettings, waiting: int) -> None:
     rows = [
         ("account", account_settings.account_id),
@@ -297,7 +287,7 @@ def _show(account_settings: AccountSettings, waiting: int) -> None:
         ("new contacts", account_settings.status_if_new),
         ("lists refreshed", as_text(account_settings.refreshed_at) if account_settings.refreshed_at else "never"),
         ("stored lists", ", ".join(account_list.label for account_list in account_settings.stored) or "none"),
-        ("master list", _name_of_master(account_settings) or "none"),
+        ("master list", account_settings.master_label or "none"),
         ("customers waiting", str(waiting)),
     ]
     if account_settings.pause:

@@ -86,10 +86,10 @@ def _planned(app: App, db: Database, settings: AccountSettings, *, confirmed: bo
 def _tell_counts(plan: AccountPlan) -> None:
     counts = plan.summary.counts
     used = [kind for kind in KINDS if any(counts[key] for key in counts if key[1] == kind)]
-    lists: list[ListId | None] = [*sorted(plan.summary.lists)]
+    names: dict[ListId | None, str] = {key: plan.settings.label_of(key) for key in sorted(plan.summary.lists)}
     if any(list_id is None for list_id, _ in counts):
-        lists.append(None)
-    rows = [[_name(plan.settings, list_id), *(counts[list_id, kind] for kind in used)] for list_id in lists]
+        names[None] = "no list"
+    rows = [[name, *(counts[list_id, kind] for kind in used)] for list_id, name in names.items()]
     output.table(("list", *used), rows)
     for line in sentences(plan.summary.left_out.rows(), plan.settings):
         output.say(f"  {line}")
@@ -106,11 +106,6 @@ def _tell_call(number: int, planned: PlannedCall) -> None:
     output.say(f"{number:6}{condition} {call}{whom}")
     if planned.call.body is not None:
         output.say(f"         {output.one_line(planned.call.body)}")
-
-
-def _name(settings: AccountSettings, list_id: ListId | None) -> str:
-    account_list = settings.list_of(list_id)
-    return f"{account_list.name} ({list_id})" if account_list is not None else str(list_id or "no list")
 
 
 def _write_json(app: App, db: Database, settings: AccountSettings, *, confirmed: bool) -> bool:

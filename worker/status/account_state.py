@@ -128,10 +128,7 @@ def _hindrances(facts: AccountFacts, now: datetime) -> Iterator[AccountState]:
 
 def held_in_words(settings: AccountSettings, held_count: HeldCount) -> str:
     """Returns what was held back on a list: "5000 members would leave list Master (a1b2c3d4e5)"."""
-    mailing_list = settings.list_of(held_count.list_id)
-    name = (
-        f"list {mailing_list.name} ({held_count.list_id})" if mailing_list is not None else f"list {held_count.list_id}"
-    )
+    name = f"list {settings.label_of(held_count.list_id)}"
     if held_count.kind == "moves":
         return f"{counted(held_count.count, 'customer')} would move off {name}, which cannot be read any more"
     return f"{counted(held_count.count, 'member')} would leave {name}"

@@ -47,8 +47,7 @@ class Explanation:
 
     def list_name(self, list_id: str | None) -> str:
         """Returns the name and id of a list, as far as they are known."""
-        mailing_list = self.settings.list_of(list_id) if self.settings is not None else None
-        return f"{mailing_list.name} ({list_id})" if mailing_list is not None else str(list_id)
+        return self.settings.label_of(str(list_id)) if self.settings is not None else str(list_id)
 
     @property
     def news(self) -> CustomerOutcome | None:

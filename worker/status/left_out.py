@@ -24,8 +24,7 @@ def sentences(left_out: Iterable[LeftOut], settings: AccountSettings | None = No
 
 
 def _name(list_id: ListId, settings: AccountSettings | None) -> str:
-    mailing_list = settings.list_of(list_id) if settings is not None else None
-    return f"list {mailing_list.name} ({list_id})" if mailing_list is not None else f"list {list_id}"
+    return f"list {settings.label_of(list_id) if settings is not None else list_id}"
 
 
 def _in_words(row: LeftOut) -> str:

@@ -130,6 +130,16 @@ class AccountSettings:
         """Returns the list with this id if a refresh found it, stored or not."""
         return next((account_list for account_list in self.lists if account_list.list_id == list_id), None)
 
+    def label_of(self, list_id: str) -> str:
+        """Returns the name and id of a list, as far as they are known."""
+        account_list = self.list_of(list_id)
+        return account_list.label if account_list is not None else list_id
+
+    @property
+    def master_label(self) -> str | None:
+        """The same for the master list; None until it is chosen."""
+        return self.label_of(self.master_list) if self.master_list is not None else None
+
 
 def _pause(row: Any) -> Pause | None:
     return None if row["paused_at"] is None else Pause(row["paused_reason"] or "", as_moment(row["paused_at"]))
