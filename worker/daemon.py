@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Set
 from contextlib import closing
 from datetime import datetime, timedelta
+from functools import partial
 
 import schedule
 
@@ -28,12 +29,10 @@ from worker.flush.schedule import (
     latest_flush_time,
     run_again_at,
 )
-from worker.jobs.erase import Erase
+from worker.jobs import erase, rehash, retention
 from worker.jobs.flush import Flushing, FlushThread
 from worker.jobs.job import Job, start_all
 from worker.jobs.poller import Poller
-from worker.jobs.rehash import Rehash
-from worker.jobs.retention import Retention, limit_dead_letters
 from worker.jobs.settle import Settle
 from worker.model import AccountId
 from worker.sqlite.database import Database
@@ -94,7 +93,7 @@ class Daemon:
             ticks.every(1).seconds.do(self._tick, lock, db, poller)
             ticks.every(1).seconds.do(lambda: health.looked(flushing=bool(self._flushes)))
             # A flood of dead letters must not fill the disk before the next flush drops old ones.
-            ticks.every(1).minutes.do(limit_dead_letters, db, self._app.config.dead_letters)
+            ticks.every(1).minutes.do(retention.limit_dead_letters, db, self._app.config.dead_letters)
             poller.start()
             jobs = start_all(self._jobs(poller.owned_partitions), self._app.open_database)
             serve(health, poller.owned_partitions)
@@ -116,11 +115,15 @@ class Daemon:
             log.info("the worker ends")
 
     def _jobs(self, owned_partitions: OwnedPartitions) -> Iterator[Job]:
-        yield Erase(self._app, owned_partitions)
-        yield Retention(self._app, owned_partitions)
-        yield Settle(owned_partitions)
-        if self._app.secret.previous is not None:
-            yield Rehash(self._app, owned_partitions)
+        app = self._app
+        yield Job("erase", erase.FAILURE, erase.Erase(app, owned_partitions).step, 1.0, 30.0)
+        # Its first step comes late too: a worker that starts does not know its partitions yet.
+        drop_due = partial(retention.drop_due, app, owned_partitions)
+        yield Job("retention", "what is too old could not be dropped", drop_due, 600.0, 600.0)
+        failure = "customers that were delivered elsewhere are not settled yet"
+        yield Job("settle", failure, Settle(owned_partitions).step, 1.0, 30.0)
+        if app.secret.previous is not None:
+            yield Job("rehash", rehash.FAILURE, lambda db: rehash.rehash(app, db, owned_partitions.ready()), 5.0, 60.0)
 
     def _tick(self, lock: DatabaseLock, db: Database, poller: Poller) -> None:
         poller.check()

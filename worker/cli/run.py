@@ -19,10 +19,10 @@ from worker.cli.stage import read_for_plan
 from worker.clock import as_text, utc_now
 from worker.daemon import FLUSH_END_SECONDS, Daemon
 from worker.errors import AccountError, AlreadyRunning, FlushEndedEarly, UsageError, WorkerError
+from worker.jobs import rehash
 from worker.jobs.flush import Flushing, FlushThread
 from worker.jobs.job import attempt
 from worker.jobs.poller import Poller, read_to_end
-from worker.jobs.rehash import Rehash, rehash
 from worker.jobs.retention import drop_unowned, strip_unconnected
 from worker.model import AccountId
 from worker.sqlite.database import Database
@@ -190,7 +190,7 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, sh
             with opened(app) as db:
                 strip_unconnected(db, poller.owned_partitions)
                 drop_unowned(app, db, poller.owned_partitions)
-                attempt(lambda: rehash(app, db, poller.owned_partitions.ready()), Rehash.failure)
+                attempt(lambda: rehash.rehash(app, db, poller.owned_partitions.ready()), rehash.FAILURE)
         if not calls_ended:
             output.note("Stopped. Calls were in flight; the next flush finds out what they did.")
             return STOPPED_CODE

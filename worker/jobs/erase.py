@@ -13,11 +13,12 @@ from worker.app import App
 from worker.clock import as_text
 from worker.consumer.instance import instance_of
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.jobs.job import Job
 from worker.sqlite.database import Database
 from worker.store import erasure_requests
 
 log = logging.getLogger("worker.daemon")
+
+FAILURE = "a request to erase waits"
 
 AGAIN_DAYS = 7
 """Requests at most this old are carried out again when this worker gets a partition."""
@@ -45,11 +46,8 @@ def carry_out_requests(app: App, db: Database) -> None:
     log.info("requests to erase were carried out: %s", counts, extra={"counts": dict(deleted)})
 
 
-class Erase(Job):
+class Erase:
     """Carries out requests as they come, also during a flush."""
-
-    name, failure = "erase", "a request to erase waits"
-    every, retry_after = 1.0, 30.0
 
     def __init__(self, app: App, owned_partitions: OwnedPartitions) -> None:
         self._app, self._owned_partitions = app, owned_partitions

@@ -9,7 +9,7 @@ from worker.clock import as_text
 from worker.consumer.erased_customers import ErasedCustomers
 from worker.consumer.missing_customers import delete_missing
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.jobs.erase import Erase, carry_out_requests
+from worker.jobs import erase
 from worker.jobs.job import attempt
 from worker.sqlite.database import Database
 from worker.store import customers, marking
@@ -25,7 +25,7 @@ def finish_staging(app: App, owned_partitions: OwnedPartitions, topic_id: str, d
         DatabaseError: the database cannot be used.
     """
     marking.mark_the_rest(db)
-    attempt(lambda: carry_out_requests(app, db), Erase.failure)
+    attempt(lambda: erase.carry_out_requests(app, db), erase.FAILURE)
     if erased := ErasedCustomers(app.hash_key).drop_staged(db):
         line = "%d customers were removed: they were erased, and nothing newer of them was read"
         log.info(line, erased, extra={"count": erased})

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from typing import ClassVar
+from dataclasses import dataclass
 
 from worker.errors import WorkerError
 from worker.sqlite.database import Database
@@ -15,30 +14,22 @@ from worker.sqlite.database import Database
 log = logging.getLogger("worker.daemon")
 
 
-class Job(ABC):
+@dataclass(frozen=True, slots=True)
+class Job:
     """One job, done in steps. What a step leaves undone is done by the next one.
 
     Attributes:
         failure: the beginning of the log line about a failed step.
+        step: does what is due, with a database outside of a transaction; raises WorkerError if not all could be done.
         every: seconds from the end of a step to the next one, and before the first one.
         retry_after: the same after a step that failed.
     """
 
-    name: ClassVar[str]
-    failure: ClassVar[str]
+    name: str
+    failure: str
+    step: Callable[[Database], object]
     every: float
     retry_after: float
-
-    @abstractmethod
-    def step(self, db: Database) -> None:
-        """Does what is due.
-
-        Args:
-            db: outside of a transaction.
-
-        Raises:
-            WorkerError: not all of it could be done.
-        """
 
 
 def attempt(step: Callable[[], object], failure: str) -> bool:

@@ -13,7 +13,7 @@ from worker.consumer.consumer import Consumer
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import ConsumerStopped
 from worker.flush.eligibility import partition_mismatch
-from worker.jobs.job import JobThread
+from worker.jobs.job import Job, JobThread
 from worker.jobs.refetch import Refetch, being_read
 from worker.kafka.client import session_seconds
 from worker.model import AccountId
@@ -56,7 +56,8 @@ class Poller:
         self._tail = app.tail()
         self.open_database, self._topic = app.open_database, app.config.kafka.topic
         refetch = Refetch(app, self.owned_partitions, lambda: self.consumer.topic_id)
-        self._refetch = JobThread(refetch, app.open_database)
+        failure = "customers of accounts that were connected cannot be read again now"
+        self._refetch = JobThread(Job("refetch", failure, refetch.step, 0.5, 10.0), app.open_database)
         _note_size(app, self._db, self.consumer)
 
     def start(self) -> None:

@@ -20,7 +20,6 @@ from worker.consumer.decode import Event, Record, decode
 from worker.consumer.erased_customers import ErasedCustomers
 from worker.consumer.messages import record_of
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.jobs.job import Job
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.store import bare_customers, erasure_requests, offsets
@@ -54,15 +53,12 @@ def _mine(db: Database, owned: Collection[int], log_id: tuple[str, str]) -> list
 
 
 @dataclass(slots=True)
-class Refetch(Job):
+class Refetch:
     """Fills bare customers of connected accounts.
 
     Attributes:
         topic_id: returns Kafka's current id of the events topic.
     """
-
-    name, failure = "refetch", "customers of accounts that were connected cannot be read again now"
-    every, retry_after = 0.5, 10.0
 
     app: App
     owned_partitions: OwnedPartitions

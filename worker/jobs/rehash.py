@@ -8,9 +8,7 @@ from collections.abc import Collection
 from functools import partial
 
 from worker.app import App
-from worker.consumer.owned_partitions import OwnedPartitions
 from worker.fields.rehash import Rehashing, account_ids
-from worker.jobs.job import Job
 from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
 from worker.store import rekeying
@@ -19,6 +17,7 @@ from worker.text.plural import counted
 
 log = logging.getLogger("worker.daemon")
 
+FAILURE = "hashes are not renewed yet"
 LOOKS = 3
 """How often to check all rows of a partition until none is left to renew: a flush may write an old hash meanwhile."""
 
@@ -66,17 +65,3 @@ def _renew_partition(app: App, db: Database, partition: int) -> Counter[str]:
             state_if_missing = app.config.mailchimp.state_if_missing
             counts.update(Rehashing(db, app.changelog, app.hashes_of(account_id), state_if_missing).carry_out())
     return counts
-
-
-class Rehash(Job):
-    """Renews hashes while a worker with two secret keys runs, also during a flush."""
-
-    name, failure = "rehash", "hashes are not renewed yet"
-    every, retry_after = 5.0, 60.0
-
-    def __init__(self, app: App, owned_partitions: OwnedPartitions) -> None:
-        self._app, self._owned_partitions = app, owned_partitions
-
-    def step(self, db: Database) -> None:
-        """Renews the hashes of partitions that were read to their ends, if the secret key was changed."""
-        rehash(self._app, db, self._owned_partitions.ready())

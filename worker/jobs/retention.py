@@ -14,7 +14,6 @@ from worker.app import App
 from worker.clock import as_text
 from worker.config import Config, DeadLetters
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.jobs.job import Job
 from worker.sqlite import free_space
 from worker.sqlite.database import Database
 from worker.store import bare_customers, dead_letters, expiry, offsets, receipts, runs, unowned
@@ -136,18 +135,14 @@ def strip_unconnected(db: Database, owned_partitions: OwnedPartitions) -> int:
     return count
 
 
-class Retention(Job):
-    """Drops it while the worker runs, even if it delivers nothing."""
+def drop_due(app: App, owned_partitions: OwnedPartitions, db: Database) -> None:
+    """Drops what is due; partitions only while this worker is a member of the consumer group.
 
-    name, failure = "retention", "what is too old could not be dropped"
-    every = retry_after = 600.0  # also before the first step: a worker that starts does not know its partitions yet
-
-    def __init__(self, app: App, owned_partitions: OwnedPartitions) -> None:
-        self._app, self._owned_partitions = app, owned_partitions
-
-    def step(self, db: Database) -> None:
-        """Drops what is due; partitions only while this worker is a member of the consumer group."""
-        drop_old(db, self._app.clock(), self._app.config)
-        strip_unconnected(db, self._owned_partitions)
-        if self._owned_partitions.why_no_member(STALE_SECONDS) is None:
-            drop_unowned(self._app, db, self._owned_partitions)
+    Raises:
+        KafkaError: the ledger topic cannot be read.
+        DatabaseError: not all is dropped; the next call continues.
+    """
+    drop_old(db, app.clock(), app.config)
+    strip_unconnected(db, owned_partitions)
+    if owned_partitions.why_no_member(STALE_SECONDS) is None:
+        drop_unowned(app, db, owned_partitions)

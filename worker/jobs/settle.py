@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from worker.consumer.owned_partitions import Held, OwnedPartitions
 from worker.jobs.finish_staging import settle_delivered
-from worker.jobs.job import Job
 from worker.sqlite.database import Database
 
 
-class Settle(Job):
+class Settle:
     """Compares staged customers with the ledger after each assignment, so that they do not wait for the next flush."""
-
-    name, failure = "settle", "customers that were delivered elsewhere are not settled yet"
-    every, retry_after = 1.0, 30.0
 
     def __init__(self, owned_partitions: OwnedPartitions) -> None:
         self._owned_partitions = owned_partitions

@@ -13,15 +13,13 @@ from worker.jobs.job import Job, JobThread, start_all
 from worker.sqlite.database import Database, open_database
 
 
-class Failing(Job):
+class Failing:
     """Fails as the test says, then goes on."""
 
-    name, failure = "failing", "nothing could be done"
-    every = retry_after = 0.001
-
-    def __init__(self, *errors: Exception) -> None:
+    def __init__(self, *errors: Exception, retry_after: float = 0.001) -> None:
         self.errors = list(errors)
         self.succeeded = Event()
+        self.job = Job("failing", "nothing could be done", self.step, 0.001, retry_after)
 
     def step(self, db: Database) -> None:
         """Raises the next error, while there is one."""
@@ -30,10 +28,10 @@ class Failing(Job):
         self.succeeded.set()
 
 
-def carried_out(job: Failing, path: Path) -> JobThread:
+def carried_out(failing: Failing, path: Path) -> JobThread:
     """Returns a thread that has taken a step without an error."""
-    (thread,) = start_all([job], lambda: open_database(path))
-    assert job.succeeded.wait(15)
+    (thread,) = start_all([failing.job], lambda: open_database(path))
+    assert failing.succeeded.wait(15)
     return thread
 
 
@@ -57,8 +55,7 @@ def test_an_error_with_advice_is_logged_without_a_traceback(tmp_path: Path, capl
 @pytest.mark.timeout(20)
 def test_a_job_ends_at_once_while_it_waits(tmp_path: Path) -> None:
     """The end of the worker does not wait for the next step."""
-    job = Failing(DatabaseError("The disk is full.", "Make room."))
-    job.retry_after = 600.0
-    (thread,) = start_all([job], lambda: open_database(tmp_path / "worker.db"))
+    failing = Failing(DatabaseError("The disk is full.", "Make room."), retry_after=600.0)
+    (thread,) = start_all([failing.job], lambda: open_database(tmp_path / "worker.db"))
     thread.end(15)
     assert not thread._thread.is_alive()

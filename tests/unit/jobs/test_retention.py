@@ -4,6 +4,7 @@ import logging
 import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from worker.app import App
 from worker.clock import as_text, utc_now
 from worker.config import Config, DeadLetters, Receipts, Staging
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.jobs.job import start_all
-from worker.jobs.retention import Retention, drop_old, limit_dead_letters
+from worker.jobs.job import Job, start_all
+from worker.jobs.retention import drop_due, drop_old, limit_dead_letters
 from worker.model import AccountId
 from worker.sqlite.database import open_database
 from worker.store import dead_letters, receipts, runs
@@ -105,11 +106,8 @@ def test_runs_go_with_their_receipts(db, caplog):
 
 
 @pytest.mark.timeout(30)
-def test_what_is_too_old_goes_at_a_worker_that_delivers_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_too_old_goes_at_a_worker_that_delivers_nothing(tmp_path: Path) -> None:
     """Without a partition, and so without a flush that would tidy up."""
-    monkeypatch.setattr(Retention, "every", 0.01)
     app = App(Config(staging=Staging(path=tmp_path / "worker.db")))
     now = utc_now()
     with closing(app.open_database()) as db:
@@ -119,7 +117,9 @@ def test_what_is_too_old_goes_at_a_worker_that_delivers_nothing(
         ]
         with db.transaction():
             dead_letters.keep(db, letters)
-        (thread,) = start_all([Retention(app, OwnedPartitions())], app.open_database)
+        (thread,) = start_all(
+            [Job("retention", "", partial(drop_due, app, OwnedPartitions()), 0.01, 0.01)], app.open_database
+        )
         pause = threading.Event()
         while dead_letters.count(db) > 1:
             pause.wait(0.01)
