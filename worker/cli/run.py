@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import typer
 
@@ -97,24 +97,14 @@ class Shown:
 
     Attributes:
         so_far: returns how much a run has done, and of how much.
+        tell: prints the result of a run, and returns the exit code. Its keywords: ``as_json``, and ``asked``, whether a
+            person stopped this command, so that an early end is not an error.
     """
 
     asked_for: str
     progress: str
     so_far: Callable[[Database, Run], tuple[int, int]]
-    tell: Tell
-
-
-class Tell(Protocol):
-    """Prints the result of a run, and returns the exit code."""
-
-    def __call__(self, db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
-        """Prints it.
-
-        Args:
-            asked: whether a person stopped this command, so that an early end is not an error.
-        """
-        ...
+    tell: Callable[..., int]
 
 
 def carry_out(
