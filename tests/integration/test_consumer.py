@@ -117,7 +117,7 @@ def test_a_new_owner_waits_for_calls_of_the_one_before(
     for _ in range(2):
         with reading(topic, path) as first:
             first.to_the_end()
-            first.consumer.released = released
+            first.consumer.commits.released = released
     with reading(topic, tmp_path / "second.db") as second:
         second.until(lambda: not second.owned_partitions.behind() and customers.total_count(second.db) == 10)
         waits = second.owned_partitions.waiting_seconds() > 0

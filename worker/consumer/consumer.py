@@ -89,7 +89,7 @@ class Consumer:
         self._unreported: dict[int, tuple[int | None, int]] = {}
         self._turns = PartitionTurns(settings.topic)
         self._instance = instance_of(db, f"worker-{uuid.uuid4()}")
-        self._commits = Commits(settings, self._instance, owned_partitions, self._next_of, call_seconds)
+        self.commits = Commits(settings, self._instance, owned_partitions, self._next_of, call_seconds)
         admin = Admin(settings, self._problems)
         self.partitions = admin.partitions
         # A static member that comes back gets its former partitions, without those added since.
@@ -106,18 +106,9 @@ class Consumer:
             self._consumer.close()
             raise
 
-    @property
-    def released(self) -> bool:
-        """Set before the end if no call is in flight that the next owner must wait for."""
-        return self._commits.released
-
-    @released.setter
-    def released(self, value: bool) -> None:
-        self._commits.released = value
-
     def _opened(self) -> LibraryConsumer:
         own = properties(self._settings, self._name) | {"client.id": self._instance}
-        own |= {"error_cb": self._problems, "on_commit": self._commits.answered}
+        own |= {"error_cb": self._problems, "on_commit": self.commits.answered}
         return client(LibraryConsumer, self._settings, own)
 
     def read(self, stop: Stop) -> None:
@@ -153,9 +144,9 @@ class Consumer:
         owned = self._ownership.owned()
         self._ownership.taken(owned)
         if self._assignment.state is not State.FENCED:
-            if self.released:
-                self._commits.release(owned)
-            self._commits.commit(self._consumer)
+            if self.commits.released:
+                self.commits.release(owned)
+            self.commits.commit(self._consumer)
         self._report.end()
         self._begin_batch()
         self._consumer.close()
@@ -261,12 +252,12 @@ class Consumer:
                 number = begins[partition][0]
                 self._assignment.move(partition, number, next_offset)
                 self._unreported[partition] = number, next_offset
-            self._commits.staged(batch.next_offsets)
+            self.commits.staged(batch.next_offsets)
             self._report.staged(batch.results, batch.reason)
         return batch.size
 
     def _after_writing(self, *, idle: bool) -> None:
-        self._commits.claim(self._assignment.partitions)
+        self.commits.claim(self._assignment.partitions)
         self._retention_gap.watch()
         new_id = self._id.watch()
         if new_id is not None and self._assignment.state is State.ASSIGNED and not self._assignment.partitions:
@@ -276,8 +267,8 @@ class Consumer:
         if self._membership.has_nothing(self._assignment.state):
             self._assignment.assign({})
             self._ownership.given({})
-        if idle or self._commits.due():
-            self._commits.commit(self._consumer)
+        if idle or self.commits.due():
+            self.commits.commit(self._consumer)
 
     def _begin_batch(self) -> None:
         self._turns.over = False
@@ -327,7 +318,7 @@ class Consumer:
             spans[partition] = start.offset, high
             if start.event == "away":
                 again[partition] = self._next_of(partition) or 0
-        last_owners = self._commits.last_owners(self._consumer, spans, self._problems)
+        last_owners = self.commits.last_owners(self._consumer, spans, self._problems)
         # Without those revoked meanwhile.
         spans = {partition: span for partition, span in spans.items() if self._takings[partition] == before[partition]}
         again = {partition: known for partition, known in again.items() if partition in spans}
@@ -335,7 +326,7 @@ class Consumer:
         self._retention_gap.given(
             self.topic_id, {partition: high for partition, (start, high) in spans.items() if start < high}, again
         )
-        self._commits.given(spans, last_owners.waits)
+        self.commits.given(spans, last_owners.waits)
         self._turns.given(spans)
         self._assignment.assign({partition: start for partition, (start, _) in spans.items()})
         self._ownership.given(spans, last_owners.waits, again)
@@ -380,7 +371,7 @@ class Consumer:
         taken = {position.partition for position in partitions}
         self._ownership.taken(taken)
         self._stage()
-        self._commits.commit(self._consumer)
+        self.commits.commit(self._consumer)
         self._forget(taken, self._assignment.revoke)
 
     def _lost(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
@@ -395,4 +386,4 @@ class Consumer:
         drop(partitions)
         self._turns.taken(partitions)
         self._retention_gap.taken(partitions)
-        self._commits.dropped(partitions)
+        self.commits.dropped(partitions)

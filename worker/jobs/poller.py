@@ -103,7 +103,7 @@ class Poller:
         Args:
             calls_ended: whether no call of a flush can be under way any more, so that nobody need wait for it.
         """
-        self.consumer.released = calls_ended
+        self.consumer.commits.released = calls_ended
         self._live.remove()
         self._stop.set()
         self._tail.end(0)

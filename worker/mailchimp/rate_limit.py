@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from typing import Self
 
 from worker.clock import Stop
@@ -89,42 +89,33 @@ class Window:
         return replace(self, passed=self.passed + 1, failures=0)
 
 
+@dataclass(slots=True)
 class Limiter:
-    """Limits the calls of one API key. Thread-safe."""
+    """Limits the calls of one API key; starts with few calls in flight. Thread-safe.
 
-    def __init__(
-        self,
-        most: int,
-        clock: Callable[[], float],
-        jitter: Callable[[], float],
-        watch: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Starts with few calls in flight.
+    Attributes:
+        clock: monotonic, in seconds.
+        jitter: random, from 0 to 1.
+        watch: the same as the clock, for the age of a read.
+        window: the window for now.
+        in_flight: how many calls wait for their answer.
+    """
 
-        Args:
-            clock: monotonic, in seconds.
-            jitter: random, from 0 to 1.
-            watch: the same as the clock, for the age of a read.
-        """
-        self.watch, self._clock, self._jitter = watch, clock, jitter
-        self._window = Window(most)
-        self._in_flight = 0
-        self._changed = threading.Condition()
+    most: InitVar[int]
+    clock: Callable[[], float]
+    jitter: Callable[[], float]
+    watch: Callable[[], float] = time.monotonic
+    window: Window = field(init=False)
+    in_flight: int = field(default=0, init=False)
+    _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
 
-    @property
-    def window(self) -> Window:
-        """The window for now."""
-        return self._window
-
-    @property
-    def in_flight(self) -> int:
-        """How many calls wait for their answer."""
-        return self._in_flight
+    def __post_init__(self, most: int) -> None:
+        self.window = Window(most)
 
     @property
     def wait(self) -> float:
         """Seconds until a call may begin again."""
-        return max(0.0, self._window.not_before - self._clock())
+        return max(0.0, self.window.not_before - self.clock())
 
     def send(self, sender: Sender, call: Call, stop: Stop) -> Answer:
         """Sends a call as soon as it may begin, and learns from its answer.
@@ -146,8 +137,8 @@ class Limiter:
             with self._changed:
                 wait = self.wait
                 if wait == 0:
-                    if self._in_flight < self._window.allowed:
-                        self._in_flight += 1
+                    if self.in_flight < self.window.allowed:
+                        self.in_flight += 1
                         return True
                     # A stop cannot wake a condition, so check it now and then.
                     self._changed.wait(CHECK_SECONDS)
@@ -159,20 +150,20 @@ class Limiter:
     def release(self) -> None:
         """Gives a connection back."""
         with self._changed:
-            self._in_flight -= 1
+            self.in_flight -= 1
             self._wake()
 
     def learn(self, answer: Answer, begun: int) -> None:
         """Adjusts the window by the answer to a call that began in round `begun`."""
         with self._changed:
-            window = self._window.after(answer, begun, self._clock(), self._jitter())
-            if window is not self._window:
-                self._window = window
+            window = self.window.after(answer, begun, self.clock(), self.jitter())
+            if window is not self.window:
+                self.window = window
                 self._wake()
 
     def _wake(self) -> None:
         # Not all threads that wait: most of them would find no free connection, and take longer than the calls.
-        self._changed.notify(max(0, self._window.allowed - self._in_flight))
+        self._changed.notify(max(0, self.window.allowed - self.in_flight))
 
 
 @dataclass(slots=True)
