@@ -54,9 +54,6 @@ class Assignment:
         self._last_number = 0
         self._readings: dict[int, _Reading] = {}
 
-    def __contains__(self, partition: int) -> bool:
-        return partition in self._readings
-
     @property
     def partitions(self) -> frozenset[int]:
         """The partitions assigned to this worker."""
@@ -73,16 +70,6 @@ class Assignment:
         reading = self._readings.get(partition)
         return reading is not None and number is not None and reading.number == number
 
-    def next_offset(self, partition: int) -> int:
-        """Returns the first offset of a partition that is not staged yet.
-
-        Raises:
-            AssignmentOver: the partition is not assigned.
-        """
-        if partition not in self._readings:
-            raise AssignmentOver(f"partition {partition} is not assigned")
-        return self._readings[partition].next_offset
-
     def assign(self, starts: Mapping[int, int]) -> None:
         """Adds newly assigned partitions.
 
@@ -96,20 +83,13 @@ class Assignment:
         for partition, start in starts.items():
             self._readings[partition] = _Reading(self._last_number, start, start)
 
-    def revoke(self, partitions: Iterable[int]) -> None:
-        """Removes revoked partitions; the others keep their numbers."""
-        self._drop(partitions, State.REVOKED)
-
-    def lose(self, partitions: Iterable[int]) -> None:
-        """Removes lost partitions; the others keep their numbers."""
-        self._drop(partitions, State.LOST)
-
     def fence(self) -> None:
         """Removes everything, for good."""
         self._readings = {}
         self.state = State.FENCED
 
-    def _drop(self, partitions: Iterable[int], state: State) -> None:
+    def drop(self, partitions: Iterable[int], state: State) -> None:
+        """Removes partitions, revoked or lost as the state says; the others keep their numbers."""
         for partition in partitions:
             self._readings.pop(partition, None)
         if not self._readings and self.state is not State.FENCED:

@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from confluent_kafka import Consumer as LibraryConsumer
 from confluent_kafka import KafkaError as LibraryError
@@ -346,7 +346,7 @@ class Consumer:
 
     def _stop_all(self) -> frozenset[int]:
         partitions = self._assignment.partitions
-        self._forget(partitions, self._assignment.revoke)
+        self._forget(partitions, State.REVOKED)
         self._begin_batch()
         self._stop_reading(partitions)
         return partitions
@@ -372,18 +372,18 @@ class Consumer:
         self._ownership.taken(taken)
         self._stage()
         self.commits.commit(self._consumer)
-        self._forget(taken, self._assignment.revoke)
+        self._forget(taken, State.REVOKED)
 
     def _lost(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
         taken = {position.partition for position in partitions}
         self._ownership.taken(taken)
         self._stage()
-        self._forget(taken, self._assignment.lose)
+        self._forget(taken, State.LOST)
 
-    def _forget(self, partitions: Collection[int], drop: Callable[[Collection[int]], None]) -> None:
+    def _forget(self, partitions: Collection[int], state: State) -> None:
         self._ownership.taken(partitions)
         self._takings.update(partitions)
-        drop(partitions)
+        self._assignment.drop(partitions, state)
         self._turns.taken(partitions)
         self._retention_gap.taken(partitions)
         self.commits.dropped(partitions)

@@ -15,8 +15,7 @@ from worker.store import offsets
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 """Identifies the current boot of the machine, even in a container. After a reboot the worker has another name, which
-costs
-nothing: its session has expired by then."""
+costs nothing: its session has expired by then."""
 
 
 def instance_of(db: Database, new: str) -> str:

@@ -13,7 +13,6 @@ SILENT, IN_DOUBT = 2 / 3, 1 / 8
 """Parts of that: without a poll for the first no call is begun, nor for the second after the next poll. A process that
 was frozen for so long finds out within that time whether it lost its partitions meanwhile."""
 
-
 NOTHING_SECONDS = 10.0
 """How long a worker that was given no partition waits for some: two heartbeats of the others, and time to give back."""
 
@@ -69,17 +68,12 @@ class OwnedPartitions:
             session_seconds: see SESSION_SECONDS.
             follows: whether ledger and settings are read from Kafka too, before any flush.
         """
-        self._clock = clock
-        self._session_seconds = session_seconds
-        self._follows = follows
-        self._settings_read = not follows
-        self._assignments = 0
-        self._in_doubt_until = 0.0
+        self._clock, self._session_seconds = clock, session_seconds
+        self._follows, self._settings_read = follows, not follows
+        self._assignments, self._in_doubt_until = 0, 0.0
         self._lock = threading.Condition()
         self._partitions: dict[int, _Partition] = {}
-        self._assigned = False
-        self._assigned_at = 0.0
-        self._fenced = False
+        self._assigned, self._assigned_at, self._fenced = False, 0.0, False
         self._polled_at: float | None = None
         self._heard_at = clock()
         self.away_since: float | None = None
@@ -123,9 +117,8 @@ class OwnedPartitions:
         with self._lock:
             if self._fenced:
                 return
-            self._heard_at = now
+            self._heard_at = self._assigned_at = now
             self._assigned = True
-            self._assigned_at = now
             self._assignments += 1
             for partition, (start, end) in spans.items():
                 free_at = now + (waits or {}).get(partition, 0.0)

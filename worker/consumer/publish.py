@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
@@ -24,7 +25,6 @@ from worker.text.plural import counted
 FLUSH_SECONDS = 60.0
 STOP_SECONDS = 5.0
 """How long to wait for acknowledgements after a person stopped the command."""
-
 
 STANDARD_INPUT = Path("-")
 """The name for standard input."""
@@ -119,22 +119,22 @@ def _publish(settings: Kafka, path: Path, receipt: _Receipts) -> int:
         return receipt.taken
 
 
+@dataclass(slots=True)
 class _Receipts:
-    def __init__(self, progress: Callable[[int], None]) -> None:
-        self.taken = 0
-        self._refused: LibraryError | None = None
-        self._progress = progress
+    progress: Callable[[int], None]
+    taken: int = 0
+    refused: LibraryError | None = None
 
     def __call__(self, error: LibraryError | None, message: Message) -> None:
         if error is not None:
-            self._refused = error
+            self.refused = error
             return
         self.taken += 1
-        self._progress(self.taken)
+        self.progress(self.taken)
 
     def check(self, waiting: int) -> None:
-        if self._refused is not None or waiting:
-            reason = self._refused.str() if self._refused is not None else "it did not answer in time"
+        if self.refused is not None or waiting:
+            reason = self.refused.str() if self.refused is not None else "it did not answer in time"
             raise KafkaError(
                 f"Kafka took {self.taken} events and then no more: {reason}.",
                 "Publish the file again: an event that is published twice changes nothing.",

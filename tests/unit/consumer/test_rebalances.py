@@ -292,12 +292,12 @@ def test_an_assignment_is_moved_only_by_what_follows_what_is_staged() -> None:
         assignment.may_move(0, number, begin)
     assignment.move(0, number, 8)
     assignment.may_move(0, number, begin)
-    assignment.revoke([0])
+    assignment.drop([0], State.REVOKED)
     assert assignment.state is State.REVOKED
     assignment.assign({0: 8})
     with pytest.raises(AssignmentOver):
         assignment.move(0, number, 10)
-    assert assignment.next_offset(0) == 8
+    assert assignment.resume([0]) == {0: 8}
 
 
 def test_no_state_follows_fencing() -> None:
@@ -305,10 +305,10 @@ def test_no_state_follows_fencing() -> None:
     assignment = Assignment()
     assert assignment.state is State.IDLE
     assignment.assign({0: 0})
-    assignment.lose([0])
+    assignment.drop([0], State.LOST)
     assert assignment.state is State.LOST
     assignment.fence()
-    assignment.revoke([0])
+    assignment.drop([0], State.REVOKED)
     assert assignment.state is State.FENCED
     with pytest.raises(AssignmentOver):
         assignment.assign({0: 0})
