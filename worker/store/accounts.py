@@ -283,10 +283,7 @@ def save_lists(db: Database, account_id: AccountId, lists: Iterable[AccountList]
 def pause_list(db: Database, account_id: AccountId, list_id: ListId, pause: Pause) -> Rows:
     """Pauses one list of the account; one that is already paused keeps its first reason and time."""
     paused = db.execute(
-        """
-        UPDATE list SET paused_reason = ?, paused_at = ?
-        WHERE account_id = ? AND list_id = ? AND paused_at IS NULL
-        """,
+        "UPDATE list SET paused_reason = ?, paused_at = ? WHERE account_id = ? AND list_id = ? AND paused_at IS NULL",
         (pause.reason, as_text(pause.since), account_id, list_id),
     )
     return account_rows(account_id) if paused.rowcount else []

@@ -234,16 +234,12 @@ def strip(db: Database, account_id: AccountId) -> int:
     with db.transaction():
         # One account has few of these, and rereading finds ignored events again.
         db.execute(f"DELETE FROM ignored_event WHERE account_id = ?1 AND {_NO_SETTINGS}", (account_id,))
-    return db.in_parts(_with_fields(db, account_id), lambda ids: _strip(db, account_id, ids))
+    pages = db.pages("customer", ("customer_id",), _FIELDS_TO_GO, (account_id,))
+    return db.in_parts((row[0] for rows in pages for row in rows), lambda ids: _strip(db, account_id, ids))
 
 
 _NO_SETTINGS = "NOT EXISTS (SELECT 1 FROM account WHERE account_id = ?1)"
 _FIELDS_TO_GO = f"account_id = ?1 AND bare = 0 AND (address IS NOT NULL OR state IS NOT NULL) AND {_NO_SETTINGS}"
-
-
-def _with_fields(db: Database, account_id: AccountId) -> Iterator[str]:
-    pages = db.pages("customer", ("customer_id",), _FIELDS_TO_GO, (account_id,))
-    return (row[0] for rows in pages for row in rows)
 
 
 def _strip(db: Database, account_id: AccountId, ids: Sequence[str]) -> int:

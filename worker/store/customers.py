@@ -167,32 +167,21 @@ _KNOWN = (
 )
 
 
-def settle_known(db: Database, progress: Progress = lambda count: None) -> int:
+def settle_known(db: Database) -> int:
     """Settles customers whose event was settled already, by another worker or with another database.
 
     Uses many transactions. If interrupted, call it again.
 
     Args:
         db: outside of a transaction.
-        progress: called with how many were checked.
 
     Returns:
         How many there were.
     """
-    return db.in_parts(
-        _changed_and_known(db),
-        lambda part: db.executemany(
-            f"UPDATE customer SET changed = 0, state = {SETTLED_STATE} "
-            f"WHERE account_id = ? AND customer_id = ? AND {_KNOWN}",
-            part,
-        ),
-        progress=progress,
-    )
-
-
-def _changed_and_known(db: Database) -> Iterator[tuple[str, str]]:
+    which = f"WHERE account_id = ? AND customer_id = ? AND {_KNOWN}"
+    update = f"UPDATE customer SET changed = 0, state = {SETTLED_STATE} {which}"
     pages = db.pages("customer", ("account_id", "customer_id"), f"changed = 1 AND {_KNOWN}")
-    return ((row[0], row[1]) for rows in pages for row in rows)
+    return db.in_parts((tuple(row) for rows in pages for row in rows), lambda part: db.executemany(update, part))
 
 
 def _customer(row: Any) -> Customer:

@@ -169,8 +169,9 @@ def delete_revived(db: Database) -> int:
     Returns:
         How many there were.
     """
+    pages = db.pages("customer", ("account_id", "customer_id"), f"changed = 1 AND {_REVIVED}")
     return db.in_parts(
-        _revived(db),
+        (tuple(row) for rows in pages for row in rows),
         lambda keys: db.executemany(
             "UPDATE customer SET deleted = 1, bare = 0, revision = revision + 1, "
             "version = (SELECT version FROM standing "
@@ -179,8 +180,3 @@ def delete_revived(db: Database) -> int:
             keys,
         ),
     )
-
-
-def _revived(db: Database) -> Iterator[tuple[str, str]]:
-    pages = db.pages("customer", ("account_id", "customer_id"), f"changed = 1 AND {_REVIVED}")
-    return ((row[0], row[1]) for rows in pages for row in rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -159,26 +159,17 @@ def complete_since(
 
 def drop_before(db: Database, moment: str) -> int:
     """Deletes receipts older than a time, in many transactions; returns how many."""
-    return db.in_parts(_numbers_before(db, moment), lambda part: _delete(db, part))
-
-
-def _numbers_before(db: Database, moment: str) -> Iterator[int]:
-    pages = db.pages("receipt", ("at", "number"), "at < ?", (moment,))
-    return (row["number"] for rows in pages for row in rows)
+    return _delete_all(db, db.pages("receipt", ("at", "number"), "at < ?", (moment,)))
 
 
 def delete_account(db: Database, account_id: AccountId) -> int:
     """Deletes all of an account's receipts, in many transactions; returns how many."""
-    return db.in_parts(_numbers_of(db, account_id), lambda part: _delete(db, part))
+    return _delete_all(db, db.pages("receipt", ("customer_id", "number"), "account_id = ?", (account_id,)))
 
 
-def _numbers_of(db: Database, account_id: AccountId) -> Iterator[int]:
-    pages = db.pages("receipt", ("customer_id", "number"), "account_id = ?", (account_id,))
-    return (row["number"] for rows in pages for row in rows)
-
-
-def _delete(db: Database, numbers: Sequence[int]) -> int:
-    return db.executemany("DELETE FROM receipt WHERE number = ?", [(number,) for number in numbers])
+def _delete_all(db: Database, pages: Iterable[Sequence[Any]]) -> int:
+    numbers = ((row["number"],) for rows in pages for row in rows)
+    return db.in_parts(numbers, lambda part: db.executemany("DELETE FROM receipt WHERE number = ?", part))
 
 
 def erase_address(db: Database, account_id: AccountId, address: AddressKey) -> int:
