@@ -31,13 +31,10 @@ BUSY_SLICE_MS = 50
 """How long SQLite itself waits for a lock before the worker checks whether it must end."""
 BUSY_PAUSE_SECONDS = 0.01
 """How long a thread then leaves the lock alone: attempts to empty the write-ahead log keep writers away."""
-
 CACHE_KIB = 32 * 1024
 """Memory for a connection's page cache: staging touches many pages repeatedly."""
-
 CHECKPOINT_PAGES = 8000
 """Pages of 4 KiB in the write-ahead log before a checkpoint: pages that many batches touch are written once."""
-
 WRITTEN_BACK_PAGES = 2000
 """The same during a long operation. Fewer, so that no commit waits for a long disk write."""
 

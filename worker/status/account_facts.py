@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from worker.clock import as_moment
@@ -11,18 +11,29 @@ from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.status.account_state import AccountFacts
 from worker.status.next_flush import delivering
-from worker.store import accounts, bare_customers, customers, held_counts, runs, totals
+from worker.store import accounts, bare_customers, customers, held_counts, runs
 from worker.store.accounts import AccountSettings
 from worker.store.runs import AccountFlush, Run
 
 
 def facts_of_all(db: Database, under_way: Sequence[Run] = ()) -> list[AccountFacts]:
     """Returns what is stored about each account that has settings, by id."""
-    waiting, held_by_account, parts = customers.waiting(db), held_counts.all_shown(db), runs.last_parts(db)
+    return _facts(db, accounts.all_accounts(db), under_way)
+
+
+def facts_of(db: Database, settings: AccountSettings, under_way: Sequence[Run] = ()) -> AccountFacts:
+    """Returns what is stored about one account."""
+    return _facts(db, [settings], under_way, settings.account_id)[0]
+
+
+def _facts(
+    db: Database, all_settings: Iterable[AccountSettings], under_way: Sequence[Run], only: AccountId | None = None
+) -> list[AccountFacts]:
+    waiting, held_by_account, parts = customers.waiting(db, only), held_counts.all_shown(db), runs.last_parts(db, only)
     retries = {failed.account_id: _retry_at(failed) for failed in runs.failed_accounts(db)}
-    delivered, bare = delivering(under_way), bare_customers.of_connected(db)
+    delivered, bare = delivering(under_way), bare_customers.of_connected(db, only)
     facts = []
-    for settings in accounts.all_accounts(db):
+    for settings in all_settings:
         account_id = settings.account_id
         count, since = waiting.get(account_id, (0, None))
         run, part = parts.get(account_id, (None, None))
@@ -40,25 +51,6 @@ def facts_of_all(db: Database, under_way: Sequence[Run] = ()) -> list[AccountFac
             )
         )
     return facts
-
-
-def facts_of(db: Database, settings: AccountSettings, under_way: Sequence[Run] = ()) -> AccountFacts:
-    """Returns what is stored about one account."""
-    account_id = settings.account_id
-    count, since = totals.waiting_of(db, account_id)
-    run, part = runs.last_part(db, account_id)
-    retries = {failed.account_id: _retry_at(failed) for failed in runs.failed_accounts(db)}
-    return AccountFacts(
-        settings=settings,
-        waiting=count,
-        waiting_since=since,
-        held_counts=tuple(held_counts.shown_since(db, account_id, "")),
-        run=run,
-        part=part,
-        retry_at=retries.get(account_id),
-        delivering=account_id in delivering(under_way),
-        bare=bare_customers.of_account(db, account_id),
-    )
 
 
 def without_settings(db: Database) -> dict[AccountId, int]:

@@ -97,11 +97,11 @@ def accounts_with_changes(db: Database) -> dict[AccountId, int]:
     return {AccountId(row["account_id"]): row["n"] for row in rows}
 
 
-def waiting(db: Database) -> dict[AccountId, tuple[int, str]]:
-    """Returns how many customers need a flush, by account, and when the first of them was staged."""
-    rows = db.execute(
-        "SELECT account_id, count(*) AS n, min(staged_at) AS since FROM customer WHERE changed = 1 GROUP BY account_id"
-    )
+def waiting(db: Database, account_id: AccountId | None = None) -> dict[AccountId, tuple[int, str]]:
+    """Returns how many customers need a flush, by account, or of one, and when the first of them was staged."""
+    which, values = ("changed = 1", ()) if account_id is None else ("changed = 1 AND account_id = ?", (account_id,))
+    query = "SELECT account_id, count(*) AS n, min(staged_at) AS since FROM customer"
+    rows = db.execute(f"{query} WHERE {which} GROUP BY account_id", values)
     return {AccountId(row["account_id"]): (row["n"], row["since"]) for row in rows}
 
 

@@ -258,18 +258,11 @@ def end_left(db: Database, at: str) -> int:
     return int(cursor.rowcount)
 
 
-def last_parts(db: Database) -> dict[AccountId, tuple[int, AccountRun]]:
-    """Returns each account's part of the last run in which it had something to do, with that run's number."""
-    rows = db.execute("SELECT *, max(run) FROM flush_run_account GROUP BY account_id")
+def last_parts(db: Database, account_id: AccountId | None = None) -> dict[AccountId, tuple[int, AccountRun]]:
+    """Returns each account's part, or one's, of the last run in which it had something to do, with its number."""
+    which, values = ("", ()) if account_id is None else ("WHERE account_id = ?", (account_id,))
+    rows = db.execute(f"SELECT *, max(run) FROM flush_run_account {which} GROUP BY account_id", values)
     return {AccountId(row["account_id"]): (row["run"], _PART.read(row)) for row in rows}
-
-
-def last_part(db: Database, account_id: AccountId) -> tuple[int, AccountRun] | tuple[None, None]:
-    """Returns an account's part of the last run in which it had something to do, as :func:`last_parts` does."""
-    row = db.execute(
-        "SELECT * FROM flush_run_account WHERE account_id = ? ORDER BY run DESC LIMIT 1", (account_id,)
-    ).fetchone()
-    return (None, None) if row is None else (row["run"], _PART.read(row))
 
 
 @dataclass(frozen=True, slots=True)

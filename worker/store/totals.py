@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worker.errors import DatabaseError
-from worker.model import AccountId
 from worker.sqlite.database import Database
 
 ACCOUNT_STATES = ("ready", "paused", "not_ready", "off")
@@ -108,12 +107,3 @@ def why_not_writable(db: Database) -> str | None:
     except DatabaseError as error:
         return None if "locked" in error.message else error.message
     return None
-
-
-def waiting_of(db: Database, account_id: AccountId) -> tuple[int, str | None]:
-    """Returns how many customers of an account need a flush, and when the first was staged; None without any."""
-    row = db.execute(
-        "SELECT count(*) AS n, min(staged_at) AS since FROM customer WHERE account_id = ? AND changed = 1",
-        (account_id,),
-    ).fetchone()
-    return row["n"], row["since"]

@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
 from worker.store import settings_notes
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerUrl:
-    """What a worker last announced.
-
-    Attributes:
-        at: when, as text.
-    """
-
-    url: str
-    partitions: frozenset[int]
-    at: str
 
 
 def put(db: Database, url: str, partitions: Collection[int], at: str) -> Rows:
@@ -30,9 +16,6 @@ def put(db: Database, url: str, partitions: Collection[int], at: str) -> Rows:
 
 def with_partition(db: Database, partition: int) -> str | None:
     """Returns the URL of the worker that last announced a partition; None if none did."""
-    announced = [
-        WorkerUrl(data["url"], frozenset(data["partitions"]), data["at"])
-        for data in settings_notes.all_data(db, "worker_url").values()
-    ]
-    owners = [worker for worker in announced if partition in worker.partitions]
-    return max(owners, key=lambda worker: worker.at).url if owners else None
+    announced = settings_notes.all_data(db, "worker_url").values()
+    owners = [worker for worker in announced if partition in worker["partitions"]]
+    return str(max(owners, key=lambda worker: worker["at"])["url"]) if owners else None
