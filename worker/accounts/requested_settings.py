@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from worker.accounts import lists
-from worker.accounts.settings import change, with_enabled
-from worker.accounts.settings_log import Author
-from worker.changelog.commit import Changelog
-from worker.model import AccountId, ListId
-from worker.sqlite.database import Database
+from worker.accounts.settings import with_enabled
+from worker.model import ListId
 from worker.store.accounts import AccountSettings, StatusIfNew
 
 
@@ -55,29 +51,3 @@ def with_requested(before: AccountSettings, requested: RequestedSettings, at: da
 def _stored(settings: AccountSettings, list_ids: frozenset[ListId]) -> AccountSettings:
     same = list_ids == settings.stored_ids
     return settings if same else lists.stored(settings, list_ids)
-
-
-def save(
-    db: Database,
-    changelog: Changelog,
-    account_id: AccountId,
-    requested: RequestedSettings,
-    confirmed: Mapping[ListId, int] | None,
-    author: Author,
-) -> AccountSettings:
-    """Changes the settings. Idempotent.
-
-    Args:
-        db: outside of a transaction.
-        confirmed: how many members may leave each list in the next flush; None if confirmation was not needed.
-
-    Raises:
-        NotFound: the account has no settings, or no refresh has found one of the lists.
-        AccountError: a rule forbids it; the message says which.
-    """
-
-    def step(before: AccountSettings) -> AccountSettings:
-        after = with_requested(before, requested, author.at)
-        return before if after == before and confirmed is None else replace(after, confirmed=confirmed)
-
-    return change(db, changelog, account_id, step, author)

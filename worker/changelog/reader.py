@@ -238,14 +238,8 @@ class Reader:
     def _read(self, topic: ChangelogTopic, partition: int, keep_going: Callable[[], bool] = lambda: True) -> None:
         # Before querying Kafka: what another thread writes later lies beyond the end that it reports.
         readings = offsets.of_topic(self.db, topic.name)
-        known = next(
-            (
-                reading.next_offset
-                for reading in readings
-                if (reading.topic_id, reading.partition) == (topic.topic_id, partition)
-            ),
-            None,
-        )
+        next_offsets = {(reading.topic_id, reading.partition): reading.next_offset for reading in readings}
+        known = next_offsets.get((topic.topic_id, partition))
         low, high = self._log.bounds_beyond(topic, partition, known or 0)
         start = self._start(topic, partition, readings, known, (low, high))
         if start == high == known:

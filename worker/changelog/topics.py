@@ -147,9 +147,8 @@ def _check_changelog(admin: Admin, kafka: Kafka) -> Iterator[CheckedTopic]:
             yield CheckedTopic(name, 0, f"It does not exist. The worker creates it if it has the right to. {advice}")
         elif most is not None and layout.partitions > most:
             wrong = (
-                f"It has {counted(layout.partitions, 'partition')}, and {kafka.topic} has {most}: no worker would "
-                "read the "
-                f"others. Give {kafka.topic} as many."
+                f"It has {counted(layout.partitions, 'partition')}, and {kafka.topic} has {most}: no worker would read "
+                f"the others. Give {kafka.topic} as many."
             )
             yield CheckedTopic(name, layout.partitions, wrong)
         elif admin.mock:
@@ -181,8 +180,7 @@ def unbounded(name: str, config: Mapping[str, str]) -> str | None:
     settings = ",".join(f"{setting}={value}" for setting, value in _BOUNDED.items())
     return (
         "erased persons stay in it until Kafka happens to compact it. Limit that to a day: kafka-configs.sh "
-        "--bootstrap-server BROKER --alter "
-        f"--topic {name} --add-config {settings}"
+        f"--bootstrap-server BROKER --alter --topic {name} --add-config {settings}"
     )
 
 
@@ -235,9 +233,8 @@ def _create(admin: Admin, name: str, partitions: int) -> None:
 def _advice(name: str, partitions: int) -> str:
     return (
         f"Create it: kafka-topics.sh --bootstrap-server BROKER --create --topic {name} --partitions {partitions} "
-        "--config cleanup.policy=compact"
-        f" --config {MOST_LAG}={ERASED_WITHIN_MS} --config {SEGMENT}={ERASED_WITHIN_MS}"
-        " --replication-factor 3 --config min.insync.replicas=2"
+        f"--config cleanup.policy=compact --config {MOST_LAG}={ERASED_WITHIN_MS} --config {SEGMENT}={ERASED_WITHIN_MS} "
+        "--replication-factor 3 --config min.insync.replicas=2"
     )
 
 

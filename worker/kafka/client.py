@@ -211,10 +211,9 @@ def partitions_of_topic(client: Any, kafka: Kafka, problems: Problems) -> tuple[
         reason = f": {topic.error.str()}" if topic is not None and topic.error is not None else ""
         raise KafkaError(
             f"Kafka has no topic {kafka.topic} for this user{reason}.",
-            f"Create it (kafka-topics.sh --create --topic {kafka.topic} --bootstrap-server "
-            f"{kafka.bootstrap_servers} --partitions 12 --config "
-            "cleanup.policy=compact), grant this Kafka user access to it, or correct kafka.topic "
-            "(WORKER_KAFKA__TOPIC).",
+            f"Create it (kafka-topics.sh --create --topic {kafka.topic} --bootstrap-server {kafka.bootstrap_servers} "
+            "--partitions 12 --config cleanup.policy=compact), grant this Kafka user access to it, or correct "
+            "kafka.topic (WORKER_KAFKA__TOPIC).",
         )
     return len(topic.partitions), metadata.cluster_id or ""
 

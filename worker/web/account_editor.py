@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 
-from worker.accounts import api_keys, chosen_fields, lists, requested_settings, settings
+from worker.accounts import api_keys, chosen_fields, lists, settings
 from worker.accounts.api_keys import Connected
 from worker.accounts.lists import Refreshed
-from worker.accounts.requested_settings import RequestedSettings
+from worker.accounts.requested_settings import RequestedSettings, with_requested
 from worker.accounts.settings_log import Author
 from worker.clock import as_text
 from worker.errors import AccountError
@@ -77,7 +77,7 @@ def change(call: Call, wanted: RequestedSettings, confirmed: Mapping[ListId, int
     """
     require_ready(call)
     before = settings.load(call.db, call.account)
-    if requested_settings.with_requested(before, wanted, call.now) == before:
+    if with_requested(before, wanted, call.now) == before:
         return before
     to_confirm = preview(call, wanted).to_confirm
     allowed, names = confirmed or {}, {mailing_list.list_id: mailing_list.name for mailing_list in before.lists}
@@ -89,8 +89,12 @@ def change(call: Call, wanted: RequestedSettings, confirmed: Mapping[ListId, int
     if unconfirmed:
         advice = "Confirm it by sending these numbers as confirmed."
         raise ConfirmationNeeded(f"More than a tenth would leave: {', '.join(unconfirmed)}.", advice, to_confirm)
-    changelog = call.context.app.changelog
-    after = requested_settings.save(call.db, changelog, call.account, wanted, to_confirm or None, _author(call))
+
+    def step(now: AccountSettings) -> AccountSettings:
+        after = with_requested(now, wanted, call.now)
+        return now if after == now and not to_confirm else replace(after, confirmed=to_confirm or None)
+
+    after = settings.change(call.db, call.context.app.changelog, call.account, step, _author(call))
     marking.mark_the_rest(call.db)
     return after
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.integration.flush.world import ACCOUNT, CHANGELOG, World
 from tests.integration.web.site import OTHER, Site
-from worker.accounts import api_keys
-from worker.accounts.requested_settings import RequestedSettings, save
+from worker.accounts import api_keys, settings
+from worker.accounts.requested_settings import RequestedSettings, with_requested
 from worker.accounts.settings_log import Author
 from worker.clock import as_text
 from worker.mailchimp.user import MailchimpUser
@@ -81,8 +81,9 @@ def _set_by_others(world: World) -> None:
     db, now = world.db, world.clock()
     at, author = as_text(now), Author(f"account {ACCOUNT} ({EVIL})", now)
     stored = frozenset(ListId(one) for one in ("master", "other", "fresh"))
-    save(db, CHANGELOG, ACCOUNT, RequestedSettings(stored=stored, master_list=ListId("fresh")), None, author)
-    save(db, CHANGELOG, ACCOUNT, RequestedSettings(stored=stored, master_list=ListId("master")), None, author)
+    for master in ("fresh", "master"):
+        requested = RequestedSettings(stored=stored, master_list=ListId(master))
+        settings.change(db, CHANGELOG, ACCOUNT, lambda old, new=requested: with_requested(old, new, now), author)
     lists = [(ListId("other"), EVIL), (ListId("fresh"), EVIL)]
     CHANGELOG.commit(db, lambda: Changed(None, api_keys.note_owner(db, ACCOUNT, MailchimpUser(EVIL, EVIL))))
     for list_id, reason in lists:
