@@ -53,17 +53,15 @@ class Erasing:
         )
         receipts.erase_address(self.db, account_id, self.address)
 
-    def keep_hashes(self, people: Sequence[tuple[AccountId, CustomerId]]) -> Rows:
-        """Stores the hashes of people, in the transaction that removes their rows."""
-        rows = Rows()
-        for account_id, customer_id in people:
-            staged = next(iter(customers.by_ids(self.db, account_id, [customer_id])), None)
-            customer_status = next(
-                iter(ledger.customer_statuses_of(self.db, account_id, [customer_id])), CustomerStatus(customer_id)
-            )
-            rows += forgotten.put(self.db, self._hashes(account_id, customer_id, staged, customer_status))
-            rows += ledger_erasure.hand_over(self.db, account_id, customer_id, self.at)
-        return rows
+    def keep_hashes(self, account_id: AccountId, customer_id: CustomerId) -> Rows:
+        """Stores the hashes of a customer, in the transaction that removes its rows."""
+        staged = next(iter(customers.by_ids(self.db, account_id, [customer_id])), None)
+        statuses = ledger.customer_statuses_of(self.db, account_id, [customer_id])
+        hashes = self._hashes(account_id, customer_id, staged, next(iter(statuses), CustomerStatus(customer_id)))
+        return [
+            *forgotten.put(self.db, hashes),
+            *ledger_erasure.hand_over(self.db, account_id, customer_id, self.at),
+        ]
 
     def _hashes(
         self, account_id: AccountId, customer_id: CustomerId, staged: Customer | None, customer_status: CustomerStatus
@@ -85,19 +83,11 @@ class Erasing:
             or self._left_before(account_id, customer_id, addresses_known)
         )
         read_to, version = self._read_to(account_id, staged)
-        hashes = [
-            Forgotten(
-                account_id,
-                digest_of(self.key, account_id, "customer", customer_id),
-                self.at,
-                left,
-                read_to,
-                version if version is not None else ledger_erasure.version_of(self.db, account_id, customer_id),
-                erased=True,
-            )
-        ]
+        if version is None:
+            version = ledger_erasure.version_of(self.db, account_id, customer_id)
+        own = self._hash(account_id, "customer", customer_id, left=left)
         return [
-            *hashes,
+            replace(own, read_to=read_to, version=version, erased=True),
             *(self._hash(account_id, "address", address, left=True) for address in addresses_known if left),
         ]
 

@@ -156,13 +156,13 @@ def rows_of(db: Database, address: AddressKey, people: Sequence[tuple[AccountId,
 
 def _erase(db: Database, erasing: Erasing, person: tuple[AccountId, CustomerId]) -> Changed[dict[str, int]]:
     forgotten.note_erasure(db, person[0])
-    rows = erasing.keep_hashes([person])
+    rows = erasing.keep_hashes(*person)
     rows += ledger_erasure.former_places(db, person, erasing.address)
-    entries = ledger_erasure.delete_customers(db, [person], erasing.address)
+    entries = ledger_erasure.delete_customer(db, person, erasing.address)
     deleted = {
-        "receipts": receipts.delete_customers(db, [person]),
+        "receipts": receipts.delete_customer(db, person),
         "places": entries.result,
-        "customers": customers.delete(db, [person]),
+        "customers": customers.delete(db, person),
     }
     return Changed(deleted, [*rows, *entries.rows])
 

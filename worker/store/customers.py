@@ -276,8 +276,8 @@ _STAGE = (
 )
 
 
-def delete(db: Database, people: Sequence[tuple[AccountId, CustomerId]]) -> int:
-    """Deletes customers' rows; returns how many. Call it in a transaction."""
+def delete(db: Database, person: tuple[AccountId, CustomerId]) -> int:
+    """Deletes a customer's rows; returns how many customers there were. Call it in a transaction."""
     for table in ("ignored_event", "not_staged", "begun_update"):
-        db.executemany(f"DELETE FROM {table} WHERE account_id = ? AND customer_id = ?", people)
-    return db.executemany("DELETE FROM customer WHERE account_id = ? AND customer_id = ?", people)
+        db.execute(f"DELETE FROM {table} WHERE account_id = ? AND customer_id = ?", person)
+    return int(db.execute("DELETE FROM customer WHERE account_id = ? AND customer_id = ?", person).rowcount)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from worker.model import AccountId, AddressKey, CustomerId
 from worker.sqlite.changed_rows import Changed, Kind, RowKey, Rows, customer_rows, entry_rows
@@ -81,7 +80,7 @@ def erase_address(
     """Deletes an address from the rows of customers who have another one. Call it in a transaction.
 
     Args:
-        address: its own entries are left to :func:`delete_customers`.
+        address: its own entries are left to :func:`delete_customer`.
 
     Returns:
         Those of them who left there.
@@ -148,30 +147,22 @@ def erase_from_intents(db: Database, address: AddressKey, rows: Sequence[RowKey]
     return Changed(erased, rows)
 
 
-def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]], address: AddressKey) -> Changed[int]:
-    """Deletes the entries and statuses of customers, and all with an address there. Call it in a transaction.
+def delete_customer(db: Database, person: tuple[AccountId, CustomerId], address: AddressKey) -> Changed[int]:
+    """Deletes the entries and status of a customer, and all entries with an address. Call it in a transaction.
 
     Returns:
         How many rows were deleted.
     """
-    waiting, entries, statuses = list[Any](), list[Any](), list[Any]()
-    accounts = sorted({account_id for account_id, _ in people})
-    for person in people:
-        waiting += db.execute(
-            "UPDATE standing SET waits_for = NULL WHERE account_id = ? AND waits_for = ? "
-            "RETURNING account_id, customer_id",
-            person,
-        ).fetchall()
-    returning = "RETURNING account_id, list_id, address"
-    for account_id in accounts:
-        which = "DELETE FROM ledger WHERE account_id = ? AND address = ?"
-        entries += db.execute(f"{which} {returning}", (account_id, address)).fetchall()
-    for person in people:
-        which = "WHERE account_id = ? AND customer_id = ?"
-        entries += db.execute(f"DELETE FROM ledger {which} {returning}", person).fetchall()
-        statuses += db.execute(f"DELETE FROM standing {which} RETURNING account_id, customer_id", person).fetchall()
-    rows = [RowKey("place", tuple(entry)) for entry in entries]
-    rows += [RowKey("customer", tuple(status)) for status in (*waiting, *statuses)]
+    of_address, of_customer = "WHERE account_id = ? AND address = ?", "WHERE account_id = ? AND customer_id = ?"
+    entry, status = "RETURNING account_id, list_id, address", "RETURNING account_id, customer_id"
+    waiting = db.execute(
+        f"UPDATE standing SET waits_for = NULL WHERE account_id = ? AND waits_for = ? {status}", person
+    ).fetchall()
+    entries = db.execute(f"DELETE FROM ledger {of_address} {entry}", (person[0], address)).fetchall()
+    entries += db.execute(f"DELETE FROM ledger {of_customer} {entry}", person).fetchall()
+    statuses = db.execute(f"DELETE FROM standing {of_customer} {status}", person).fetchall()
+    rows = [RowKey("place", tuple(row)) for row in entries]
+    rows += [RowKey("customer", tuple(row)) for row in (*waiting, *statuses)]
     return Changed(len(entries) + len(statuses), rows)
 
 

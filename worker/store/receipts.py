@@ -226,6 +226,6 @@ class _Naming:
         return len(changed)
 
 
-def delete_customers(db: Database, people: Sequence[tuple[AccountId, CustomerId]]) -> int:
-    """Removes the receipts of customers; returns how many. Call it in a transaction."""
-    return db.executemany("DELETE FROM receipt WHERE account_id = ? AND customer_id = ?", people)
+def delete_customer(db: Database, person: tuple[AccountId, CustomerId]) -> int:
+    """Removes the receipts of a customer; returns how many. Call it in a transaction."""
+    return int(db.execute("DELETE FROM receipt WHERE account_id = ? AND customer_id = ?", person).rowcount)

@@ -130,7 +130,7 @@ def do(db: Database, step: str, number: int) -> Sequence[RowKey]:
         case "delete account":
             return accounts.delete(db, ACCOUNT)
         case "forget":
-            return ledger_erasure.delete_customers(db, [(ACCOUNT, who)], membership.address).rows
+            return ledger_erasure.delete_customer(db, (ACCOUNT, who), membership.address).rows
         case "clear":
             return refusals.clear(db, ACCOUNT, refusals.clearable(db, ACCOUNT, None)[0]).rows
         case "resync":

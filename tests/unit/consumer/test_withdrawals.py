@@ -239,7 +239,7 @@ def test_a_person_who_is_forgotten_leaves_no_ignored_event(db: Database) -> None
     """What was ignored goes with the customer."""
     stage(db, event(1, version=TOO_HIGH, email=ANN), event(2, version=18, email=ANN))
     with db.transaction():
-        customers.delete(db, [(ACCOUNT, CustomerId("cus-1"))])
+        customers.delete(db, (ACCOUNT, CustomerId("cus-1")))
     assert ignored.count(db) == 0
 
 

@@ -67,8 +67,8 @@ def plans(db: Database, act: Callable[[], Any]) -> list[str]:
         lambda db: customers.settle(db, ACCOUNT, [(CUSTOMER, 1)]),
         lambda db: refusals.clear(db, ACCOUNT, [CUSTOMER]),
         lambda db: ledger_erasure.hand_over(db, ACCOUNT, CUSTOMER, "2026-11-25T10:00:00Z"),
-        lambda db: ledger_erasure.delete_customers(db, [(ACCOUNT, CUSTOMER)], ANN),
-        lambda db: receipts.delete_customers(db, [(ACCOUNT, CUSTOMER)]),
+        lambda db: ledger_erasure.delete_customer(db, (ACCOUNT, CUSTOMER), ANN),
+        lambda db: receipts.delete_customer(db, (ACCOUNT, CUSTOMER)),
     ],
 )
 def test_rows_of_an_address_or_customer_are_found_by_their_own_index(db: Database, act: Callable[..., Any]) -> None:
