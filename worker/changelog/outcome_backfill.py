@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from worker.changelog import table_rows
 from worker.changelog.table_rows import ChangelogRow
 from worker.changelog.writer import ChangelogWriter
-from worker.model import AccountId
 from worker.sqlite.changed_rows import customer_rows
 from worker.sqlite.database import Database
 from worker.store import customer_outcomes, settings_notes
@@ -43,11 +42,7 @@ def _note(partition: int, topic: dict[str, str] | None) -> ChangelogRow:
 
 
 def _pages(changelog: ChangelogWriter, db: Database, partition: int) -> Iterator[list[ChangelogRow]]:
-    for account_id in _accounts(db):
+    for account_id in sorted(table_rows.accounts_known(db)[0]):
         if changelog.ledger_partition(account_id) == partition:
             for customer_ids in customer_outcomes.pages(db, account_id):
                 yield table_rows.rows_of(db, customer_rows(account_id, customer_ids))
-
-
-def _accounts(db: Database) -> list[AccountId]:
-    return sorted(table_rows.accounts_known(db)[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 from worker.clock import as_moment
 from worker.flush.schedule import next_retry
@@ -13,7 +12,7 @@ from worker.status.account_state import AccountFacts
 from worker.status.next_flush import delivering
 from worker.store import accounts, bare_customers, customers, held_counts, runs
 from worker.store.accounts import AccountSettings
-from worker.store.runs import AccountFlush, Run
+from worker.store.runs import Run
 
 
 def facts_of_all(db: Database, under_way: Sequence[Run] = ()) -> list[AccountFacts]:
@@ -30,7 +29,8 @@ def _facts(
     db: Database, all_settings: Iterable[AccountSettings], under_way: Sequence[Run], only: AccountId | None = None
 ) -> list[AccountFacts]:
     waiting, held_by_account, parts = customers.waiting(db, only), held_counts.all_shown(db), runs.last_parts(db, only)
-    retries = {failed.account_id: _retry_at(failed) for failed in runs.failed_accounts(db)}
+    failed = [(flush, as_moment(flush.failed_at)) for flush in runs.failed_accounts(db) if flush.failed_at is not None]
+    retries = {flush.account_id: next_retry(flush.failures, failed_at) for flush, failed_at in failed}
     delivered, bare = delivering(under_way), bare_customers.of_connected(db, only)
     facts = []
     for settings in all_settings:
@@ -58,7 +58,3 @@ def without_settings(db: Database) -> dict[AccountId, int]:
     known = accounts.all_ids(db)
     waiting = customers.accounts_with_changes(db)
     return {account_id: count for account_id, count in waiting.items() if account_id not in known}
-
-
-def _retry_at(flush: AccountFlush) -> datetime | None:
-    return next_retry(flush.failures, as_moment(flush.failed_at)) if flush.failed_at is not None else None

@@ -11,8 +11,6 @@ from worker.model import AccountId, CustomerId, MembershipKey
 from worker.sqlite.changed_rows import Rows, entry_rows
 from worker.sqlite.database import Database
 
-_PAGE_ROWS = 1000
-"""Rows whose customers are read together."""
 _HAS = "state = 'present' AND fields <> '{}'"
 """Other members get all fields if they are written again, so their hashes do not matter."""
 
@@ -41,14 +39,9 @@ def count_by_account(db: Database) -> Counter[AccountId]:
 
 def pages(db: Database, account_id: AccountId) -> Iterator[list[SentFields]]:
     """Yields an account's sent fields, page by page."""
-    after = ("", "")
-    while rows := db.execute(
-        f"SELECT list_id, address, customer_id, fields FROM ledger WHERE account_id = ? AND {_HAS} "
-        f"AND (list_id, address) > (?, ?) ORDER BY list_id, address LIMIT {_PAGE_ROWS}",
-        (account_id, *after),
-    ).fetchall():
+    which, more = f"account_id = ? AND {_HAS}", ("customer_id", "fields")
+    for rows in db.pages("ledger", ("list_id", "address"), which, (account_id,), more=more):
         yield [_read(row) for row in rows]
-        after = rows[-1]["list_id"], rows[-1]["address"]
 
 
 def replace(db: Database, account_id: AccountId, changed: Sequence[tuple[SentFields, Mapping[str, str]]]) -> Rows:

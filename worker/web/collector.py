@@ -184,10 +184,6 @@ def _calls(calls: Mapping[tuple[str, str], int]) -> Metric:
 def _histogram(name: str, meaning: str, label: str | None, values: Mapping[str, Histogram]) -> Metric:
     family = HistogramMetricFamily(PREFIX + name, meaning, labels=[] if label is None else [label])
     for value, histogram in values.items():
-        buckets = [(_bound(bound), float(count)) for bound, count in histogram.cumulated()]
+        buckets = [("+Inf" if bound == inf else str(bound), float(count)) for bound, count in histogram.cumulated()]
         family.add_metric([] if label is None else [value], buckets, histogram.total)
     return family
-
-
-def _bound(seconds: float) -> str:
-    return "+Inf" if seconds == inf else str(seconds)

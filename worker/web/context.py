@@ -19,14 +19,6 @@ from worker.web.refreshes import Refreshes
 _PURPOSES = ("session", *LINK_PURPOSES, "form", "forwarded")
 
 
-def _everything_is_here(db: Database, account_id: AccountId) -> str | None:
-    return None
-
-
-def _ready() -> str | None:
-    return None
-
-
 @dataclass(frozen=True)
 class WebContext:
     """Shared by all requests.
@@ -38,8 +30,8 @@ class WebContext:
     """
 
     app: App
-    why_not_ready: Callable[[], str | None] = _ready
-    elsewhere: Callable[[Database, AccountId], str | None] = _everything_is_here
+    why_not_ready: Callable[[], str | None] = lambda: None
+    elsewhere: Callable[[Database, AccountId], str | None] = lambda db, account_id: None
     refreshes: Refreshes = field(default_factory=Refreshes)
     seen_requests: SeenRequests = field(default_factory=SeenRequests)
     forwarding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MOST_AT_ONCE))
