@@ -21,7 +21,7 @@ NOT_SURE = "?"
 """In place of a hash: unknown whether a field was accepted. It matches no value, so the field is sent again."""
 _OF_VALUE, _OF_HASH = "v", "o"
 _OLD_DIGITS = 16
-_sorted = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
 _quoted = json.encoder.encode_basestring_ascii
 _BYTES = 16
 """Bytes of the HMAC: the least that RFC 2104 recommends for SHA-256."""
@@ -164,10 +164,6 @@ def _begun(key: bytes) -> hmac.HMAC:
 
 def _is_old(sent: str) -> bool:
     return len(sent) == _OLD_DIGITS
-
-
-def _json(value: Any) -> str:
-    return _sorted(value)
 
 
 def _unkeyed(value: Any) -> str:

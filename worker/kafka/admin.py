@@ -7,7 +7,7 @@ a user may lack the right. What a broker does not report is None here, and "" fo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,6 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from worker.config import Kafka
 from worker.errors import KafkaError
 from worker.kafka.client import ANSWER_SECONDS, MOCK, Problems, client, partitions_of_topic
-from worker.text.plural import counted
 
 POLICY, MIN_INSYNC = "cleanup.policy", "min.insync.replicas"
 MOST_LAG, SEGMENT = "max.compaction.lag.ms", "segment.ms"
@@ -234,49 +233,6 @@ class TopicId:
             return None
         asked, self._asked = self._asked, None
         return None if asked.exception() is not None else str(asked.result().topic_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """The result of one check; ok is None if the broker does not report it."""
-
-    name: str
-    ok: bool | None
-    text: str
-
-
-def check(kafka: Kafka) -> Iterator[Checked]:
-    """Checks the broker and the topic of events, without joining the group.
-
-    Raises:
-        ConfigError: the operator's properties cannot be used.
-    """
-    try:
-        admin = Admin(kafka)
-    except KafkaError as error:
-        yield Checked("Kafka", False, f"{error.message} {error.advice}")
-        return
-    yield Checked("Kafka", True, f"{kafka.bootstrap_servers} answers")
-    yield Checked("topic", True, f"{kafka.topic} has {counted(admin.partitions, 'partition')}")
-    yield _check_policy(admin, kafka.topic)
-
-
-def _check_policy(admin: Admin, topic: str) -> Checked:
-    if admin.mock:
-        return Checked(POLICY, None, "not available from this broker")
-    try:
-        policy = (admin.config(topic) or {}).get(POLICY)
-    except KafkaError as error:
-        return Checked(POLICY, None, error.message)
-    if policy is None:
-        return Checked(POLICY, None, "Kafka does not report it to this user")
-    if "compact" in policy:
-        return Checked(POLICY, True, policy)
-    return Checked(
-        POLICY,
-        False,
-        f"{policy}: customers' last events expire, and a new worker would not know them. Set it to compact.",
-    )
 
 
 def _text(error: KafkaException) -> str:

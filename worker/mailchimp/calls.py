@@ -22,17 +22,9 @@ PAGE = 1000
 """Items per page at most. Source: Mailchimp's paging."""
 
 _NO_VALIDATION = {"skip_merge_validation": "true"}
-_MEMBER_PARTS = ",".join(
-    (
-        "id,email_address,contact_id,status,last_changed,timestamp_opt,timestamp_signup",
-        *(f"merge_fields.{tag}" for tag in NAME_TAGS),
-    )
-)
-_LISTED_PARTS = ",".join(
-    f"members.{part}"
-    for part in ("email_address", "contact_id", "status", "last_changed", "timestamp_opt", "timestamp_signup")
-)
-_LISTED_PARTS += ",total_items"
+_PARTS = ("email_address", "contact_id", "status", "last_changed", "timestamp_opt", "timestamp_signup")
+_MEMBER_PARTS = ",".join(("id", *_PARTS, *(f"merge_fields.{tag}" for tag in NAME_TAGS)))
+_LISTED_PARTS = ",".join((*(f"members.{part}" for part in _PARTS), "total_items"))
 
 
 def any_archived(list_id: ListId) -> Call:

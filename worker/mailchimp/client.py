@@ -7,7 +7,6 @@ import json
 import threading
 import time
 from functools import cached_property
-from types import TracebackType
 from typing import Any, Self
 
 from worker.mailchimp.api_key import ApiKey
@@ -84,9 +83,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

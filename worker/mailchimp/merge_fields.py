@@ -13,11 +13,8 @@ from worker.model import ListId
 NAME_TAGS = ("FNAME", "LNAME")
 """The merge tags of first and last name. Source: the fields that Mailchimp gives each new list."""
 
-_QUERY = {
-    "fields": ",".join(
-        (*(f"merge_fields.{name}" for name in ("tag", "name", "type", "required", "options")), "total_items")
-    )
-}
+_PARTS = ("tag", "name", "type", "required", "options")
+_QUERY = {"fields": ",".join((*(f"merge_fields.{part}" for part in _PARTS), "total_items"))}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from worker.changelog.topics import CheckedTopic, check_topics
 from worker.config import Kafka
 from worker.errors import KafkaError, LedgerLost, NotMoved, NotSigned
 from worker.flush import eligibility
-from worker.kafka import admin
+from worker.kafka.admin import POLICY, Admin
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
 from worker.sqlite.database import Database
@@ -22,7 +22,6 @@ from worker.text.plural import counted
 NAMED = 5
 """Customers and accounts to name, of those affected."""
 
-
 _KEY_CHANGED = (
     "If the secret key was changed, set the new one here, with the previous one as WORKER_PREVIOUS_SECRET_KEY, and "
     "restart this worker. Do not use ledger sign then: it would write older records over newer ones. "
@@ -32,13 +31,30 @@ _KEY_CHANGED = (
 
 def check_topics_of(kafka: Kafka, *, outcomes: bool) -> Iterator[Finding]:
     """Checks the broker and the topics."""
-    for check in admin.check(kafka):
-        if check.ok is None:
-            yield Finding(check.name, Level.ATTENTION, f"Not known: {check.text}.", hinders=False)
-        else:
-            yield Finding(check.name, Level.OK if check.ok else Level.FAILED, check.text, hinders=not check.ok)
+    try:
+        admin = Admin(kafka)
+    except KafkaError as error:
+        yield Finding("Kafka", Level.FAILED, f"{error.message} {error.advice}")
+        return
+    yield ok("Kafka", f"{kafka.bootstrap_servers} answers")
+    yield ok("topic", f"{kafka.topic} has {counted(admin.partitions, 'partition')}")
+    yield _policy(admin, kafka.topic)
     with suppress(KafkaError):  # reported above
         yield from map(_topic, check_topics(kafka, outcomes=outcomes))
+
+
+def _policy(admin: Admin, topic: str) -> Finding:
+    policy, unknown = None, "not available from this broker" if admin.mock else "Kafka does not report it to this user"
+    try:
+        policy = (admin.config(topic) or {}).get(POLICY)
+    except KafkaError as error:
+        unknown = error.message
+    if policy is None:
+        return Finding(POLICY, Level.ATTENTION, f"Not known: {unknown}.", hinders=False)
+    if "compact" in policy:
+        return ok(POLICY, policy)
+    lost = "customers' last events expire, and a new worker would not know them. Set it to compact."
+    return Finding(POLICY, Level.FAILED, f"{policy}: {lost}")
 
 
 def _topic(topic: CheckedTopic) -> Finding:

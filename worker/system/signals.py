@@ -13,8 +13,6 @@ THREAD = "signals"
 """The name of the thread that waits for them."""
 
 _ENDING = (signal.SIGTERM, signal.SIGINT)
-
-
 END_SECONDS = 9.0
 """How long a process may take to end by itself. Supervisors kill after ten seconds."""
 
