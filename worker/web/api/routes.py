@@ -261,12 +261,8 @@ def show_runs(call: Call) -> Response:
 
 
 def _part_data(run: PartOfRun) -> dict[str, Any]:
-    return asdict(run.part) | {
-        "run": run.run,
-        "started_at": run.started_at,
-        "ended_at": run.ended_at,
-        "trigger": run.trigger,
-    }
+    data = asdict(run)
+    return {**data.pop("part"), **data}
 
 
 def show_receipts(call: Call) -> Response:

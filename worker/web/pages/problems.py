@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -68,6 +68,7 @@ class ProblemContext:
 RESUME = Button("Try again", "/resume", post=True)
 CHOOSE_LISTS = Button("Choose lists", "#lists")
 REFRESH = Button("Refresh list", "/refresh", post=True)
+CHECK = Button("Check again", "")
 SYNC = Button("Sync now", "/sync", post=True)
 
 
@@ -96,7 +97,7 @@ def _outside(settings: AccountSettings, context: ProblemContext) -> Iterator[Pro
             "We cannot receive changes from billmywork at the moment",
             f"{context.away} Nothing is lost: everything is sent once we are connected again. What you see here may be "
             "a little old.",
-            Button("Check again", ""),
+            CHECK,
         )
     if settings.unapplied is not None:
         yield Problem(
@@ -104,7 +105,7 @@ def _outside(settings: AccountSettings, context: ProblemContext) -> Iterator[Pro
             "problem",
             "A part of your settings could not be read",
             "Nothing is sent to Mailchimp until our support has corrected this. They can see it already.",
-            Button("Check again", ""),
+            CHECK,
         )
 
 
@@ -266,17 +267,13 @@ def held_in_words(settings: AccountSettings, held_count: HeldCount) -> str:
 def _notes(facts: AccountFacts, context: ProblemContext) -> Iterator[Problem]:
     if facts.bare is not None and facts.bare.reading:
         text = f"{people(facts.bare.count)} are left to read. The sync after that sends them."
-        yield Problem("reading", "note", "We are still reading your customers", text, Button("Check again", ""))
+        yield Problem("reading", "note", "We are still reading your customers", text, CHECK)
     elif facts.bare is not None:
         text = "We no longer have their details. We send each of them after their next change in billmywork."
-        yield Problem(
-            "not_read", "note", f"We could not read {people(facts.bare.count)}", text, Button("Check again", "")
-        )
+        yield Problem("not_read", "note", f"We could not read {people(facts.bare.count)}", text, CHECK)
     if not context.customers:
         text = "Add or change a customer in billmywork, and they appear here within a minute."
-        yield Problem(
-            "no_customer", "note", "We have not seen any of your customers yet", text, Button("Check again", "")
-        )
+        yield Problem("no_customer", "note", "We have not seen any of your customers yet", text, CHECK)
     elif facts.part is None:
         text = f"It is {context.next_sync}. You can also start it now."
         yield Problem("first_sync", "note", "Your first sync is still to come", text, SYNC)
@@ -291,31 +288,14 @@ class Step:
     done: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SetUp:
-    """How far an account is set up."""
-
-    steps: tuple[Step, ...] = field(default=())
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing is left."""
-        return all(step.done for step in self.steps)
-
-
-def set_up(settings: AccountSettings) -> SetUp:
+def set_up(settings: AccountSettings) -> tuple[Step, ...]:
     """Returns the steps of setting an account up."""
     lacking = {lack.code for lack in missing(settings)}
     connected = settings.key_hint is not None
-    return SetUp(
-        (
-            Step("Connect Mailchimp", "#connection", connected),
-            Step("Choose lists", "#lists", connected and bool(settings.stored)),
-            Step(
-                "Choose the master list",
-                "#lists",
-                connected and not lacking & {"no_stored_list", "no_master_list", "master_list_not_stored"},
-            ),
-            Step("Turn it on", "#enable", settings.enabled),
-        )
+    no_master = lacking & {"no_stored_list", "no_master_list", "master_list_not_stored"}
+    return (
+        Step("Connect Mailchimp", "#connection", connected),
+        Step("Choose lists", "#lists", connected and bool(settings.stored)),
+        Step("Choose the master list", "#lists", connected and not no_master),
+        Step("Turn it on", "#enable", settings.enabled),
     )

@@ -86,41 +86,21 @@ def _in_words(row: LeftOut, settings: AccountSettings) -> NotSent:
     source = mapping_of(mailing_list).get(row.field)
     detail = detail_of(source) if source is not None else row.field
     share = f"{row.contacts:,} of {row.of:,} people"
+    not_sent, why, advice = f"{detail} was not sent for {share}", row.reason, _ADVICE.get(row.reason)
     if row.reason == NO_SUCH_FIELD:
-        return NotSent(
-            row.field,
-            list_name,
-            f"{detail} was not sent for {share}: your list has no field {row.field}.",
-            f"Add a field of the type {_KINDS.get(row.field, 'text')} with the tag {row.field} in Mailchimp.",
-        )
-    if row.reason.startswith(CUT):
-        return NotSent(
-            row.field,
-            list_name,
-            f"{detail} was shortened for {share}: Mailchimp takes 255 characters.",
-            "Shorten it in billmywork if the end of it matters.",
-        )
-    if row.reason == field_values.US_NUMBERS_ONLY:
-        return NotSent(
-            row.field,
-            list_name,
-            f"{detail} was not sent for {share}: the field on your list takes US numbers only.",
-            "Set the phone format of the field to International in Mailchimp.",
-        )
-    if row.reason.startswith("no "):
+        why = f"your list has no field {row.field}"
+        advice = f"Add a field of the type {_KINDS.get(row.field, 'text')} with the tag {row.field} in Mailchimp."
+    elif row.reason.startswith(CUT):
+        not_sent, why = f"{detail} was shortened for {share}", "Mailchimp takes 255 characters"
+        advice = "Shorten it in billmywork if the end of it matters."
+    elif row.reason == field_values.US_NUMBERS_ONLY:
+        why = "the field on your list takes US numbers only"
+        advice = "Set the phone format of the field to International in Mailchimp."
+    elif row.reason.startswith("no "):
         lacking = " and ".join(_NAMES.get(part, part) for part in row.reason.removeprefix("no ").split(", "))
-        return NotSent(
-            row.field,
-            list_name,
-            f"{detail} was not sent for {share}: it has no {lacking}.",
-            "Complete these addresses in billmywork. Mailchimp takes whole addresses only.",
-        )
-    return NotSent(
-        row.field,
-        list_name,
-        f"{detail} was not sent for {share}: {row.reason}.",
-        _ADVICE.get(row.reason, "Check it in Mailchimp."),
-    )
+        why = f"it has no {lacking}"
+        advice = "Complete these addresses in billmywork. Mailchimp takes whole addresses only."
+    return NotSent(row.field, list_name, f"{not_sent}: {why}.", advice or "Check it in Mailchimp.")
 
 
 _CORRECT = "Correct it in billmywork, or choose another field for it."

@@ -124,9 +124,9 @@ def test_an_account_without_customers_is_told_so() -> None:
 
 def test_set_up_has_four_steps() -> None:
     """Each is done once what it asks for is there."""
-    assert [one.done for one in set_up(AccountSettings(WHO)).steps] == [False] * 4
-    assert set_up(READY).done
-    assert [one.done for one in set_up(replace(READY, enabled=False, master_list=None)).steps] == [
+    assert [one.done for one in set_up(AccountSettings(WHO))] == [False] * 4
+    assert all(one.done for one in set_up(READY))
+    assert [one.done for one in set_up(replace(READY, enabled=False, master_list=None))] == [
         True,
         True,
         False,
