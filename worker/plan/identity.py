@@ -38,7 +38,9 @@ def same_membership(entry: LedgerEntry, member: Member) -> bool:
     if entry.member_status in OUT and member.status not in OUT:
         return False  # whatever its times say: they are in whole seconds
     seen_at = _moment(entry.seen_at)
-    opted_in = member.opted_in if entry.member_status != "pending" else None
+    # Who was pending may opt in by confirming. One that is pending all the same has left since, and filled in a form.
+    may_confirm = entry.member_status == "pending" and member.status != "pending"
+    opted_in = member.opted_in if not may_confirm else None
     if seen_at is not None and opted_in is not None and opted_in > seen_at:
         return False
     if entry.contact_id is not None and member.contact_id is not None:

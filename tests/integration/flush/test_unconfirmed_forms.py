@@ -191,6 +191,22 @@ def test_a_pending_member_whose_customer_goes_stays_for_its_person(world: World)
     assert is_nowhere_else(world)
 
 
+@pytest.mark.parametrize("change", EVENTS)
+def test_who_confirmed_left_and_is_pending_again_is_kept_out(tmp_path: Path, change: Callable[[World], None]):
+    """Double opt-in: no reading came in between, but Mailchimp says that the pending member opted in since."""
+    with World(tmp_path, direct=True) as world:
+        settings.enable(world.db, CHANGELOG, ACCOUNT, status_if_new="pending")
+        world.event("ann", ANN, list_id="master")
+        world.event("dan", DAN, list_id="master")
+        world.daily()
+        for act in ("confirm", "unsubscribe", "sign up"):
+            world.by_hand(ANN, act)
+        change(world)
+        world.run()
+        assert world.status(ANN) == "pending"
+        assert is_nowhere_else(world)
+
+
 def test_a_pending_member_of_this_worker_still_moves(tmp_path: Path):
     """Double opt-in: nobody left, so the member is pending on the new list, taken off the old one, and comes back."""
     with World(tmp_path, direct=True) as world:
