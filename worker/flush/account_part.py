@@ -100,7 +100,8 @@ class AccountPart:
 
     def _write(self, db: Database, part: AccountRun, began: str, *, here: bool) -> None:
         who = part.account_id
-        if _is_told(part):
+        # Its progress may be stored although there was nothing to deliver: a list was found to be gone.
+        if _is_told(part) or runs.has_account(db, self.run, who):
             runs.put_account(db, self.run, part)
         if self.trigger == "read back":
             return  # it was not a flush, so none is retried

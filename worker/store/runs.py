@@ -161,6 +161,12 @@ def put_account(db: Database, run: int, part: AccountRun) -> None:
     )
 
 
+def has_account(db: Database, run: int, account_id: AccountId) -> bool:
+    """Returns whether an account's part of a run is stored."""
+    which = "SELECT 1 FROM flush_run_account WHERE run = ? AND account_id = ?"
+    return db.execute(which, (run, account_id)).fetchone() is not None
+
+
 def account_done(db: Database, account_id: AccountId, began: str, *, completes: bool) -> None:
     """Records that a flush of an account went through. Call it in a transaction.
 
