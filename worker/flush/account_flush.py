@@ -17,7 +17,8 @@ from worker.flush import brake
 from worker.flush.add_strategy import AddStrategy
 from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.brake import Brake, Expected
-from worker.flush.list_readings import ListReadings, Page, look_for, maybe_back, read_fields
+from worker.flush.list_lookup import look_for, maybe_back
+from worker.flush.list_readings import ListReadings, Page, read_fields
 from worker.mailchimp import calls
 from worker.mailchimp.call import Sender
 from worker.model import CustomerId, ListId, MembershipKey
@@ -53,10 +54,12 @@ class FlushMode(Protocol):
 
     @property
     def let_in(self) -> Collection[CustomerId]:
-        """Customers to plan though they count as unchanged, if nothing may be written.
+        """Customers to plan though they count as unchanged, if nothing may be written: a departure has ended."""
+        ...
 
-        A departure that kept them out has ended, or a list is back.
-        """
+    @property
+    def every(self) -> bool:
+        """Whether to plan all customers as if changed, because a list is back and nothing may be written."""
         ...
 
     def may_go_on(self) -> bool:
@@ -178,7 +181,8 @@ class AccountFlush:
             expected = self._expected(inputs, planned)
             wanted = expected.sources - self.readings.done
             if not wanted:
-                new = expected.adds if planned is not None else elsewhere.new_by_list(self.db, inputs.settings)
+                counted = planned is not None or self.mode.every
+                new = expected.adds if counted else elsewhere.new_by_list(self.db, inputs.settings)
                 return Prepared(inputs, new, self._brake(expected, confirm(), inputs.not_read), planned)
             self._read(wanted)
             if not self.mode.may_go_on():
@@ -191,7 +195,8 @@ class AccountFlush:
             yield from prepared.plans
             delivered = {customer_id for part, _ in prepared.plans for customer_id in part.changed}
         # Includes customers that changed meanwhile.
-        reading = chunks(self.db, self.mode.settings.account_id, done=delivered, also=self.mode.let_in)
+        account_id, every = self.mode.settings.account_id, self.mode.every
+        reading = chunks(self.db, account_id, every=every, done=delivered, also=self.mode.let_in)
         while self.mode.may_go_on() and (related := next(reading, None)) is not None:
             yield from plans(self.db, prepared.inputs, related, self.mode.faulty)
 
@@ -223,7 +228,7 @@ class AccountFlush:
         return back
 
     def _inputs(self) -> PlanInputs | None:
-        read = read_fields(self.sender, self.mode.settings)
+        read = read_fields(self.sender, self.mode.settings, self.wait)
         for list_id, classified in read.refused.items():
             self.mode.list_refused(list_id, classified)
         if not self.mode.may_go_on():
@@ -246,25 +251,29 @@ class AccountFlush:
 
     def _whole(self, inputs: PlanInputs) -> list[tuple[RelatedCustomers, Plan]] | None:
         """Plans all customers where they fit one chunk; None where they do not, or one of them cannot be planned."""
-        account_id = inputs.settings.account_id
-        many = customers.changed_count(self.db, account_id)
-        let_in = self.mode.let_in
+        account_id, let_in, every = inputs.settings.account_id, self.mode.let_in, self.mode.every
+        many = customers.count_of(self.db, account_id) if every else customers.changed_count(self.db, account_id)
+        if many + len(let_in) > CHUNK:
+            return None
         faults = list[Exception]()
         with _PLANNING:
-            related = next(chunks(self.db, account_id, also=let_in), None) if many + len(let_in) <= CHUNK else None
-            if related is None or sum(customer.changed for customer in related.changed.values()) < many:
+            related = next(chunks(self.db, account_id, every=every, also=let_in), None)
+            if related is None or sum(every or customer.changed for customer in related.changed.values()) < many:
                 return None
             planned = list(plans(self.db, inputs, related, lambda part, error: faults.append(error)))
         return planned if not faults else None
 
     def _expected(self, inputs: PlanInputs, planned: list[tuple[RelatedCustomers, Plan]] | None) -> Expected:
-        # Of many customers only those who may leave a list: what happens to the others decides nothing beforehand.
+        # Of many changed customers only those who may leave a list: what happens to the others decides nothing
+        # beforehand.
         expected = Expected()
         if planned is not None:
             for _, plan in planned:
                 expected.add(plan)
             return expected
-        reading = chunks(self.db, inputs.settings.account_id, elsewhere_by=inputs.settings, also=self.mode.let_in)
+        every, let_in = self.mode.every, self.mode.let_in
+        elsewhere_by = None if every else inputs.settings
+        reading = chunks(self.db, inputs.settings.account_id, every=every, elsewhere_by=elsewhere_by, also=let_in)
         while self.mode.may_go_on() and (related := next(reading, None)) is not None:
             for _, plan in plans(self.db, inputs, related):
                 expected.add(plan)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from worker.clock import Clock
@@ -15,6 +15,7 @@ from worker.fields.field_hashes import FieldHashes
 from worker.flush.answers import SECOND_LOOK, UNREADABLE, AnswerClass, ClassifiedAnswer, classify, customer_status_after
 from worker.flush.brake import Brake
 from worker.flush.intents import Intents, WriteAhead
+from worker.flush.list_lookup import look_for
 from worker.flush.step_result import Exchange, Halted, StepResult
 from worker.mailchimp import calls
 from worker.mailchimp.call import Answer, Call, Sender
@@ -110,11 +111,13 @@ class Attempt(StepResult):
     Attributes:
         sender: sends its calls; raises Halted if no more may be made.
         intents: what the step group is about to do.
+        looked_for: the answers about lists that were looked for after a 404.
     """
 
     context: StepContext
     sender: GuardedSender
     intents: Intents
+    looked_for: dict[ListId, ClassifiedAnswer] = field(default_factory=dict)
 
     @classmethod
     def of(cls, context: StepContext, intents: Intents | None = None, sender: GuardedSender | None = None) -> Attempt:
@@ -183,12 +186,16 @@ class Attempt(StepResult):
         return Read(member, classified, Exchange.of(call, answer), answer.date)
 
     def lacks_member(self, membership: MembershipKey, classified: ClassifiedAnswer) -> bool:
-        """Returns whether an answer means that an existing list does not have a member."""
-        return classified.kind is AnswerClass.NOT_THERE and not self.list_is_gone(membership.list_id)
+        """Returns whether an answer means that a list does not have a member, though the list surely exists."""
+        if classified.kind is not AnswerClass.NOT_THERE:
+            return False
+        return self._look_for_list(membership.list_id).kind is AnswerClass.DONE
 
-    def list_is_gone(self, list_id: ListId) -> bool:
-        """Queries whether a list is gone, after a 404 for one of its members."""
-        return classify(self.sender.send(calls.read_list(list_id))).kind is AnswerClass.NOT_THERE
+    def _look_for_list(self, list_id: ListId) -> ClassifiedAnswer:
+        # Once a try: it may have failed for hundreds of contacts of the list.
+        if list_id not in self.looked_for:
+            self.looked_for |= look_for(self.sender, [list_id], self.context.wait)
+        return self.looked_for[list_id]
 
     def settle_at(self, targets: Iterable[Target], membership: MembershipKey) -> None:
         """Records that the customers are known at a membership, and that nothing prevents sending them any more."""
@@ -200,20 +207,20 @@ class Attempt(StepResult):
         membership: MembershipKey,
         classified: ClassifiedAnswer,
         exchange: Exchange,
-        *,
-        of_list: bool = False,
     ) -> None:
         """Records an answer that settles nothing now, or refuses the contact, with what happens next.
 
-        Args:
-            of_list: whether a 404 means the list; otherwise it may mean the member, and the list is queried.
+        A 404 may be about the member or the list, so the list is looked for.
         """
+        of_list = self._look_for_list(membership.list_id) if classified.kind is AnswerClass.NOT_THERE else None
+        exists = of_list is not None and of_list.kind is AnswerClass.DONE
+        classified = classified if of_list is None or exists else of_list
         kind, title, then = classified.kind, classified.title, None
         if kind is AnswerClass.ACCOUNT_STOPPED:
             self.account_stopped = title
             self.fail(targets)
             verdict = Outcome.ACCOUNT_STOPPED, f"Mailchimp accepts no calls for this account: {title}."
-        elif kind is AnswerClass.NOT_THERE and (of_list or self.list_is_gone(membership.list_id)):
+        elif kind is AnswerClass.NOT_THERE and not exists:
             self.gone_lists.add(membership.list_id)
             self.fail(targets)
             verdict = Outcome.LIST_GONE, "The list no longer exists in Mailchimp."

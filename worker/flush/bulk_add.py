@@ -253,7 +253,7 @@ class Batch:
                 last = sent
             for failed in [sent, last] if sent is not last else [last]:
                 exchange = failed.exchange(add, failed.answer.body)
-                attempt.note_failure(add.targets, add.membership, failed.classified, exchange, of_list=True)
+                attempt.note_failure(add.targets, add.membership, failed.classified, exchange)
         attempt.entries += [self.intended[add.membership] for add in posted.adds if add.membership in self.in_doubt]
         self._take_back(attempt, [add.membership for add in posted.adds])
         return attempt

@@ -83,9 +83,9 @@ def _read_failed(attempt: Attempt, contact: Contact, prior: PriorMembership, rea
         return True
     # Whether somebody left depends on which of the two is gone.
     known = prior.entry is not None and prior.entry.state in ("present", "archived")
-    if not known or not attempt.list_is_gone(prior.membership.list_id):
+    if not known or attempt.lacks_member(prior.membership, read.classified):
         return False
-    attempt.note_failure(contact.targets, prior.membership, read.classified, read.exchange, of_list=True)
+    attempt.note_failure(contact.targets, prior.membership, read.classified, read.exchange)
     return True
 
 

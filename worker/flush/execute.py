@@ -197,6 +197,10 @@ class _Execution:
     def let_in(self) -> Collection[CustomerId]:
         return ()
 
+    @property
+    def every(self) -> bool:
+        return False
+
     def may_go_on(self) -> bool:
         return self.recorder.may_call()
 
@@ -218,6 +222,7 @@ class _Execution:
             return [*rows, *marking.mark_changed(db, account_id, None).rows]
 
         self.recorder.write(write)
+        marking.mark_the_rest(self.db, account_id=account_id)
         log.info("a list is back in Mailchimp", extra={"account": account_id, "run": self.request.run, "list": list_id})
         self.back.add(list_id)
         self._load_settings()

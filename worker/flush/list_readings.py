@@ -1,4 +1,4 @@
-"""What a flush reads of an account's lists before it plans: whether gone ones are back, merge fields and members.
+"""What a flush reads of an account's lists before it plans: merge fields and members.
 
 Members are read page by page in the order of their last change, and each page continues from the last time. Two calls
 read an unchanged list: all members but the archived, and the archived. If a list was never read in full and only
@@ -22,7 +22,7 @@ from worker.mailchimp.member import Member, member_of, total_items
 from worker.mailchimp.merge_fields import MergeField, merge_fields
 from worker.model import AddressKey, ListId, address_key
 from worker.sqlite.database import Database
-from worker.store import list_members, readings
+from worker.store import readings
 from worker.store.accounts import AccountSettings
 from worker.store.readings import DepartedStatus, Reading, ReadStatus
 
@@ -58,12 +58,28 @@ class FieldsRead:
     refused: Mapping[ListId, ClassifiedAnswer]
 
 
-def read_fields(sender: Sender, settings: AccountSettings) -> FieldsRead:
-    """Reads the merge fields of every stored list that is not gone: the first alone, the others in parallel."""
+def read_fields(sender: Sender, settings: AccountSettings, wait: Callable[[float], object]) -> FieldsRead:
+    """Reads the merge fields of every stored list that is not gone: the first alone, the others in parallel.
+
+    A list counts as missing only after two such answers a moment apart.
+
+    Args:
+        wait: waits so many seconds.
+    """
+    first = _fields_of(sender, [stored_list.list_id for stored_list in settings.stored if not stored_list.gone])
+    missing = [list_id for list_id, classified in first.refused.items() if classified.kind is AnswerClass.NOT_THERE]
+    if not missing:
+        return first
+    wait(SECOND_LOOK)
+    second = _fields_of(sender, missing)
+    refused = {list_id: classified for list_id, classified in first.refused.items() if list_id not in missing}
+    return FieldsRead({**first.by_list, **second.by_list}, {**refused, **second.refused})
+
+
+def _fields_of(sender: Sender, list_ids: Sequence[ListId]) -> FieldsRead:
     by_list: dict[ListId, Sequence[MergeField]] = {}
     refused: dict[ListId, ClassifiedAnswer] = {}
-    there = [stored_list.list_id for stored_list in settings.stored if not stored_list.gone]
-    for list_id, fields in _read(sender, there):
+    for list_id, fields in _read(sender, list_ids):
         if not isinstance(fields, Answer):
             by_list[list_id] = fields
             continue
@@ -80,41 +96,6 @@ def _read(sender: Sender, list_ids: Sequence[ListId]) -> Iterator[tuple[ListId, 
     if further := list_ids[1:]:
         with ThreadPoolExecutor(min(len(further), SIDE_BY_SIDE), thread_name_prefix="fields") as pool:
             yield from zip(further, pool.map(partial(merge_fields, sender), further), strict=True)
-
-
-# Lists that are marked as gone: one may come back, or only an API key of another account did not see it
-
-
-def maybe_back(db: Database, settings: AccountSettings) -> set[ListId]:
-    """Returns the gone lists that are stored or that anybody may still be on, including those no refresh remembers."""
-    there = {known_list.list_id for known_list in settings.lists if not known_list.gone}
-    return list_members.lists_of(db, settings.account_id).union(settings.stored_ids) - there
-
-
-def look_for(
-    sender: Sender, list_ids: Collection[ListId], wait: Callable[[float], object]
-) -> dict[ListId, ClassifiedAnswer]:
-    """Queries whether lists exist. One counts as missing only after two such answers a moment apart.
-
-    Stops once Mailchimp accepts no call of the account.
-
-    Args:
-        wait: waits so many seconds.
-    """
-    answers = _look(sender, list_ids)
-    missing = [list_id for list_id, classified in answers.items() if classified.kind is AnswerClass.NOT_THERE]
-    if missing:
-        wait(SECOND_LOOK)
-    return answers | _look(sender, missing)
-
-
-def _look(sender: Sender, list_ids: Collection[ListId]) -> dict[ListId, ClassifiedAnswer]:
-    answers: dict[ListId, ClassifiedAnswer] = {}
-    for list_id in sorted(list_ids):
-        answers[list_id] = classify(sender.send(calls.read_list(list_id)))
-        if answers[list_id].kind is AnswerClass.ACCOUNT_STOPPED:
-            break
-    return answers
 
 
 # Members: which lists are read, and from when on

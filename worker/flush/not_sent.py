@@ -20,7 +20,7 @@ def refused_adds(context: StepContext, adds: Sequence[Add], strategy: AddStrateg
     assert strategy.refusal is not None
     classified, exchange = strategy.refusal
     for add in adds:
-        attempt.note_failure(add.targets, add.membership, classified, exchange, of_list=True)
+        attempt.note_failure(add.targets, add.membership, classified, exchange)
     return attempt
 
 

@@ -23,7 +23,7 @@ from worker.plan.related_customers import RelatedCustomers
 from worker.plan.steps import Add, Found, touched
 from worker.plan.summary import PlanSummary
 from worker.sqlite.database import Database
-from worker.store import accounts, bare_customers, held_counts, marking
+from worker.store import accounts, bare_customers, held_counts
 from worker.store.accounts import AccountList, AccountSettings
 from worker.store.ledger import LedgerEntry, has_left
 
@@ -39,8 +39,8 @@ class AccountPlan:
     Attributes:
         settings: the account's, with lists marked as gone that Mailchimp does not have.
         learnt: departures, as a flush would write them.
-        let_in: customers whom a flush would mark as changed: a departure that kept them out has ended, or a list is
-            back.
+        let_in: customers whom a flush would mark as changed: a departure that kept them out has ended.
+        every: whether a flush would mark all customers as changed: a list is back.
         problem: why nothing would be done; None if the flush would proceed.
         unanswered: whether the problem is that Mailchimp gave no useful answer, so that nothing could be planned.
         advice: what to do about the problem; None for nothing.
@@ -61,6 +61,7 @@ class AccountPlan:
     notices: Sequence[str] = ()
     learnt: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
     let_in: set[CustomerId] = field(default_factory=set)
+    every: bool = False
     _flush: AccountFlush | None = None
     _prepared: Prepared | None = None
 
@@ -83,11 +84,11 @@ class AccountPlan:
             self.let_in |= {customer.customer_id for customer in kept_out(self.db, self.settings.account_id, ended)}
 
     def list_back(self, list_id: ListId) -> None:
-        """Records that a list is no longer gone, and plans the customers whom a flush would mark as changed."""
+        """Records that a list is no longer gone, and plans all customers, whom a flush would mark as changed."""
         known = self.settings.list_of(list_id) or AccountList(list_id, list_id, False, 0, False, self.now)
         rest = (known_list for known_list in self.settings.lists if known_list.list_id != list_id)
         self.settings = replace(self.settings, lists=(*rest, replace(known, gone_at=None)))
-        self.let_in.update(marking.ids_marked_at_once(self.db, self.settings.account_id))
+        self.every = True
 
     def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
         """Records that a list is gone, or that the flush would not proceed."""

@@ -222,9 +222,12 @@ def add_or_find(
     if read.classified.kind is not AnswerClass.NOT_THERE:
         attempt.note_failure(contact.targets, contact.membership, read.classified, read.exchange)
         return
-    # Even if an earlier step found it gone.
-    if entry is not None and entry.state != "intended" and not attempt.list_is_gone(step.membership.list_id):
-        note_gone(attempt, contact, entry, read.exchange)
+    if entry is not None and entry.state != "intended":
+        # Even if an earlier step found it gone.
+        if attempt.lacks_member(step.membership, read.classified):
+            note_gone(attempt, contact, entry, read.exchange)
+        else:
+            attempt.note_failure(contact.targets, contact.membership, read.classified, read.exchange)
         return
     if kept_off(attempt, contact, asked):
         return

@@ -39,7 +39,8 @@ def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None
 
 def look_again(db: Database, account_id: AccountId) -> int:
     """Marks every customer of the account, like :func:`mark_changed`, but only in this database."""
-    first = ids_marked_at_once(db, account_id)
+    query = "SELECT customer_id FROM customer WHERE account_id = ? ORDER BY customer_id LIMIT ?"
+    first = db.column(CustomerId, query, (account_id, MARKED_AT_ONCE))
     marked = _mark(db, [(account_id, customer_id) for customer_id in first])
     if len(first) == MARKED_AT_ONCE:
         # Recorded in this transaction, so that a crash before the rest is marked omits nobody.
@@ -51,27 +52,22 @@ def look_again(db: Database, account_id: AccountId) -> int:
     return marked
 
 
-def ids_marked_at_once(db: Database, account_id: AccountId) -> list[CustomerId]:
-    """Returns the customers that :func:`look_again` marks in its transaction."""
-    query = "SELECT customer_id FROM customer WHERE account_id = ? ORDER BY customer_id LIMIT ?"
-    return db.column(CustomerId, query, (account_id, MARKED_AT_ONCE))
-
-
-def mark_the_rest(db: Database, progress: Progress = lambda count: None) -> int:
+def mark_the_rest(db: Database, progress: Progress = lambda count: None, *, account_id: AccountId | None = None) -> int:
     """Marks customers of accounts with very many that :func:`mark_changed` left, in many transactions.
 
     Args:
         db: outside of a transaction.
         progress: called with how many are marked.
+        account_id: the account whose customers are marked; None for all accounts.
 
     Returns:
         How many were marked.
     """
-    marked = 0
-    while (row := db.execute("SELECT account_id, after FROM marking LIMIT 1").fetchone()) is not None:
-        account_id, before = AccountId(row["account_id"]), marked
-        marking = _Marking(db, account_id, row["after"])
-        pages = db.pages("customer", ("customer_id",), "account_id = ?", (account_id,), after=(row["after"],))
+    marked, left = 0, "SELECT account_id, after FROM marking WHERE ?1 IS NULL OR account_id = ?1 LIMIT 1"
+    while (row := db.execute(left, (account_id,)).fetchone()) is not None:
+        who, before = AccountId(row["account_id"]), marked
+        marking = _Marking(db, who, row["after"])
+        pages = db.pages("customer", ("customer_id",), "account_id = ?", (who,), after=(row["after"],))
         marked += db.in_parts(
             (row[0] for rows in pages for row in rows),
             marking.mark,
@@ -83,7 +79,7 @@ def mark_the_rest(db: Database, progress: Progress = lambda count: None) -> int:
             db.execute(
                 "DELETE FROM marking WHERE account_id = ?1 AND NOT EXISTS (SELECT 1 FROM customer WHERE "
                 "account_id = ?1 AND customer_id > marking.after)",
-                (account_id,),
+                (who,),
             )
     return marked
 

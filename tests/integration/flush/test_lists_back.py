@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,12 @@ from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.test_plan_holds import dump, named
 from tests.integration.flush.world import ACCOUNT, KEY, World
 from worker.accounts import api_keys, lists, settings
+from worker.flush import account_flush
 from worker.mailchimp import calls
 from worker.model import ListId
+from worker.plan.related_customers import chunks
 from worker.sandbox.faults import Fault
+from worker.store import marking
 
 ANN, BOB, EVE = "ann@example.com", "bob@example.com", "eve@example.com"
 WRONG_KEY = "fedcba9876543210fedcba9876543210-us1"
@@ -94,6 +99,28 @@ def test_newcomers_of_a_list_that_is_back_move_to_it(world: World):
     assert (world.status("new@example.com"), world.status("new@example.com", "other")) == ("archived", "subscribed")
 
 
+@pytest.mark.parametrize("chunk", [1, 3, 4000])
+def test_all_customers_are_compared_again_in_the_flush_that_finds_a_list(
+    world: World, monkeypatch: pytest.MonkeyPatch, chunk: int
+):
+    """However many there are: those beyond the first ones are marked before anything is planned; so the plan shows."""
+    new = [f"new{number}@example.com" for number in range(7)]
+    monkeypatch.setattr(marking, "MARKED_AT_ONCE", 2)
+    monkeypatch.setattr(account_flush, "CHUNK", chunk)
+    monkeypatch.setattr(account_flush, "chunks", partial(chunks, size=chunk))
+    with gone(world, "other"):
+        for number, email in enumerate(new):
+            world.event(f"new{number}", email, list_id="other")
+        world.daily()
+    assert [world.status(email) for email in new] == ["subscribed"] * len(new)
+    plan = world.plan()
+    planned = {named(planned.call) for planned in plan.calls()}
+    world.flush()
+    assert [world.status(email, "other") for email in new] == ["subscribed"] * len(new)
+    assert [world.status(email) for email in new] == ["archived"] * len(new)
+    assert [call for call in map(named, world.calls()) if call not in planned] == []
+
+
 def test_consent_withdrawn_while_a_list_was_gone_is_heeded_once_it_is_back(world: World):
     """The member is unsubscribed there by the flush that finds the list."""
     with gone(world, "other"):
@@ -135,12 +162,44 @@ def test_nobody_moves_off_a_gone_list_while_no_answer_tells_whether_it_is_back(w
     assert world.outcomes("bob")[-1] == "left"
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("status", path="/lists/other/merge-fields", status=404, times=1),
+        Fault("status", method="GET", path="/lists/other/members$", status=404, times=1),
+        Fault("status", method="POST", path="/lists/other$", status=404, times=1),
+        Fault("status", method="GET", path="/lists/other$", status=404, times=1),
+    ],
+    ids=["fields", "members", "add", "list"],
+)
+def test_a_single_404_does_not_make_a_list_gone(world: World, fault: Fault):
+    """Whichever call it answers, Mailchimp must say so twice, a moment apart."""
+    world.event("new", "new@example.com", list_id="other")
+    world.event("bob", BOB, list_id="other", first_name="Bob")
+    world.by_hand(ANN, "forget", "other")
+    world.event("ann", ANN, list_id="other", first_name="Ann")
+    world.standin.faults.append(replace(fault))
+    world.daily()
+    assert not world.settings.list_of("other").gone  # type: ignore[union-attr]
+    assert world.outcomes("bob")[-1] == "updated"
+    assert world.outcomes("ann")[-1] == "gone"
+    world.daily()
+    assert world.status("new@example.com", "other") == "subscribed"
+
+
 def test_a_single_404_does_not_keep_a_list_gone(world: World):
     """Mailchimp must say so twice, a moment apart."""
     in_one_flush(world, "other")
     world.standin.faults.append(Fault("status", path="/lists/other$", status=404, times=1))
     world.daily()
     assert not world.settings.list_of("other").gone  # type: ignore[union-attr]
+
+
+def test_a_flush_with_nothing_to_deliver_that_finds_a_list_gone_went_through(world: World):
+    """It counts as done: nothing of it was left."""
+    with gone(world, "other"):
+        (part,) = world.daily().accounts
+    assert (part.ended, part.to_do) == ("done", 0)
 
 
 @pytest.mark.parametrize("flush", [World.daily, World.flush])

@@ -14,13 +14,17 @@ from tests.unit.plan import build
 from worker.clock import as_text
 from worker.flush.answers import AnswerClass
 from worker.flush.learning import write_page
-from worker.flush.list_readings import ListReadings, Page, pages, read_list, start_of
-from worker.mailchimp.call import Answer
+from worker.flush.list_readings import ListReadings, Page, pages, read_fields, read_list, start_of
+from worker.mailchimp.call import Answer, Call
+from worker.model import ListId
 from worker.sqlite.database import Database
 from worker.store import accounts, ledger
 from worker.store import readings as stored
 from worker.store.accounts import AccountSettings
 from worker.store.readings import Reading
+
+MISSING = Answer(404, {"title": "Resource Not Found"})
+NO_FIELDS = Answer(200, {"merge_fields": [], "total_items": 0})
 
 
 def addresses(found: Sequence[Page]) -> list[str]:
@@ -108,6 +112,26 @@ def test_a_list_is_gone_only_where_two_answers_say_so(answers: list[Answer], kin
     classified = read_list(lists, build.MASTER, FIRST, None, lambda page: None, waits.append)
     assert classified is not None
     assert (classified.kind, len(lists.calls), len(waits)) == (kind, calls, calls - 1)
+
+
+@pytest.mark.parametrize(
+    ("second", "kind"), [(MISSING, AnswerClass.NOT_THERE), (Answer(503), AnswerClass.LATER), (NO_FIELDS, None)]
+)
+def test_a_list_whose_fields_cannot_be_read_is_gone_only_where_two_answers_say_so(
+    db: Database, second: Answer, kind: AnswerClass | None
+):
+    """The fields are asked for again a moment later."""
+    answers = {build.MASTER: [MISSING, second], build.OTHER: [NO_FIELDS]}
+    waits = list[float]()
+
+    class Sender:
+        def send(self, call: Call) -> Answer:
+            return answers[ListId(call.path.split("/")[2])].pop(0)
+
+    found = read_fields(Sender(), chosen(db), waits.append)
+    assert (len(waits), answers) == (1, {build.MASTER: [], build.OTHER: []})
+    assert [classified.kind for classified in found.refused.values()] == [kind] * (kind is not None)
+    assert set(found.by_list) == {build.OTHER} | ({build.MASTER} if kind is None else set())
 
 
 def test_a_long_list_of_departures_needs_the_memory_of_a_page():
