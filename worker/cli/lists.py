@@ -214,7 +214,7 @@ def _use(account_settings: AccountSettings, account_list: AccountList) -> str:
 def _notes(account_list: AccountList) -> str:
     notes = []
     if account_list.gone_at:
-        notes.append(f"gone from Mailchimp since {as_text(account_list.gone_at)}")
+        notes.append(f"gone from Mailchimp since {as_text(account_list.gone_at)}; each flush looks for it again")
     if account_list.pause:
         notes.append(f"paused since {as_text(account_list.pause.since)}: {account_list.pause.reason}")
     if account_list.marketing_permissions:

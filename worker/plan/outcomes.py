@@ -136,7 +136,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         ),
         Outcome.LIST_GONE: Meaning(
             "The list no longer exists in Mailchimp.",
-            "Sent when the account has stored another list instead (lists store).",
+            "Each flush looks for the list, and sends this once it is back, or another list is stored (lists store).",
             settles=False,
             needs_somebody=True,
             waits_as=RunResult.HELD,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
-from worker.accounts.settings import LOOKED_FOR
+from worker.accounts.settings import LOOKED_FOR, missing_before_calls
 from worker.app import App
 from worker.errors import WorkerError
 from worker.flush.plan_preview import AccountPlan
@@ -27,7 +28,7 @@ def check_account(app: App, db: Database, facts: AccountFacts) -> Finding:
     subject = f"account {settings.account_id}"
     if state.state is State.OFF:
         return ok(subject, "Disabled: nothing is due.")
-    if state.state in (State.NOT_READY, State.PAUSED):
+    if state.state is State.PAUSED or missing_before_calls(settings):
         return _by_state(subject, state)
     try:
         with app.open_client_of(db, settings.account_id) as sender:
@@ -36,6 +37,9 @@ def check_account(app: App, db: Database, facts: AccountFacts) -> Finding:
         return Finding(subject, Level.FAILED, error.message, error.advice)
     if problem is not None:
         return problem
+    # Mailchimp has all stored lists, so a flush would find again those that were gone.
+    lists = tuple(replace(known, gone_at=None) if known.stored else known for known in settings.lists)
+    state = state_of(replace(facts, settings=replace(settings, lists=lists)), app.clock())
     if state.state in TROUBLE:
         return _by_state(subject, state)
     waiting = f"; {counted(facts.waiting, 'customer')} to deliver" if facts.waiting else ""
@@ -69,8 +73,9 @@ def lists_not_there(settings: AccountSettings, list_ids: Collection[ListId]) -> 
     if len(missing) == len(settings.stored):
         return (
             f"Its API key belongs to a Mailchimp account without any of its stored lists: {named}.",
-            f"If the key is the wrong one: mailchimp-worker account connect {account_id}. If the lists were deleted: "
-            f"mailchimp-worker lists refresh {account_id}, then mailchimp-worker lists store {account_id} LIST...",
+            f"Each flush looks for them again. If the key is the wrong one: mailchimp-worker account connect "
+            f"{account_id}. Only if the lists were deleted for good: mailchimp-worker lists refresh {account_id}, then "
+            f"mailchimp-worker lists store {account_id} LIST...",
         )
     return (
         f"Mailchimp no longer has {counted(len(missing), 'stored list')}: {named}. Customers on it wait.",

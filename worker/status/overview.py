@@ -202,7 +202,10 @@ def _list_notes(settings: AccountSettings, state_in_words: str) -> list[str]:
             continue
         if mailing_list.gone_at:
             since = as_text(mailing_list.gone_at)
-            notes.append(f"List {mailing_list.name} has been gone from Mailchimp since {since}; its customers wait.")
+            notes.append(
+                f"List {mailing_list.name} has been gone from Mailchimp since {since}; its customers wait. Each flush "
+                "looks for it again."
+            )
         if mailing_list.pause:
             since, reason = as_text(mailing_list.pause.since), mailing_list.pause.reason
             notes.append(f"List {mailing_list.name} has been paused since {since}: {reason}.")

@@ -108,6 +108,19 @@ def test_a_list_that_is_gone_is_reported_with_what_to_do(world: World, refreshed
     assert f"lists store {ACCOUNT} LIST..." in str(found.advice)
 
 
+@pytest.mark.parametrize("list_id", ["master", "other"])
+def test_a_list_that_is_back_is_no_problem(world: World, list_id: str):
+    """A flush now would find it again, so check is green though no flush has done so yet."""
+    user = world.standin.users["owner"]
+    away = user.lists.pop(list_id)
+    world.daily()
+    assert checked(world).level is not Level.OK
+    user.lists[list_id] = away
+    assert checked(world).level is Level.OK
+    world.event("ann", "ann@example.com")
+    assert checked(world).level is Level.OK
+
+
 def test_an_account_that_is_switched_off_is_ok(world: World):
     """Somebody wanted it so, and nothing of it is due."""
     world.event("ann", "ann@example.com")

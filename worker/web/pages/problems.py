@@ -122,7 +122,7 @@ def _steps(settings: AccountSettings) -> Iterator[Problem]:
             "problem",
             "This key belongs to another Mailchimp account",
             f"The key {_key(settings)} finds none of the lists that you chose. Enter a key of the account that has "
-            "them, or choose lists of this one.",
+            "them, or choose lists of this one. Each sync looks for your lists again.",
             Button("Enter another key", "#connection"),
         )
         return
@@ -143,7 +143,10 @@ def _steps(settings: AccountSettings) -> Iterator[Problem]:
     elif "master_list_gone" in lacking:
         master = settings.list_of(settings.master_list)
         name = f"“{master.name}”" if master is not None else "It"
-        text = f"{name} was your master list. Nobody is added until you choose another one."
+        text = (
+            f"{name} was your master list. Nobody is added without it. Each sync looks for it again. Only if you "
+            "deleted it for good, choose another one."
+        )
         title = "Your master list is no longer in Mailchimp"
         yield Problem("master_list_gone", "problem", title, text, Button("Choose another", "#lists"))
     if not settings.enabled:
@@ -192,7 +195,8 @@ def _lists(settings: AccountSettings) -> Iterator[Problem]:
                 "list_gone",
                 "problem",
                 f"“{mailing_list.name}” is no longer in Mailchimp",
-                "Its customers wait. Untick it, and they go to your master list, if they have not left it.",
+                "Its customers wait. Each sync looks for it again, and sends them once it is back. Only if you deleted "
+                "it for good, untick it: then they go to your master list, if they have not left it.",
                 CHOOSE_LISTS,
             )
         elif mailing_list.pause is not None:

@@ -141,7 +141,7 @@ def _marked(mailing_list: AccountList, *, new: bool) -> dict[str, str]:
         return {
             "badge": "gone",
             "tone": "bad",
-            "note": "No longer in Mailchimp. Untick it, so that its customers no longer wait.",
+            "note": "No longer in Mailchimp. Each sync looks for it again. Untick it only if you deleted it for good.",
         }
     if mailing_list.pause is not None:
         return {"badge": "paused", "tone": "warn", "note": "Mailchimp refuses everyone whom we add."}

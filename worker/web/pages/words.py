@@ -81,7 +81,9 @@ OUTCOMES: Mapping[str, Words] = {
     Outcome.LATER: Words(Group.WAITING, "tried again", "Mailchimp did not answer. The next sync tries again."),
     Outcome.LIST_PAUSED: Words(Group.WAITING, "on a paused list", "Waiting, because their list is paused."),
     Outcome.LIST_GONE: Words(
-        Group.WAITING, "on a missing list", "Waiting, because their list is no longer in Mailchimp."
+        Group.WAITING,
+        "on a missing list",
+        "Waiting, because their list is no longer in Mailchimp. Each sync looks for it again.",
     ),
     Outcome.ACCOUNT_STOPPED: Words(
         Group.WAITING, "not sent", "Waiting, because Mailchimp did not let us into this account."
