@@ -108,6 +108,11 @@ class Actors:
             if record.state is not None and record.state["list_id"] == list_id != self.master:
                 self._publish(record, record.state | {"list_id": None})
 
+    def give_address(self, record: Record, email: str | None) -> None:
+        """Publishes a customer's other address."""
+        assert record.state is not None
+        self._publish(record, record.state | {"email": email})
+
     def _first(self, record: Record) -> dict[str, Any]:
         first, last = NAMES[record.person]
         return {
@@ -244,8 +249,10 @@ class Actors:
             return
         self.do(list_id, email, self.chance.choice(("subscribe", "subscribe", "sign up")), None)
         if self.chance.random() < 0.5:
+            fields = self.world.standin.find_list(list_id).fields
             for tag, value in zip(("FNAME", "LNAME"), NAMES[person], strict=True):
-                self.world.standin.edit(list_id, email, tag, value)
+                if tag in fields:
+                    self.world.standin.edit(list_id, email, tag, value)
 
     def do(self, list_id: str, email: str, action: str, value: str | None = None) -> None:
         """Does one act by hand."""
@@ -378,7 +385,10 @@ class Actors:
         self.world.replay()
 
     def _forget(self) -> None:
-        email = self.chance.choice(sorted({email for all_ in PEOPLE.values() for email in all_}))
+        self.forget(self.chance.choice(sorted({email for all_ in PEOPLE.values() for email in all_})))
+
+    def forget(self, email: str) -> None:
+        """Erases the people with an address."""
         self.say(f"OPERATOR forget {email}")
         self.world.forget(email)
         self.facts.forgets(email, self.world.time.now)

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from tests.histories.tags import HandTags
-from tests.histories.wire import Change, Exchange, Spot
+from tests.histories.wire import STRAY, Change, Exchange, Spot
 from worker.mailchimp.call import member_hash
 from worker.model import AddressKey
 from worker.sandbox.member import Member
@@ -296,7 +296,11 @@ class Facts:
 
     def _shows(self, exchange: Exchange, departure: Departure) -> bool:
         answer, (list_id, email) = exchange.answer, departure.spot
-        if exchange.at < departure.at or not exchange.call.path.startswith(f"/lists/{list_id}/members"):
+        if (
+            exchange.fault == STRAY
+            or exchange.at < departure.at
+            or not exchange.call.path.startswith(f"/lists/{list_id}/members")
+        ):
             return False
         body = answer.body or {}
         if answer.ok:

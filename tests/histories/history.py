@@ -11,6 +11,7 @@ from tests.histories.actors import Actors
 from tests.histories.facts import ON_LIST, Facts, Record
 from tests.histories.oracle import Oracle
 from tests.histories.rest import judge_rest
+from tests.histories.surprises import Surprises
 from tests.histories.telling import judge_receipts
 from tests.histories.upheavals import Upheavals
 from tests.histories.wire import FAULTS, Exchange
@@ -70,6 +71,7 @@ class History:
         tags: bool = False,
         upheavals: bool = False,
         forms: bool = False,
+        surprises: bool = False,
     ) -> None:
         """Prepares it; nothing depends on anything but the seed and the worker.
 
@@ -80,6 +82,7 @@ class History:
             tags: whether events have attributes and tags. Without them a seed makes the history that it always made.
             forms: whether people are deleted for good, and the forms of lists are filled in for those who left.
             upheavals: whether databases, keys and lists change between days; see :mod:`tests.histories.upheavals`.
+            surprises: whether what is seldom happens in flushes; see :mod:`tests.histories.surprises`.
         """
         self.chance = random.Random(seed)
         self.theme = CALM if calm else Theme.by(self.chance)
@@ -98,6 +101,7 @@ class History:
         form_chance = random.Random(seed + 5) if forms else None
         self.actors = Actors(self.world, self.facts, self.oracle, self.chance, tag_chance, form_chance)
         self.upheavals = Upheavals(self, random.Random(seed + 3), random.Random(seed + 4)) if upheavals else None
+        self.surprises = Surprises(self, random.Random(seed + 6)) if surprises else None
         self._crowd = self.chance.randint(9, 30) if self.chance.random() < 0.1 else 0
         self._outage = 0
         self._exchanges: list[Exchange] = []
@@ -156,6 +160,8 @@ class History:
         if actors.form_chance is not None and actors.form_chance.random() < 0.5:
             actors.delete_or_return(actors.form_chance)
         self.world.time.forward(hours=12)
+        if self.surprises is not None:
+            self.surprises.before_flush()
         self.flush(confirmed=chance.random() < 0.1)
 
     def flush(self, *, confirmed: bool = False) -> None:
@@ -174,15 +180,19 @@ class History:
         ready = self.world.is_ready()
         part = self.world.flush(confirmed=confirmed)
         actors.in_flush = False
+        if self.surprises is not None:
+            self.surprises.flush_ended()
+            self.world.cut_short |= self.surprises.cut_short
+        cut_short = self.world.cut_short
         ended = "nothing to do" if part is None else f"{part.ended} {part.message or ''}"
         actors.say(f"ENDED {'dead' if self.world.died else ended}")
-        if ready and not confirmed and not self.world.died and self._was_whole(part):
+        if ready and not confirmed and not cut_short and self._was_whole(part):
             existing = [list_id for list_id in oracle.stored if self.actors.is_there(list_id)]
             self.facts.daily_flush_was_whole(existing, oracle.flush_began)
-        self.facts.flush_ended(died=self.world.died, at=self.world.time.now)
+        self.facts.flush_ended(died=cut_short, at=self.world.time.now)
         oracle.off_since = None
         receipts = self._read_receipts()
-        if not self.world.died:
+        if not cut_short:
             since = oracle.flush_began
             oracle.broken += judge_receipts(receipts, self._exchanges, self.facts, self.world.standin, since)
         self._exchanges.clear()
@@ -238,6 +248,8 @@ class History:
         self.theme = CALM
         self._outage = 0
         self.world.time.skew = 0.0
+        if self.surprises is not None:
+            self.surprises.quiet()
         if self.upheavals is not None:
             self.upheavals.too_many = 0
             self.upheavals.give_list_back()
@@ -269,6 +281,8 @@ class History:
             self.actors.settle()
         if theme.deaths and chance.random() < theme.deaths / 2:
             self._die()
+        if self.surprises is not None:
+            self.surprises.meanwhile()
 
     def _after(self, call: Call) -> None:
         if self.theme.deaths and self.actors.in_flush and self.chance.random() < self.theme.deaths:
@@ -287,7 +301,7 @@ class History:
             return "429"
         if self.theme.faults and self.actors.in_flush and self.chance.random() < self.theme.faults:
             return self.chance.choice((*FAULTS, "slow"))
-        return None
+        return self.surprises.fault(call) if self.surprises is not None and self.actors.in_flush else None
 
     def _exchanged(self, exchange: Exchange) -> None:
         changes = ", ".join(str(change) for change in exchange.changes)

@@ -33,6 +33,15 @@ def _membership(history: History, record: Record) -> str:
     return list_id if list_id in history.actors.stored else history.actors.master
 
 
+def _names(history: History, list_id: str, state: dict[str, Any]) -> tuple[str, str]:
+    # Of a merge field that the owner deleted nothing is left.
+    fields = history.world.standin.find_list(list_id).fields
+    first, last = (
+        state[name] if tag in fields else "" for name, tag in (("first_name", "FNAME"), ("last_name", "LNAME"))
+    )
+    return first, last
+
+
 def _tainted(history: History) -> set[str]:
     """Returns addresses by which somebody left, withdrew or was forgotten, and all that share a customer with one.
 
@@ -70,7 +79,7 @@ def _present(history: History) -> list[str]:
             key=lambda record: record.states[-1][0],
         )
         assert newest.state is not None
-        names = (newest.state["first_name"], newest.state["last_name"])
+        names = _names(history, list_id, newest.state)
         if id(member) not in history.facts.edited and names_of(member) != names:
             broken.append(f"{record.email} on {list_id} has the names {names_of(member)}, not {names}")
         if history.actors.tag_chance is not None:
@@ -92,7 +101,7 @@ def _delivered_again(history: History) -> list[str]:
             continue
         newest = max(wanted, key=lambda record: record.states[-1][0])
         assert newest.state is not None
-        names = (newest.state["first_name"], newest.state["last_name"])
+        names = _names(history, list_id, newest.state)
         if names_of(member) != names:
             broken.append(f"{email} joined {list_id} again and has the names {names_of(member)}, not {names}")
     return broken

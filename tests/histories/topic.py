@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from tests.checked_changelog import CheckedChangelog
 from worker.changelog.outcome_records import record_of
 from worker.changelog.table_rows import rows_of
+from worker.errors import WorkerError
 from worker.sqlite.changed_rows import Changed, RowKey
 from worker.sqlite.database import Database
 
@@ -21,9 +22,13 @@ class OutcomesTopic(CheckedChangelog):
     def __init__(self) -> None:
         """Nothing was written yet."""
         self.newest: dict[str, bytes | None] = {}
+        self.failure: WorkerError | None = None
+        """Raised by each commit while the broker does not answer."""
 
     def commit(self, db: Database, write: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
         """Commits, then takes the records of the customers whose rows were named."""
+        if self.failure is not None:
+            raise self.failure
         named: list[RowKey] = []
 
         def noted() -> Changed[_Result]:

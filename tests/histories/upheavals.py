@@ -55,8 +55,8 @@ class Upheavals:
         """Lets some of it happen before a flush."""
         chance, world, say = self._chance, self._world, self._history.actors.say
         self.too_many = chance.randint(5, 40) if chance.random() < 0.05 else 0
-        # What was under way when a worker died is known to its own database alone.
-        if not world.died and chance.random() < 0.15:
+        # What was under way when a worker died, or lost its partition, is known to its own database alone.
+        if not world.cut_short and chance.random() < 0.15:
             old = chance.random() < 0.5 and self._copy.exists()
             say(f"UPHEAVAL {'an old copy of the database comes back' if old else 'another worker takes over'}")
             self.take_over(from_copy=old)

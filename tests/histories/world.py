@@ -117,16 +117,20 @@ class OneByOne:
 _UNTHREADED = ("ThreadPoolExecutor", OneByOne)
 
 
-class Everybody:
-    """Allows every account."""
+class Partition:
+    """The partition of all accounts, which the worker has unless it is lost."""
+
+    def __init__(self) -> None:
+        """The worker has it."""
+        self.lost = False
 
     def why_not(self, account_id: AccountId) -> None:
-        """Returns nothing."""
+        """Returns nothing: a flush begins only while the worker has it."""
         return
 
     def may_call(self, account_id: AccountId) -> bool:
-        """Always."""
-        return True
+        """Returns whether the worker has it."""
+        return not self.lost
 
 
 class World:
@@ -170,12 +174,15 @@ class World:
         self.stop = Waits(self.time, lambda: self.meanwhile())
         self.topic: OutcomesTopic = self.app.changelog
         self._kept: dict[str, bytes | None] = {}
+        self.partition = Partition()
         self.key = 0
         self.is_revoked = False
         self.double = double
         self._versions: Counter[str] = Counter()
         self.records: list[Record] = []
         self.died = False
+        self.cut_short = False
+        """Whether the last flush could not write all that it did or read."""
         self.flushing = False
 
     def __enter__(self) -> World:
@@ -332,12 +339,12 @@ class World:
         self.flushing = True
         try:
             with patch.object(list_readings, *_UNTHREADED):
-                run = self.app.flusher(self.stop).flush(trigger, Everybody(), request)
+                run = self.app.flusher(self.stop).flush(trigger, self.partition, request)
         except Death:
             run = None
         finally:
             self.flushing = False
-        self.died = self.wire.dead
+        self.died = self.cut_short = self.wire.dead
         if self.died:
             self._revive()
             return None

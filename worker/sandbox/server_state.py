@@ -105,6 +105,18 @@ class StandIn:
             mailing_list.fields[field.tag] = field
             return field
 
+    def remove_merge_field(self, list_id: str, tag: str) -> None:
+        """Deletes a merge field of a list, with its values.
+
+        Raises:
+            KeyError: there is no such list.
+        """
+        with self._lock:
+            mailing_list = self.find_list(list_id)
+            mailing_list.fields.pop(tag, None)
+            for member in mailing_list.members.values():
+                member.merge_fields.pop(tag, None)
+
     def find_list(self, list_id: str) -> MailingList:
         """Returns a list of any user.
 
