@@ -1,4 +1,4 @@
-"""What happened in the stand-in: every status change with its cause, and every call."""
+"""The log of the stand-in: every change of a member's status with its cause, and every call."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ CALLS_KEPT = 100_000
 
 @dataclass(frozen=True, slots=True)
 class StatusChange:
-    """One member's change of status.
+    """A change of one member's status.
 
     Attributes:
-        before: None if the address was no member.
-        after: "forgotten" where the member was deleted for good.
-        cause: the call and whose key it came with, or "by hand".
-        hidden: of a member that was archived, its status before that.
-        puts_back: whether a call puts somebody on the list whom a person, the owner or a bounce took off it.
+        before: the status before; None if the address was no member.
+        after: the status after; "forgotten" if the member was deleted for good.
+        cause: the call and the user of its API key, or "by hand".
+        hidden: the status that an archived member had before, which Mailchimp does not show.
+        puts_back: whether a call added somebody who was off the list because of the person, the owner or a bounce.
     """
 
     at: datetime
@@ -36,13 +36,13 @@ class StatusChange:
     puts_back: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Returns it for an answer."""
+        """Returns it as JSON data."""
         return asdict(self) | {"at": self.at.isoformat()}
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedCall:
-    """One call and the status of its answer; None if there was none."""
+    """One call, with the status of its answer; None if there was no answer."""
 
     at: datetime
     user: str
@@ -51,7 +51,7 @@ class LoggedCall:
     status: int | None
 
     def as_json(self) -> dict[str, Any]:
-        """Returns it for an answer."""
+        """Returns it as JSON data."""
         return {
             "at": self.at.isoformat(),
             "user": self.user,
@@ -66,22 +66,22 @@ class LoggedCall:
 
 @dataclass(slots=True)
 class Audit:
-    """The records, oldest first; of calls the newest so many."""
+    """Status changes and calls, oldest first. Only the newest CALLS_KEPT calls are kept."""
 
     changes: list[StatusChange] = field(default_factory=list)
     calls: deque[LoggedCall] = field(default_factory=lambda: deque(maxlen=CALLS_KEPT))
     counts: Counter[str] = field(default_factory=Counter)
-    """How many calls there were since the log was cleared, by method and answer's status: ``PATCH 200``."""
+    """Number of calls since the log was cleared, by method and status of the answer: ``PATCH 200``."""
     most_at_once: Counter[str] = field(default_factory=Counter)
-    """User to the most calls that were in flight at once."""
+    """The most calls in flight at the same time, by user."""
 
     def log(self, logged: LoggedCall) -> None:
-        """Keeps one call."""
+        """Logs one call."""
         self.calls.append(logged)
         self.counts[f"{logged.call.method} {logged.status or 'none'}"] += 1
 
     def clear_calls(self) -> None:
-        """Forgets all calls; status changes stay."""
+        """Clears the log of calls; status changes stay."""
         self.calls.clear()
         self.counts.clear()
         self.most_at_once.clear()
@@ -91,11 +91,11 @@ class Audit:
         return [call for call in tuple(self.calls) if not call.call.reads_only]
 
     def put_back(self) -> list[StatusChange]:
-        """Returns what must never happen: changes by calls that put somebody back who had left."""
+        """Returns the changes that must never happen: a call added somebody who had left."""
         return [change for change in tuple(self.changes) if change.puts_back]
 
     def as_counts(self) -> Mapping[str, Any]:
-        """Returns the counts for an answer."""
+        """Returns the counts as JSON data."""
         return {
             "total": self.counts.total(),
             "by_method_and_status": dict(self.counts),

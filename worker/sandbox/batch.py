@@ -1,4 +1,4 @@
-"""Many contacts added by one call, POST /lists/{id}: each is taken or refused for itself."""
+"""The batch add, POST /lists/{id}: adds or refuses each of its contacts."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _INVALID = "The resource submitted could not be validated. For field-specific de
 
 
 def add_all(mailing_list: MailingList, body: Mapping[str, Any], by: Author, *, skip_duplicates: bool = False) -> Answer:
-    """Adds many. Archived members are put back, as must be assumed of Mailchimp.
+    """Adds the contacts of a request body. Restores archived members, as Mailchimp must be assumed to do.
 
     Args:
-        skip_duplicates: whether an address that comes again in the call is passed over.
+        skip_duplicates: whether an address that is repeated in the call is ignored.
 
     Raises:
-        Problem: the call as a whole is refused.
+        Problem: the whole call is refused.
     """
     contacts = body.get("members")
     if not isinstance(contacts, list) or not all(isinstance(contact, Mapping) for contact in contacts):

@@ -1,4 +1,4 @@
-"""One contact, written by a call: what Mailchimp takes and what it refuses."""
+"""Writes one contact as Mailchimp does, or refuses it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.sandbox.merge import merged
 
 PATCHABLE = ("subscribed", "unsubscribed", "cleaned", "pending")
 STATUSES = (*PATCHABLE, "transactional")
-"""What a call may ask for. Source: the enumerations of Mailchimp's API description."""
+"""Statuses that a call may set. Source: the enumerations of Mailchimp's API description."""
 ARCHIVABLE = ("subscribed", "unsubscribed")
 
 _INVALID = "The resource submitted could not be validated. For field-specific details, see the 'errors' array."
@@ -22,10 +22,10 @@ _INVALID = "The resource submitted could not be validated. For field-specific de
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who writes, and how.
+    """Who makes a write, and how.
 
     Attributes:
-        validate: whether required merge fields are asked for.
+        validate: whether a missing required merge field is refused.
     """
 
     cause: str
@@ -33,10 +33,10 @@ class Author:
 
 
 def post(mailing_list: MailingList, body: Mapping[str, Any], by: Author) -> Member:
-    """Adds a member by POST …/members; an archived one is put back.
+    """Adds a member by POST …/members; restores an archived one.
 
     Raises:
-        Problem: it exists, or is refused.
+        Problem: the member exists, or the contact is refused.
     """
     email, status = email_of(body), status_of(body, "status")
     member = mailing_list.find(email)
@@ -46,7 +46,7 @@ def post(mailing_list: MailingList, body: Mapping[str, Any], by: Author) -> Memb
 
 
 def put(mailing_list: MailingList, hashed: str, body: Mapping[str, Any], by: Author) -> Member:
-    """Adds or updates one member by PUT; an archived one stays so where the call names no status.
+    """Adds or updates a member by PUT; an archived one stays archived if the call has no status.
 
     Raises:
         Problem: it is refused.
@@ -62,10 +62,10 @@ def put(mailing_list: MailingList, hashed: str, body: Mapping[str, Any], by: Aut
 
 
 def patch(mailing_list: MailingList, hashed: str, body: Mapping[str, Any], by: Author) -> Member:
-    """Updates one member by PATCH.
+    """Updates a member by PATCH.
 
     Raises:
-        Problem: it is not there, or is refused.
+        Problem: there is no such member, or the change is refused.
     """
     member = mailing_list.get(hashed)
     status = status_of(body, "status", PATCHABLE) if "status" in body else None
@@ -74,10 +74,10 @@ def patch(mailing_list: MailingList, hashed: str, body: Mapping[str, Any], by: A
 
 
 def archive(mailing_list: MailingList, hashed: str, by: Author) -> None:
-    """Archives one member by DELETE.
+    """Archives a member by DELETE.
 
     Raises:
-        Problem: it is not there, or its status does not permit it.
+        Problem: there is no such member, or its status does not allow it.
     """
     member = mailing_list.get(hashed)
     if member.status not in ARCHIVABLE:
@@ -86,7 +86,7 @@ def archive(mailing_list: MailingList, hashed: str, by: Author) -> None:
 
 
 def create(mailing_list: MailingList, email: str, status: str, body: Mapping[str, Any], by: Author) -> Member:
-    """Makes a member of an address that is none, or is archived.
+    """Creates a member for an address that has none, or an archived one.
 
     Raises:
         Problem: the list, the address or a field is refused.
@@ -107,11 +107,11 @@ def update(
     status: str | None,
     email: str | None = None,
 ) -> Member:
-    """Writes to an existing member; all of it, or nothing.
+    """Changes an existing member: applies the whole change, or nothing.
 
     Args:
-        status: the new one; None leaves it.
-        email: the new address; None leaves it.
+        status: the new status; None to keep it.
+        email: the new address; None to keep it.
 
     Raises:
         Problem: the change is refused.
@@ -134,10 +134,10 @@ def update(
 
 
 def email_of(body: Mapping[str, Any]) -> str:
-    """Returns the address that a contact names.
+    """Returns the address of a contact.
 
     Raises:
-        Problem: it is no address; names the field.
+        Problem: it is not an address; names the field.
     """
     email = body.get("email_address")
     name, _, domain = (email if isinstance(email, str) else "").strip().rpartition("@")
@@ -147,10 +147,10 @@ def email_of(body: Mapping[str, Any]) -> str:
 
 
 def status_of(body: Mapping[str, Any], name: str, allowed: Collection[str] = STATUSES) -> str:
-    """Returns the status that a contact names.
+    """Returns the status of a contact.
 
     Raises:
-        Problem: it is none that a call may ask for; names the field.
+        Problem: a call may not set it; names the field.
     """
     status = body.get(name)
     if status not in allowed:
@@ -168,7 +168,7 @@ def _check_address(mailing_list: MailingList, email: str) -> None:
 
 
 def _check_compliance(member: Member, status: str) -> None:
-    # A person who left may be asked again by a mail (pending), which an address that bounced does not get.
+    #A person who left may be asked again by email (pending). An address that bounced gets no email.
     bounced = "cleaned" in (member.status, member.status_before)
     if member.opted_out and (status == "subscribed" or (status == "pending" and bounced)):
         detail = f"{member.email} is in a compliance state due to unsubscribe, bounce, or compliance review."

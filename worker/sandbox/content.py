@@ -1,4 +1,4 @@
-"""What the stand-in holds to begin with: three accounts with several lists each, and members of every status."""
+"""The initial content of the stand-in: three accounts with several lists each, and members of every status."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from worker.sandbox.server_state import StandIn
 
 @dataclass(frozen=True, slots=True)
 class ListContent:
-    """A list to begin with.
+    """The initial content of a list.
 
     Attributes:
-        members: so many subscribed members that nobody of this worker added.
+        members: number of subscribed members that this worker did not add.
     """
 
     list_id: str
@@ -24,7 +24,7 @@ class ListContent:
 
 @dataclass(frozen=True, slots=True)
 class AccountContent:
-    """An account's side of Mailchimp to begin with."""
+    """The initial content of one Mailchimp account."""
 
     account_id: str
     api_key: str
@@ -55,7 +55,7 @@ ACCOUNTS = (
 
 
 def seed(standin: StandIn) -> None:
-    """Fills a stand-in: always the same."""
+    """Fills a stand-in, always with the same content."""
     for account in ACCOUNTS:
         standin.add_key(account.api_key, account.account_id)
         for content in account.lists:

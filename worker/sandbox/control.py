@@ -1,4 +1,5 @@
-"""What only a stand-in has, under ``/sandbox``: actions of people, faults, and a log of what happened, over HTTP."""
+"""The stand-in's own endpoints below ``/sandbox``: actions of people, faults, and the log. Mailchimp has none of
+these."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ Handler = Callable[[StandIn, Any], Any]
 
 
 def control(standin: StandIn) -> Starlette:
-    """Returns the web application; ``GET /sandbox`` lists what it takes."""
+    """Returns the web application; ``GET /sandbox`` lists its endpoints."""
     routes = [Route("/sandbox", _help, methods=["GET"])]
     for method, path, _, handler in _HANDLERS:
         routes.append(Route(path, _endpoint(standin, handler), methods=[method]))
@@ -85,7 +86,7 @@ def _add_merge_field(standin: StandIn, data: Any) -> None:
 
 
 _HANDLERS: Sequence[tuple[str, str, str, Handler]] = (
-    # What happened
+    #The log
     (
         "GET",
         "/sandbox/audit",
@@ -105,7 +106,7 @@ _HANDLERS: Sequence[tuple[str, str, str, Handler]] = (
         "calls by method and status, the most at once, and people put back by a call",
         lambda standin, _: standin.audit.as_counts(),
     ),
-    # What goes wrong
+    #Faults
     (
         "PUT",
         "/sandbox/faults",
@@ -114,8 +115,8 @@ _HANDLERS: Sequence[tuple[str, str, str, Handler]] = (
         _faults,
     ),
     ("DELETE", "/sandbox/faults", "nothing goes wrong any more", _no_faults),
-    ("PUT", "/sandbox/latency", "{seconds} that each call takes", _latency),
-    # What owners do
+    ("PUT", "/sandbox/latency", "{seconds}: how long each call takes", _latency),
+    #Actions of list owners
     (
         "PUT",
         "/sandbox/keys",
@@ -133,7 +134,7 @@ _HANDLERS: Sequence[tuple[str, str, str, Handler]] = (
         _refusals,
     ),
     ("PUT", "/sandbox/merge-fields", "{list, field: {name, type, tag, required, options}}", _add_merge_field),
-    # What persons do
+    #Actions on members
     (
         "POST",
         "/sandbox/by-hand",
@@ -156,4 +157,4 @@ _HANDLERS: Sequence[tuple[str, str, str, Handler]] = (
         lambda standin, data: standin.edit(data["list"], data["email"], data["tag"], data["value"]),
     ),
 )
-"""Method, path, what it takes, and what it does."""
+"""Method, path, meaning with the expected JSON, and handler."""

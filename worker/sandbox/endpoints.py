@@ -1,4 +1,4 @@
-"""The paths of Mailchimp's API that the stand-in serves, and what each method does there."""
+"""The endpoints of Mailchimp's API that the stand-in serves."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _LIST_NEEDS = ("name", "permission_reminder", "email_type_option", "contact", "c
 
 
 def respond(user: User, call: Call, cause: str) -> Answer:
-    """Carries one call out.
+    """Carries out one call.
 
     Args:
-        call: below ``/3.0``.
+        call: its path is relative to ``/3.0``.
 
     Raises:
-        Problem: it is refused.
+        Problem: the call is refused.
     """
     by = Author(cause, validate=not _flag(call, "skip_merge_validation"))
     top = _TOP.get(call.path)
@@ -185,7 +185,7 @@ _TOP: Mapping[str, _Methods] = {
     "/": {"GET": _root},
     "/lists": {"GET": _lists, "POST": _create_list},
 }
-# The most called first.
+#Sorted by how often they are called.
 _BELOW: tuple[tuple[re.Pattern[str], _Methods], ...] = (
     (
         re.compile(r"/lists/([^/]+)/members/([^/]+)"),

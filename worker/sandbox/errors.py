@@ -1,4 +1,4 @@
-"""Refusals as Mailchimp words them: problem documents with a stable title."""
+"""Mailchimp's refusals: problem documents with a stable title."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from worker.mailchimp.call import Answer
 
 
 class Problem(Exception):
-    """A call is refused.
+    """Mailchimp refuses a call.
 
     Attributes:
-        errors: field and message of each field that is refused.
+        errors: each refused field, with its message.
     """
 
     def __init__(self, status: int, title: str, detail: str, errors: Sequence[tuple[str, str]] = ()) -> None:
@@ -23,7 +23,7 @@ class Problem(Exception):
         self.errors = tuple(errors)
 
     def answer(self) -> Answer:
-        """Returns the answer that says so."""
+        """Returns the answer with the problem document."""
         body: dict[str, Any] = {
             "type": "https://mailchimp.com/developer/marketing/docs/errors/",
             "title": self.title,
@@ -37,10 +37,10 @@ class Problem(Exception):
 
 
 def invalid(detail: str, *errors: tuple[str, str]) -> Problem:
-    """Returns the refusal of a resource that is not valid, by field where one is to blame."""
+    """Returns the refusal of an invalid resource, with the fields that caused it, if any."""
     return Problem(400, "Invalid Resource", detail, errors)
 
 
 def not_found() -> Problem:
-    """Returns the refusal of what is not there."""
+    """Returns the refusal of a call to a resource that does not exist."""
     return Problem(404, "Resource Not Found", "The requested resource could not be found.")

@@ -1,4 +1,4 @@
-"""Faults of the stand-in: what goes wrong, for which calls, how often."""
+"""Faults to inject into the stand-in: what goes wrong, for which calls, and how often."""
 
 from __future__ import annotations
 
@@ -14,25 +14,28 @@ Kind = Literal[
     "status", "bare", "status_after", "bare_after", "page", "garbled", "lacking", "cut", "timeout_before",
     "timeout_after",
 ]  # fmt: skip
-"""status, bare: a problem document, a status without JSON; not done · status_after, bare_after: the same, done ·
-page: 200 with a web page of somebody in between; not done · garbled: 200 that is not JSON, done · lacking: 200 with an
-empty object, done · cut: done, and the connection cut mid-answer · timeout_before, timeout_after: no answer; not done,
-or done."""
+"""What Mailchimp does and answers.
+
+status, bare: a problem document, or a status without JSON; not carried out · status_after, bare_after: the same, but
+carried out · page: 200 with a proxy's web page; not carried out · garbled: 200 without JSON; carried out · lacking: 200
+with an empty object; carried out · cut: carried out, and the connection ends within the answer · timeout_before,
+timeout_after: no answer; not carried out, or carried out.
+"""
 
 DONE_FIRST: frozenset[Kind] = frozenset({"status_after", "bare_after", "garbled", "lacking", "cut", "timeout_after"})
-"""Faults of an answer to a call that Mailchimp carried out."""
+"""Faults that occur after Mailchimp has carried out the call."""
 
 
 @dataclass(slots=True)
 class Fault:
-    """One fault.
+    """A fault and the calls that it affects.
 
     Attributes:
-        method: regular expression of the methods it meets.
-        path: regular expression found in the paths it meets.
-        key: regular expression found in the API keys it meets.
-        times: how many calls it still meets; None: all.
-        chance: of meeting one of these, 0 to 1.
+        method: regular expression; matches the whole method.
+        path: regular expression, searched in the path.
+        key: regular expression, searched in the API key.
+        times: how many more calls it affects; None for all.
+        chance: probability that it affects a matching call, from 0 to 1.
     """
 
     kind: Kind
@@ -46,11 +49,11 @@ class Fault:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Fault:
-        """Returns the fault that a control call describes.
+        """Returns the fault in a request to the control endpoint.
 
         Raises:
-            TypeError: it has a member that no fault has.
-            ValueError: it is of no known kind, or an expression is none.
+            TypeError: it has an unknown field.
+            ValueError: its kind is unknown, or a regular expression is invalid.
         """
         fault = cls(**data)
         if fault.kind not in get_args(Kind):
@@ -63,7 +66,7 @@ class Fault:
         return fault
 
     def meets(self, key: str, call: Call, chance: random.Random) -> bool:
-        """Returns whether it meets this call with this API key, and counts it."""
+        """Returns whether it affects this call with this API key; if so, counts the call."""
         if self.times == 0 or not re.fullmatch(self.method, call.method):
             return False
         if not re.search(self.path, call.path) or not re.search(self.key, key):
@@ -75,7 +78,7 @@ class Fault:
         return True
 
     def answer(self) -> Answer:
-        """Returns what comes back instead of the answer."""
+        """Returns the answer to send instead."""
         match self.kind:
             case "status" | "status_after":
                 body = {"type": "about:blank", "title": self.title, "status": self.status, "detail": "", "instance": ""}

@@ -9,7 +9,7 @@ _Tree = dict[str, Any]
 
 
 def chosen(body: Mapping[str, Any], query: Mapping[str, str]) -> Mapping[str, Any]:
-    """Returns the parts of an answer that ``fields`` names by dotted paths, less those of ``exclude_fields``."""
+    """Returns the parts of an answer that ``fields`` names by dotted paths, without those in ``exclude_fields``."""
     picked: Any = body
     if query.get("fields"):
         picked = _pick(picked, _tree(query["fields"]))

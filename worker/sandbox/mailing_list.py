@@ -1,4 +1,4 @@
-"""One list of the stand-in: its members, by status and by their last change."""
+"""A list of the stand-in with its members, indexed by status and by last change."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ Sorting = Literal["last_changed", "timestamp_signup", "timestamp_opt"]
 
 @dataclass(slots=True)
 class MailingList:
-    """A list, kept so that members of one status are found without going through all.
+    """A list. Members of one status are found without a scan of all members.
 
     Attributes:
-        refuses: the title with which it refuses every contact; None if it does not.
-        fake: addresses that are refused as fake, without naming a field; those below ``.invalid`` always are.
+        refuses: the problem title with which it refuses every contact; None if it accepts contacts.
+        fake: addresses that it refuses as fake, without naming a field. Addresses below ``.invalid`` are always
+        refused.
     """
 
     list_id: str
@@ -46,7 +47,7 @@ class MailingList:
     # Reading
 
     def as_json(self) -> dict[str, Any]:
-        """Returns what an answer says of the list."""
+        """Returns the list as in Mailchimp's answers."""
         counts = {status: len(members) for status, members in self._by_status.items()}
         return {
             "id": self.list_id,
@@ -84,24 +85,24 @@ class MailingList:
         return self.members.get(member_hash(address_key(email)))
 
     def with_status(self, status: str | None) -> Iterable[Member]:
-        """Returns the members of a status, or all but the archived, as Mailchimp does unasked."""
+        """Returns the members with a status; None for all except archived ones, which is Mailchimp's default."""
         if status is not None:
             return self._by_status.get(status, {}).values()
         return (member for member in self.members.values() if member.status != "archived")
 
     def count(self, status: str | None) -> int:
-        """Returns how many members have a status; None: any but archived."""
+        """Returns how many members have a status; None for all except archived ones."""
         if status is not None:
             return len(self._by_status.get(status, ()))
         return len(self.members) - len(self._by_status.get("archived", ()))
 
     def ordered(self, status: str | None, by: Sorting | None) -> Iterable[Member]:
-        """Returns the members of a status, oldest first by one of their times; None: in the order of the list."""
+        """Returns the members with a status, oldest first by one of their times; None for the order of the list."""
         match by:
             case None:
                 return self.with_status(status)
             case "last_changed":
-                # Kept until the next change: a list that is read page by page is sorted once.
+                #Cached until the next change, so that a list that is read page by page is sorted once.
                 if status not in self._sorted:
                     self._sorted[status] = sorted(self.with_status(status), key=lambda member: member.order)
                 return self._sorted[status]
@@ -110,10 +111,10 @@ class MailingList:
             case "timestamp_opt":
                 return sorted(self.with_status(status), key=lambda member: as_date(member.opted_in))
 
-    # Writing: nothing is refused here
+    #Writing: the caller has checked everything
 
     def insert(self, email: str, status: str, values: Mapping[str, Any], cause: str) -> Member:
-        """Creates a member; replaces the earlier one with the address."""
+        """Creates a member in place of an earlier one with the same address."""
         now = self.clock()
         earlier = self.find(email)
         if earlier is not None:
@@ -127,7 +128,7 @@ class MailingList:
             last_changed=now,
             contact_id=earlier.contact_id if earlier is not None else self._next_contact_id(),
             merge_fields=dict(values),
-            # A contact that comes back has the tags that it had.
+            #A contact that returns has its former tags.
             tags=dict(earlier.tags) if earlier is not None else {},
         )
         self.members[member.id] = member
@@ -137,7 +138,7 @@ class MailingList:
         return member
 
     def set_status(self, member: Member, status: str, cause: str) -> None:
-        """Gives a member another status, and logs who did it."""
+        """Changes a member's status, and logs the cause."""
         before = member.status
         if before == status:
             return
@@ -156,7 +157,7 @@ class MailingList:
             member.opted_out = member.opted_out or status in ("unsubscribed", "cleaned")
 
     def move(self, member: Member, email: str) -> None:
-        """Gives a member another address."""
+        """Changes a member's address."""
         self.members.pop(member.id)
         self._by_status[member.status].pop(member.id, None)
         member.email = email
@@ -181,11 +182,11 @@ class MailingList:
         self.audit.changes.append(StatusChange(self.clock(), self.list_id, member.email, before, "forgotten", cause))
 
     def next_merge_id(self) -> int:
-        """Returns the id of one more merge field."""
+        """Returns the id for a new merge field."""
         return max((field.merge_id for field in self.fields.values()), default=0) + 1
 
     def _next_contact_id(self) -> str:
-        # 32 hex digits, as Mailchimp's are; nothing of the address is in it.
+        #32 hex digits, like Mailchimp's, and not derived from the address.
         self._contacts += 1
         return member_hash(AddressKey(f"{self.list_id}/{self._contacts}"))
 
@@ -213,7 +214,7 @@ def page(members: Iterable[Member], offset: int, count: int) -> list[Member]:
     """Returns a page of members.
 
     Args:
-        offset: how many to leave out.
-        count: how many to return.
+        offset: number of members to skip.
+        count: the most members to return.
     """
     return list(islice(members, offset, offset + count))

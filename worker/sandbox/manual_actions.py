@@ -1,4 +1,4 @@
-"""What people and owners do to members outside this worker, by forms, mails and Mailchimp's own pages."""
+"""Actions of people and list owners on members, by forms, emails and Mailchimp's own pages."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from worker.sandbox.merge import merged
 
 
 def do(mailing_list: MailingList, email: str, action: str, value: str | None) -> None:
-    """Does one action to the member with an address; see :meth:`StandIn.by_hand`.
+    """Applies an action to the member with an address; see :meth:`StandIn.by_hand`.
 
     Raises:
         KeyError: there is no such member.
-        ValueError: nobody can do that.
+        ValueError: the action is unknown, or not possible for this member.
     """
     member = mailing_list.find(email)
     if action in ("subscribe", "sign up"):
@@ -43,11 +43,11 @@ def do(mailing_list: MailingList, email: str, action: str, value: str | None) ->
 
 
 def edit(mailing_list: MailingList, email: str, tag: str, value: object) -> None:
-    """Writes one merge field of a member, as it or the owner does on a form; an empty text clears it.
+    """Writes a merge field of a member, as the person or the owner does on a form; an empty text clears it.
 
     Raises:
         KeyError: there is no such member or merge field.
-        Problem: the field does not take the value.
+        Problem: the value is not valid for the field.
     """
     member = mailing_list.find(email)
     if member is None or tag not in mailing_list.fields:
@@ -57,7 +57,7 @@ def edit(mailing_list: MailingList, email: str, tag: str, value: object) -> None
 
 
 def tag(mailing_list: MailingList, email: str, name: str, *, active: bool) -> None:
-    """Gives a member a tag, or takes it away, as the owner does on Mailchimp's pages.
+    """Adds a tag to a member or removes it, as the owner does on Mailchimp's pages.
 
     Raises:
         KeyError: there is no such member.

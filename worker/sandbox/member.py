@@ -1,4 +1,4 @@
-"""A member of the stand-in, with what Mailchimp knows and does not show."""
+"""A member of the stand-in, including facts that Mailchimp knows and does not show."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _NOT_IN_BATCH = frozenset({"contact_id", "full_name", "web_id", "source"})
 
 
 MOST_TAGS_TOLD = 50
-"""Tags that the answer with a member has. Source: Mailchimp's API description."""
+"""The most tags in an answer with a member. Source: Mailchimp's API description."""
 
 
 def tag_id(name: str) -> int:
-    """Returns the id of a tag: the same wherever it is."""
+    """Returns the id of a tag, the same on every list."""
     return int(hashlib.sha1(name.casefold().encode("utf-8", "replace"), usedforsecurity=False).hexdigest()[:7], 16)
 
 
 def address_key(email: str) -> AddressKey:
-    """Returns what makes two addresses one member: the lowercased address."""
+    """Returns the lowercased address, by which Mailchimp distinguishes members."""
     return AddressKey(email.strip().lower())
 
 
 def as_date(moment: datetime | None) -> str:
-    """Returns a moment as Mailchimp writes it, in whole seconds; empty where there is none."""
+    """Returns a time as Mailchimp writes it, in whole seconds; "" for None."""
     return moment.isoformat(timespec="seconds") if moment is not None else ""
 
 
@@ -38,12 +38,13 @@ class Member:
 
     Attributes:
         status: subscribed, pending, unsubscribed, cleaned, transactional or archived.
-        contact_id: the same as long as the contact exists, whatever its address; another once it was deleted.
-        status_before: of an archived member, which Mailchimp does not show.
-        opted_out: whether the person unsubscribed, or its address bounced: then no call may subscribe it.
-        left_by_hand: whether a person, the owner or a bounce took it off the list, so that no call should put it back.
-        tags: their names, each with when it was added.
-        order: raised with every change of the list, so that members sort by last_changed and in the same second too.
+        contact_id: stays the same when the address changes; a contact that was deleted and added again gets a new one.
+        status_before: the former status of an archived member, which Mailchimp does not show.
+        opted_out: whether the person unsubscribed or the address bounced, so that no call may subscribe it.
+        left_by_hand: whether the person, the owner or a bounce took it off the list, so that no call should add it
+        again.
+        tags: name to the time when it was added.
+        order: the number of the list's last change to it, which orders members that changed in the same second.
     """
 
     list_id: str
@@ -62,11 +63,11 @@ class Member:
 
     @property
     def id(self) -> str:
-        """Its id in paths."""
+        """Its id in URL paths: the MD5 of the lowercased address."""
         return member_hash(address_key(self.email))
 
     def as_json(self) -> dict[str, Any]:
-        """Returns what an answer says of it."""
+        """Returns the member as in Mailchimp's answers."""
         unique = hashlib.sha1(self.id.encode(), usedforsecurity=False).hexdigest()[:10]
         name = " ".join(str(self.merge_fields.get(tag) or "") for tag in ("FNAME", "LNAME")).strip()
         return {
@@ -91,6 +92,6 @@ class Member:
         }
 
     def as_batch_json(self) -> dict[str, Any]:
-        """Returns what the answer to a batch says of it, which is less."""
+        """Returns the member as in the answer to a batch add, which has fewer fields."""
         data = self.as_json()
         return {name: value for name, value in data.items() if name not in _NOT_IN_BATCH}

@@ -1,4 +1,4 @@
-"""Merge fields of the stand-in's lists, and which values they take."""
+"""Merge fields of the stand-in's lists, and the values that they accept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FORMS = {
     "imageurl": (re.compile(r"(?i)https?://\S+"), "Please enter a valid URL."),
     "zip": (re.compile(r"\d{5}(-\d{4})?"), "Please enter a valid US zip code."),
 }
-"""By the type of the field: what it takes, and what it says of anything else."""
+"""By type of field: the pattern of valid values, and the message for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ class MergeField:
 
     @classmethod
     def from_json(cls, merge_id: int, data: Mapping[str, Any]) -> MergeField:
-        """Returns the field that a call, or an owner, describes; without a tag it gets Mailchimp's ``MERGE4``.
+        """Returns the field that a call or an owner describes. Without a tag, it gets one like Mailchimp's ``MERGE4``.
 
         Raises:
-            Problem: its name, type or tag is not taken.
+            Problem: its name, type or tag is not valid.
         """
         name, kind, tag = data.get("name"), data.get("type"), data.get("tag") or f"MERGE{merge_id}"
         options = data.get("options") or {}
@@ -70,7 +70,7 @@ class MergeField:
         )
 
     def as_json(self, list_id: str) -> dict[str, Any]:
-        """Returns what an answer says of it."""
+        """Returns the field as in Mailchimp's answers."""
         options: dict[str, Any] = {}
         if self.kind == "text":
             options["size"] = 25
@@ -93,10 +93,10 @@ class MergeField:
         }
 
     def accepted(self, value: Any) -> Any:
-        """Returns a value as it is stored.
+        """Returns a value in the form in which Mailchimp stores it.
 
         Raises:
-            Problem: the field does not take it; names the field.
+            Problem: the value is not valid; names the field.
         """
         if value is None or value == "":
             return ""
@@ -140,13 +140,13 @@ class MergeField:
 def merged(
     fields: Mapping[str, MergeField], before: Mapping[str, Any], values: Any, *, validate_required: bool
 ) -> dict[str, Any]:
-    """Returns a member's values after a write; what the list has no field for is dropped, as Mailchimp does.
+    """Returns a member's values after a write. Ignores values for fields that the list lacks, as Mailchimp does.
 
     Args:
         validate_required: whether a required field without a value is refused.
 
     Raises:
-        Problem: a value is refused; names the field.
+        Problem: a value is not valid; names the field.
     """
     if values is None:
         values = {}

@@ -1,4 +1,4 @@
-"""The stand-in over HTTP: its calls below ``/3.0`` as Mailchimp takes them, and its control below ``/sandbox``."""
+"""Serves the stand-in over HTTP: Mailchimp's API below ``/3.0``, and its own endpoints below ``/sandbox``."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ START_SECONDS = 10.0
 
 
 class SandboxServer:
-    """Serves a stand-in from a thread of its own, as a context manager."""
+    """A context manager that serves a stand-in from its own thread."""
 
     def __init__(self, standin: StandIn, host: str = "127.0.0.1", port: int = 0) -> None:
         """Binds the port.
 
         Args:
-            port: 0 for any that is free.
+            port: 0 for any free port.
 
         Raises:
-            OSError: the port cannot be had.
+            OSError: the port cannot be bound.
         """
-        # Named as TCP: asyncio turns Nagle's algorithm off for such sockets only, which else costs 40 ms a call.
+        #With IPPROTO_TCP, because asyncio disables Nagle's algorithm, which costs 40 ms per call, for such sockets
+        only.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -48,7 +49,7 @@ class SandboxServer:
         self._application = Application(standin)
         config = uvicorn.Config(
             self._application,
-            log_level="critical",  # a connection that is cut on purpose is an error to the server's log
+            log_level="critical",  # a connection that is cut on purpose would be logged as an error
             access_log=False,
             lifespan="off",
             ws="none",
@@ -57,7 +58,7 @@ class SandboxServer:
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="sandbox", daemon=True)
-        # Not Thread.join: if Ctrl-C interrupts that, Python 3.11 takes the running thread for an ended one (bpo-45274).
+        #Not Thread.join: if Ctrl-C interrupts it, Python 3.11 believes that the thread has ended (bpo-45274).
         self._ended = threading.Event()
         self.port: int = self._socket.getsockname()[1]
         self.base_url = f"http://{host}:{self.port}{BASE}"
@@ -80,16 +81,16 @@ class SandboxServer:
     def __exit__(self, *raised: object) -> None:
         self._application.close()
         self._server.should_exit = True
-        if self._ended.wait(START_SECONDS):  # else the server closes it, and must find it open until then
+        if self._ended.wait(START_SECONDS):  # otherwise the server still needs it, and closes it
             self._socket.close()
 
     def join(self) -> None:
-        """Waits until the server ends, which it does only when it is asked to."""
+        """Waits until the server has been stopped."""
         self._ended.wait()
 
 
 class Application:
-    """The web application around a stand-in: ASGI without a framework for the calls, since benchmarks wait for it."""
+    """The web application of a stand-in. Calls use ASGI without a framework, because benchmarks wait for them."""
 
     def __init__(self, standin: StandIn) -> None:
         self._standin = standin
@@ -98,7 +99,7 @@ class Application:
         self._closing = asyncio.Event()
 
     def close(self) -> None:
-        """Lets go of the calls that were left hanging; from any thread."""
+        """Ends calls that a fault left without an answer. Thread-safe."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._closing.set)
 
@@ -112,7 +113,7 @@ class Application:
         call = _call(scope, path[len(BASE) :] or "/", await _body_of(receive))
         answer = call.answer() if isinstance(call, Problem) else await self._answer(_key(scope), call, receive)
         if answer.failure is not None:
-            # More is promised than is sent, so that the server cuts the connection in the middle.
+            #The length announces more than is sent, so the server cuts the connection within the answer.
             await _send(send, 200, b'{"half', "application/json", promised=1000)
             return
         date = format_datetime(answer.date, usegmt=True).encode() if answer.date is not None else None
@@ -120,7 +121,7 @@ class Application:
 
     async def _answer(self, key: str, call: Call, receive: Receive) -> Answer:
         with self._standin.in_flight(key) as crowded:
-            # Also without latency: calls that came together are in flight together.
+            #Even without latency, so that calls that arrive together are in flight together.
             await asyncio.sleep(self._standin.latency)
             answer = self._standin.answer(key, call, crowded=crowded)
             if answer.failure == "timeout":

@@ -1,6 +1,6 @@
-"""A Mailchimp stand-in, in memory: answers calls as Mailchimp does, and lets people act by hand in it.
+"""A Mailchimp stand-in in memory: answers calls as Mailchimp does, and simulates actions of people and owners.
 
-Source of its behaviour: Mailchimp's published API description and error list, and what is known of its limits.
+Source of its behaviour: Mailchimp's published API description, error list and limits.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from worker.sandbox.merge import MergeField
 from worker.sandbox.user import User
 
 MOST_CONNECTIONS = 10
-"""Calls in flight for one user, over all its keys. Source: Mailchimp's documented limit of simultaneous connections."""
+"""Calls in flight per user, over all of its keys. Source: Mailchimp's documented limit of simultaneous connections."""
 
 
 class StandIn:
-    """All of it. Thread-safe; one lock makes each call happen at once.
+    """The users with their lists. Thread-safe: one lock makes each call atomic.
 
     Attributes:
-        latency: seconds that each call takes at least.
-        faults: what goes wrong; the first that meets a call decides.
-        tells_contact_ids: whether answers have the ``contact_id`` of members.
+        latency: the least seconds that each call takes.
+        faults: the first that matches a call applies.
+        tells_contact_ids: whether answers include the ``contact_id`` of members.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class StandIn:
         sleep: Callable[[float], object] = time.sleep,
         seed: int = 0,
     ) -> None:
-        """Makes one without users.
+        """Creates a stand-in without users.
 
         Args:
-            sleep: waits out the latency, where no server does.
+            sleep: waits for the latency, if no server does.
         """
         self.clock = clock
         self.latency = 0.0
@@ -62,22 +62,22 @@ class StandIn:
         self._keys: dict[str, User] = {}
         self._lock = threading.RLock()
 
-    # What owners do by hand
+    #Actions of list owners
 
     def add_key(self, key: str, user: str) -> None:
-        """Gives a user an API key, or a revoked one back; several may belong to one user."""
+        """Adds an API key to a user, or restores a revoked one. A user may have several."""
         with self._lock:
             self._keys[key] = self._user(user)
 
     def revoke(self, key: str) -> None:
-        """Takes an API key back."""
+        """Revokes an API key."""
         with self._lock:
             self._keys.pop(key, None)
 
     def create_list(
         self, user: str, list_id: str, name: str, *, usual_fields: bool = True, marketing_permissions: bool = False
     ) -> MailingList:
-        """Makes a list, with the usual merge fields or none."""
+        """Creates a list, with Mailchimp's usual merge fields or none."""
         with self._lock:
             return self._user(user).create_list(
                 list_id, name, usual_fields=usual_fields, marketing_permissions=marketing_permissions
@@ -90,14 +90,14 @@ class StandIn:
                 user.lists.pop(list_id, None)
 
     def add_merge_field(self, list_id: str, data: Mapping[str, Any]) -> MergeField:
-        """Gives a list one more merge field, or another in place of the one with its tag.
+        """Adds a merge field to a list, in place of one with the same tag.
 
         Args:
             data: as in Mailchimp's API: name, type, tag, required, and options with phone_format or choices.
 
         Raises:
             KeyError: there is no such list.
-            Problem: the field is not taken.
+            Problem: the field is not valid.
         """
         with self._lock:
             mailing_list = self.find_list(list_id)
@@ -118,7 +118,7 @@ class StandIn:
                 member.merge_fields.pop(tag, None)
 
     def find_list(self, list_id: str) -> MailingList:
-        """Returns a list of any user.
+        """Returns the list with this id, of any user.
 
         Raises:
             KeyError: there is none.
@@ -129,7 +129,7 @@ class StandIn:
         raise KeyError(f"there is no list {list_id}")
 
     def members(self, list_id: str) -> list[Member]:
-        """Returns copies of all members of a list, the archived too, oldest first.
+        """Returns copies of all members of a list, including archived ones, oldest first.
 
         Raises:
             KeyError: there is no such list.
@@ -137,10 +137,10 @@ class StandIn:
         with self._lock:
             return [copy.copy(member) for member in self.find_list(list_id).members.values()]
 
-    # What people and owners do to members by hand
+    #Actions on members
 
     def by_hand(self, list_id: str, email: str, action: str, value: str | None = None) -> None:
-        """Does to a member what a person or the list's owner does outside this worker.
+        """Applies an action of the person or the list's owner to a member.
 
         Args:
             action: subscribe, sign up (to pending), confirm (from pending), unsubscribe, clean, archive, forget (delete
@@ -148,23 +148,23 @@ class StandIn:
 
         Raises:
             KeyError: there is no such list or member.
-            ValueError: nobody can do that.
+            ValueError: the action is unknown, or not possible for this member.
         """
         with self._lock:
             manual_actions.do(self.find_list(list_id), email, action, value)
 
     def edit(self, list_id: str, email: str, tag: str, value: object) -> None:
-        """Writes one merge field of a member by hand; an empty text clears it.
+        """Writes a merge field of a member by hand; an empty text clears it.
 
         Raises:
             KeyError: there is no such list, member or merge field.
-            Problem: the field does not take the value.
+            Problem: the value is not valid for the field.
         """
         with self._lock:
             manual_actions.edit(self.find_list(list_id), email, tag, value)
 
     def tag(self, list_id: str, email: str, name: str, *, active: bool = True) -> None:
-        """Gives a member a tag by hand, or takes it away.
+        """Adds a tag to a member by hand, or removes it.
 
         Raises:
             KeyError: there is no such list or member.
@@ -181,7 +181,7 @@ class StandIn:
             call: below ``/3.0``.
 
         Returns:
-            The answer; one with a failure where the connection is to be cut or left hanging.
+            The answer; one with a failure if the connection must be cut or get no answer.
         """
         with self.in_flight(key) as crowded:
             if self.latency:
@@ -190,7 +190,7 @@ class StandIn:
 
     @contextmanager
     def in_flight(self, key: str) -> Iterator[bool]:
-        """Counts a call as in flight; yields whether it is one too many for the key's user."""
+        """Counts a call as in flight; yields whether it exceeds the limit of the key's user."""
         with self._lock:
             user = self._keys.get(key)
             if user is not None:
@@ -206,13 +206,13 @@ class StandIn:
                     user.in_flight -= 1
 
     def answer(self, key: str, call: Call, *, crowded: bool) -> Answer:
-        """Answers one call that is in flight, without latency."""
+        """Answers a call that is in flight, without latency."""
         with self._lock:
             user = self._keys.get(key)
             answer = self._answer(user, key, call, crowded=crowded)
             name, now = user.name if user is not None else "", self.clock()
             self.audit.log(LoggedCall(now, name, key[-4:], call, answer.status))
-            # As in a Date header: in whole seconds.
+            #In whole seconds, like a Date header.
             return replace(answer, date=now.replace(microsecond=0))
 
     def _answer(self, user: User | None, key: str, call: Call, *, crowded: bool) -> Answer:

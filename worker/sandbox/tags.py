@@ -1,4 +1,4 @@
-"""Tags of the stand-in's members: read, added and removed."""
+"""Reads, adds and removes tags of the stand-in's members."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def listed(member: Member, offset: int, count: int) -> dict[str, Any]:
 
 
 def change(mailing_list: MailingList, member: Member, body: Mapping[str, Any]) -> None:
-    """Adds and removes tags; all of it, or nothing. No status is changed.
+    """Adds and removes tags: applies all changes, or none. Changes no status.
 
     Raises:
-        Problem: something is refused.
+        Problem: a tag is not valid.
     """
     changes = body.get("tags")
     if not isinstance(changes, list) or not changes:
@@ -41,7 +41,7 @@ def change(mailing_list: MailingList, member: Member, body: Mapping[str, Any]) -
 
 
 def put(mailing_list: MailingList, member: Member, name: str, *, active: bool) -> None:
-    """Adds or removes one tag; names that differ in capital letters only are one."""
+    """Adds or removes one tag. Names that differ only in case are the same tag."""
     existing = next((tag for tag in member.tags if tag.casefold() == name.casefold()), None)
     if active and existing is None:
         member.tags = {**member.tags, name: mailing_list.clock()}

@@ -1,4 +1,4 @@
-"""A Mailchimp user: whose lists there are."""
+"""A Mailchimp user, who owns lists and API keys."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ USUAL_FIELDS = (
 
 @dataclass(slots=True)
 class User:
-    """A user, whose API keys all see the same lists.
+    """A user. All of its API keys see the same lists.
 
     Attributes:
-        in_flight: calls of its keys that wait for their answer.
+        in_flight: number of calls with its keys that wait for their answer.
     """
 
     name: str
@@ -39,7 +39,7 @@ class User:
     def create_list(
         self, list_id: str, name: str, *, usual_fields: bool = True, marketing_permissions: bool = False
     ) -> MailingList:
-        """Makes a list, with the usual merge fields or none."""
+        """Creates a list, with Mailchimp's usual merge fields or none."""
         mailing_list = MailingList(list_id, name, self.clock(), self.audit, self.clock, marketing_permissions)
         if usual_fields:
             for number, (tag, label, kind) in enumerate(USUAL_FIELDS, 1):
@@ -48,12 +48,12 @@ class User:
         return mailing_list
 
     def next_list_id(self) -> str:
-        """Returns an id for one more list: ten hex digits, as Mailchimp's are."""
+        """Returns the id for a new list: ten hex digits, like Mailchimp's."""
         self._lists_created += 1
         return hashlib.sha256(f"{self.name}/{self._lists_created}".encode()).hexdigest()[:10]
 
     def as_json(self) -> dict[str, Any]:
-        """Returns what an answer says of the user's account."""
+        """Returns the user's account as in Mailchimp's answers."""
         return {
             "account_id": self.name,
             "login_id": self.name,
