@@ -1,4 +1,4 @@
-"""Group commit: what several threads hand in at one time is carried out together, and acknowledged once."""
+"""Group commit: items that several threads submit at the same time are written together and acknowledged once."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class _Waiting(Generic[_Item]):
 
 
 class GroupCommit(Generic[_Item]):
-    """Thread-safe. The first one that comes carries out its item; those that come meanwhile form the next group.
+    """Thread-safe. The first thread carries out its item; items that arrive meanwhile form the next group.
 
-    So nothing waits for more to come, and a slow commit makes groups larger, never a queue longer than the threads.
+    So no item waits for others to arrive, and a slow commit makes the next group larger instead of the queue longer.
     """
 
     def __init__(self, carry_out: Callable[[Sequence[_Item]], None]) -> None:
-        """Carries out nothing yet.
+        """Starts with an empty queue.
 
         Args:
-            carry_out: carries out items in their order, all or none; called by one thread at a time.
+            carry_out: writes items in their order, all or none; called by one thread at a time.
         """
         self._carry_out = carry_out
         self._queue: list[_Waiting[_Item]] = []
@@ -37,10 +37,10 @@ class GroupCommit(Generic[_Item]):
         self._turn = threading.Lock()  # held while a group is carried out
 
     def submit(self, item: _Item) -> None:
-        """Carries out an item, with those that wait, and returns once that is done.
+        """Carries out an item together with waiting ones, and returns when it is done.
 
-        A failure of the database or of Kafka is everybody's in the group. Any other exception is raised for the item
-        that causes it alone.
+        A failure of the database or of Kafka is raised for all items of the group. Any other exception is raised only
+        for the item that caused it.
 
         Raises:
             WorkerError: the group was not carried out.

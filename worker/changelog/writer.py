@@ -60,30 +60,30 @@ class ChangelogWriter(RecordWriter):
     # Commits: Kafka first, without locking the database meanwhile
 
     def commit(self, db: Database, write: Callable[[], Changed[_Result]], *, erase: bool = False) -> _Result:
-        """Commits what a function writes in one transaction, after Kafka has its rows of ledger and settings.
+        """Commits what a function writes in one transaction, after Kafka has its ledger and settings rows.
 
-        First the function is rehearsed, and what it would write is taken back. Its rows are claimed, and go to Kafka
-        while the database is not locked. If nobody else has written meanwhile, what was rehearsed is written in a
-        transaction. Else the function writes again, and that is committed if the rows are the same.
+        The function is rehearsed in a transaction that is rolled back. Its rows are claimed and written to Kafka while
+        the database is not locked. If nobody else has written meanwhile, a transaction repeats the rehearsed
+        statements. Otherwise it calls the function again, and commits if the rows are the same.
 
         Args:
             db: outside of a transaction.
-            write: writes to the database and nothing else, and returns which rows it wrote; called more than once.
-            erase: whether rows that are gone must be forgotten in Kafka too.
+            write: only writes to the database, and returns which rows it wrote. May be called more than once.
+            erase: whether deleted rows must be erased from Kafka too.
 
         Returns:
-            What the function returned beside its rows.
+            The result of the function.
 
         Raises:
-            DatabaseError: it could not be begun or committed.
-            WriterFenced: another worker took a partition of the ledger; nothing is committed.
-            KafkaError: Kafka may not have taken the rows, or they changed each time; nothing is committed.
+            DatabaseError: the transaction could not begin or commit.
+            WriterFenced: another worker took over a ledger partition; nothing is committed.
+            KafkaError: Kafka may not have accepted the rows, or they changed in every try; nothing is committed.
         """
         sent = _Sent()
         with self._claims.claim() as claim:
             for _ in range(MOST_TRIES):
                 rehearsal, changed, rows = self._rehearse(db, write, sent, claim, erase=erase)
-                # Kafka may have them from an earlier try, and nobody else: the database never had them.
+                # Only Kafka may have them, from an earlier try; the database never had them.
                 erased = {row.row_key for row in rows if row.row is None}.difference(changed.rows)
                 outcome_rows = self._outcome_rows(db, rows, sent.outcome_keys, erase=erase)
                 sent.keys |= dict.fromkeys(changed.rows)
@@ -116,7 +116,7 @@ class ChangelogWriter(RecordWriter):
     def _rehearse(
         self, db: Database, write: Callable[[], Changed[_Result]], sent: _Sent, claim: Claim, *, erase: bool
     ) -> tuple[Rehearsal, Changed[_Result], list[ChangelogRow]]:
-        """Returns a rehearsal that nobody's commit has made stale, with the rows that it would write, all claimed."""
+        """Returns an up-to-date rehearsal, and the rows that it would write, all of them claimed."""
         while True:
             with db.rehearsal() as rehearsal:
                 changed = write()

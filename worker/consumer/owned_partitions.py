@@ -1,4 +1,4 @@
-"""Which partitions are this worker's, and how far each was read: the poll thread writes it, the flush asks."""
+"""The partitions that this worker owns, and how far each is read. The poll thread writes it; flushes query it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 SESSION_SECONDS = 45.0
-"""Without a sign of life for so long the group gives the partitions to another worker: librdkafka's default."""
+"""How long a member may be silent before the group assigns its partitions to others: librdkafka's default."""
 SILENT, IN_DOUBT = 2 / 3, 1 / 8
-"""Parts of that: without a poll for the first no call is begun, nor for the second after the next poll. A process that
-was frozen for so long finds out within that time whether it lost its partitions meanwhile."""
-
+"""Parts of the session timeout. After SILENT without a poll, no call may start; nor during IN_DOUBT after the next
+poll, in which a process that was frozen learns whether it lost its partitions."""
 NOTHING_SECONDS = 10.0
-"""How long a worker that was given no partition waits for some: two heartbeats of the others, and time to give back."""
+"""How long a new member waits for partitions: two heartbeats of the other members, and time to release them."""
 
 Held = frozenset[tuple[int, int]]
-"""Partitions, each with the number of the assignment that gave it."""
+"""Partitions, each with the number of its assignment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far the staging of a partition is behind its log.
+    """How far staging is behind the end of a partition's log.
 
     Attributes:
         records: offsets that are not staged yet; some may hold no record.
-        seconds: how old the last record is that was read, where there are more; 0 at the end; None if none was read.
+        seconds: age of the last record that was read, if there are more; 0 at the end; None if none was read.
     """
 
     records: int
@@ -48,10 +47,10 @@ class _Partition:
 
 
 class OwnedPartitions:
-    """What the consumer group gave this worker. Thread-safe.
+    """The partitions that the consumer group assigned to this worker. Thread-safe.
 
-    One lock guards the partitions and their states. When the consumer was polled, when Kafka was heard, and since when
-    it is away are single values without a lock: the poll thread writes them, and any thread reads them.
+    One lock guards the partitions and their states. The times of the last poll, of Kafka's last answer and of an outage
+    are single values without a lock: the poll thread writes them, and any thread reads them.
     """
 
     def __init__(
@@ -61,12 +60,12 @@ class OwnedPartitions:
         *,
         follows: bool = False,
     ) -> None:
-        """Begins without any partition.
+        """Starts without partitions.
 
         Args:
-            clock: returns seconds that never go back.
+            clock: monotonic, in seconds.
             session_seconds: see SESSION_SECONDS.
-            follows: whether ledger and settings are read from Kafka too, before any flush.
+            follows: whether ledger and settings must be read from Kafka before a flush.
         """
         self._clock, self._session_seconds = clock, session_seconds
         self._follows, self._settings_read = follows, not follows
@@ -77,7 +76,7 @@ class OwnedPartitions:
         self._polled_at: float | None = None
         self._heard_at = clock()
         self.away_since: float | None = None
-        """Since when no broker can be reached, in seconds since 1970; None if one can."""
+        """When the current outage of all brokers began, in seconds since 1970; None if there is none."""
 
     # Called by the poll thread
 
@@ -93,7 +92,7 @@ class OwnedPartitions:
         self._heard_at = self._clock()
 
     def fenced(self) -> None:
-        """Records that the group will not have this worker any more: from now on no call is begun, whatever follows."""
+        """Records that the group fenced this worker: from now on, no call may start."""
         with self._lock:
             self._fenced = True
             self._assigned = False
@@ -106,12 +105,12 @@ class OwnedPartitions:
         waits: Mapping[int, float] | None = None,
         again: Collection[int] = (),
     ) -> None:
-        """Notes partitions that were assigned; the others stay as they are.
+        """Records newly assigned partitions; others keep their state.
 
         Args:
-            spans: where reading each begins, and the end of its log at that moment.
-            waits: seconds that calls of a former owner may still take, where there was another one.
-            again: those that are read again, to be delivered only once that is done.
+            spans: for each, the offset where reading starts, and the end of its log now.
+            waits: seconds that calls of a former owner may still take.
+            again: those that are reread, and may be delivered only after that.
         """
         now = self._clock()
         with self._lock:
@@ -128,7 +127,7 @@ class OwnedPartitions:
             self._lock.notify_all()
 
     def taken(self, partitions: Collection[int]) -> None:
-        """Notes partitions that were revoked or lost: from now on no call is begun for them."""
+        """Records revoked or lost partitions: from now on, no call may start for them."""
         with self._lock:
             self._assigned = False
             for partition in partitions:
@@ -149,14 +148,14 @@ class OwnedPartitions:
             self._lock.notify_all()
 
     def read_times(self, times: Mapping[int, float]) -> None:
-        """Records the times of the last records that were read, in seconds since 1970."""
+        """Records the time of the last record read from each partition, in seconds since 1970."""
         with self._lock:
             for partition in times.keys() & self._partitions.keys():
                 known = self._partitions[partition]
                 known.up_to_date_at = max(known.up_to_date_at or 0.0, times[partition])
 
     def ends_at(self, ends: Mapping[int, int], at: float) -> None:
-        """Records where the logs of partitions end, at a time in seconds since 1970."""
+        """Records where the logs of partitions ended at a time, in seconds since 1970."""
         with self._lock:
             for partition in ends.keys() & self._partitions.keys():
                 known = self._partitions[partition]
@@ -165,46 +164,46 @@ class OwnedPartitions:
                     known.up_to_date_at = at
 
     def read_again(self, partition: int) -> None:
-        """Records that a partition was read again, and who is gone from it is known."""
+        """Records that a partition was reread, so that customers missing from it are known."""
         with self._lock:
             if partition in self._partitions:
                 self._partitions[partition].again = False
                 self._lock.notify_all()
 
-    # Called by what follows the ledger and the settings
+    # Called by the threads that read ledger and settings
 
     def settings_read(self) -> None:
-        """Records that the settings are known."""
+        """Records that the settings were read."""
         with self._lock:
             self._settings_read = True
             self._lock.notify_all()
 
     def wait_for_ledger(self, timeout: float) -> dict[int, int]:
-        """Returns partitions whose ledger is waited for, each with the number of its assignment; waits for some."""
+        """Waits for partitions whose ledger must be read; returns them, each with the number of its assignment."""
         with self._lock:
             self._lock.wait_for(self._awaited, timeout)
             return self._awaited()
 
     def awaits_ledger(self, partition: int, assignment: int) -> bool:
-        """Returns whether a partition's ledger is waited for still, under that assignment."""
+        """Returns whether a partition's ledger must still be read under this assignment."""
         with self._lock:
             return self._awaited().get(partition) == assignment
 
     def ledger_read(self, partition: int, assignment: int) -> None:
-        """Records that a partition's ledger is known; of no use if it was assigned again since."""
+        """Records that a partition's ledger was read; ignored if the partition was assigned again since."""
         with self._lock:
             if self._awaited().get(partition) == assignment:
                 self._partitions[partition].ledger_read = True
                 self._lock.notify_all()
 
     def ledger_lost(self, partition: int, fenced: bool) -> None:
-        """Records that a partition's ledger cannot be written any more: it must be taken and read again.
+        """Records that a partition's ledger can no longer be written: it must be taken over and read again.
 
-        No call is begun any more that rests on what was known of it.
+        No call that depends on what was read before may start.
 
         Args:
-            fenced: whether somebody else took it. The group may have given the partition to another worker then, which
-                is certain one session later; until then this worker does not take it back.
+            fenced: whether another writer took it over. The group may then have assigned the partition to another
+            worker, which is certain one session later. Until then, this worker does not take it back.
         """
         with self._lock:
             known = self._partitions.get(partition)
@@ -215,12 +214,12 @@ class OwnedPartitions:
                     known.free_at = max(known.free_at, self._clock() + self._session_seconds)
 
     def _awaited(self) -> dict[int, int]:
-        # Not before the former owner's calls are over: it may write down what they did.
+        # Not before the former owner's calls have ended, because it may still write their results.
         now = self._clock()
         waiting = ((number, state) for number, state in self._partitions.items() if not state.ledger_read)
         return {number: state.assignment for number, state in waiting if now >= state.free_at}
 
-    # Asked by the poll thread
+    # Queried by the poll thread
 
     def behind(self) -> bool:
         """Returns whether any partition is not yet read to where it ended when it was assigned."""
@@ -228,18 +227,18 @@ class OwnedPartitions:
             return not all(state.caught_up for state in self._partitions.values())
 
     def at_end(self) -> dict[int, int]:
-        """Returns the partitions that were read to their end and not only again, each with the offset to read next."""
+        """Returns the partitions read to their end, each with its next offset; without those that are being reread."""
         with self._lock:
             parts = self._partitions.items()
             return {number: state.next_offset for number, state in parts if state.caught_up and not state.again}
 
-    # Asked by the flush
+    # Queried by flushes, the main thread and the web server
 
     def ready(self) -> frozenset[int]:
-        """Returns the partitions that are this worker's and may be delivered.
+        """Returns the owned partitions that may be delivered.
 
-        They were read to where they ended when they were assigned, their ledger and the settings are known, and no
-        call of a former owner can be under way.
+        These are read to where they ended when they were assigned, their ledger and the settings are read, and no call
+        of a former owner can be in flight.
         """
         with self._lock:
             return frozenset(number for number, state in self._partitions.items() if self._is_ready(state))
@@ -249,24 +248,24 @@ class OwnedPartitions:
         return known and self._clock() >= state.free_at
 
     def owned(self) -> frozenset[int]:
-        """Returns the partitions that are this worker's."""
+        """Returns the partitions assigned to this worker."""
         with self._lock:
             return frozenset(self._partitions)
 
     def backlog(self) -> tuple[int, int]:
-        """Returns how many of the records that were there at assignment were read, and how many there were."""
+        """Returns how many of the records that were unread at assignment are read by now, and how many there were."""
         with self._lock:
             parts = self._partitions.values()
             total = sum(state.end - state.start for state in parts)
             return sum(min(state.next_offset, state.end) - state.start for state in parts), total
 
     def lags(self, at: float) -> dict[int, Lag]:
-        """Returns how far each partition is behind at a time, in seconds since 1970, as far as that is known by now."""
+        """Returns how far each partition is behind, as far as known, at a time in seconds since 1970."""
         with self._lock:
             return {number: _lag(state, at) for number, state in self._partitions.items()}
 
     def held(self, partitions: Collection[int]) -> Held:
-        """Returns the assignments by which these partitions are this worker's now, those that are."""
+        """Returns those of these partitions that this worker owns, each with the number of its assignment."""
         with self._lock:
             return frozenset(
                 (partition, self._partitions[partition].assignment)
@@ -275,9 +274,9 @@ class OwnedPartitions:
             )
 
     def may_call(self, held: Held) -> bool:
-        """Returns whether a call may be begun that rests on these assignments.
+        """Returns whether a call that depends on these assignments may start.
 
-        Not once a partition was taken, though it was given back: another worker may have had it meanwhile.
+        False if a partition was revoked and assigned again: another worker may have had it in between.
         """
         if self._polled_at is None:
             return False
@@ -287,10 +286,10 @@ class OwnedPartitions:
         return held == self.held([partition for partition, _ in held])
 
     def why_no_member(self, silent_seconds: float) -> str | None:
-        """Returns why this worker does not count as a member of the group; None if it does.
+        """Returns why this worker is not a live member of the group; None if it is.
 
         Args:
-            silent_seconds: without an answer for so long it does not.
+            silent_seconds: how long Kafka may be silent before the worker no longer counts as a member.
         """
         with self._lock:
             if self._fenced:
@@ -302,12 +301,12 @@ class OwnedPartitions:
         return None
 
     def why_settings_unread(self) -> str | None:
-        """Returns that the settings are not read yet; None if they are, whatever the ledger is waited for."""
+        """Returns why settings cannot be used yet; None once they are read, even if the ledger is not."""
         with self._lock:
             return None if self._settings_read else "The settings are not read from Kafka yet."
 
     def why_changelog_unread(self) -> str | None:
-        """Returns what of ledger and settings is not read yet; None if all is that this worker needs."""
+        """Returns which parts of ledger and settings are not read yet; None if this worker has all that it needs."""
         if (why := self.why_settings_unread()) is not None:
             return why
         with self._lock:
@@ -315,23 +314,23 @@ class OwnedPartitions:
         return f"The ledger of these partitions is not read yet: {', '.join(map(str, unread))}." if unread else None
 
     def seconds_since_poll(self) -> float | None:
-        """Returns how long ago the consumer was polled; None if never."""
+        """Returns the seconds since the last poll of the consumer; None before the first."""
         return None if self._polled_at is None else self._clock() - self._polled_at
 
     def seconds_since_heard(self) -> float:
-        """Returns how long ago Kafka last confirmed that it serves this worker, or since this began.
+        """Returns the seconds since Kafka last confirmed that it serves this worker, or since the start.
 
-        An assignment, a record, the end of a partition and a commit that the group took confirm it.
+        An assignment, a record, the end of a partition, and an accepted commit confirm it.
         """
         return self._clock() - self._heard_at
 
     def waiting_seconds(self) -> float:
-        """Returns how long calls of former owners are still waited for."""
+        """Returns the seconds that calls of former owners may still take."""
         with self._lock:
             return max((state.free_at for state in self._partitions.values()), default=0.0) - self._clock()
 
     def seconds_since_assignment(self) -> float:
-        """Returns how long ago partitions were assigned last."""
+        """Returns the seconds since partitions were last assigned."""
         with self._lock:
             return self._clock() - self._assigned_at
 
@@ -339,16 +338,16 @@ class OwnedPartitions:
         """Waits until the group has assigned partitions and all of them may be delivered.
 
         Returns:
-            Whether they are.
+            Whether all of them may be delivered.
         """
         with self._lock:
             return self._lock.wait_for(self._all_ready, timeout)
 
     def wait_for_records(self, count: int, timeout: float) -> bool:
-        """Waits until so many records were read and staged since the partitions were assigned.
+        """Waits until a number of records is read and staged since the partitions were assigned.
 
         Returns:
-            Whether they were.
+            Whether that happened within the timeout.
         """
         with self._lock:
             return self._lock.wait_for(
@@ -357,7 +356,7 @@ class OwnedPartitions:
 
     def _all_ready(self) -> bool:
         if not self._partitions:
-            # A member that joins is given nothing at first where others must give partitions back before.
+            # A new member gets nothing at first if other members must release partitions before.
             return self._assigned and self._clock() - self._assigned_at >= NOTHING_SECONDS
         return self._assigned and all(self._is_ready(state) for state in self._partitions.values())
 

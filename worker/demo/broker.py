@@ -1,4 +1,4 @@
-"""An embedded broker for the demo: librdkafka's own mock cluster, in this process, for nothing bigger."""
+"""An embedded broker for the demo: librdkafka's mock cluster, in this process. Too limited for anything else."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from confluent_kafka import Producer
 
 
 class EmbeddedBroker:
-    """A broker on a free port, gone with the process or at the end of the context."""
+    """A broker on a free port, until the end of the context or the process."""
 
     def __init__(self, topic: str) -> None:
-        """Names the topic that is made at the start, with the broker's default of partitions."""
+        """Starts nothing yet. `topic` is created at the start, with the broker's default number of partitions."""
         self._topic = topic
         self._producer: Producer | None = None
         self.bootstrap_servers = ""

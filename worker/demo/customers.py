@@ -1,4 +1,4 @@
-"""Customers for the demo: two thousand on the first day, then a few changes, then some new ones. Always the same."""
+"""Events for the demo, always the same: 2,000 customers on the first day, a few changes, then some new customers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 CUSTOMERS = 2000
 UNSUBSCRIBED = ("a1b2c3d4e5", "ann.lee@example.com")
-"""List and address of a member who leaves between the two days."""
+"""List and address of a member who leaves between the first two days."""
 
 _CARE_PLAN: dict[str, Any] = {"attributes": {"plan": "Gold"}, "tags": ["care plan"]}
 _FIRST = ("Ann", "Bob", "Chloé", "Dmitri", "Eilidh", "Farid", "Grace", "Håkon", "Ines", "Jun")
@@ -21,7 +21,7 @@ _LISTS = {
 
 
 def first_day() -> list[dict[str, Any]]:
-    """Returns an event for each customer, among them some whom a careless sync would put back or get wrong."""
+    """Returns an event for each customer. Some of them a careless sync would put back or get wrong."""
     events = [_plain(number) for number in range(CUSTOMERS - len(_PARTICULAR))]
     return events + [_event(*arguments) for arguments in _PARTICULAR]
 
@@ -65,7 +65,7 @@ _PARTICULAR: tuple[tuple[Any, ...], ...] = (
 
 
 def written(path: Path, events: list[dict[str, Any]]) -> Path:
-    """Writes events to a file, one JSON a line, and returns its path."""
+    """Writes events to a file, one JSON object per line, and returns its path."""
     with path.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(event, ensure_ascii=False) + "\n" for event in events)
     return path
@@ -74,7 +74,7 @@ def written(path: Path, events: list[dict[str, Any]]) -> Path:
 def _plain(number: int) -> dict[str, Any]:
     account = tuple(_LISTS)[number % 3]
     lists = _LISTS[account]
-    # A third has no list of its own; of the others some have one that the account does not store.
+    # A third names no list; some of the others name one that the account has not stored.
     list_id = None if number % 9 < 5 else lists[number // 9 % len(lists)]
     first, last = _FIRST[number % len(_FIRST)], _LAST[number // 7 % len(_LAST)]
     return _event(

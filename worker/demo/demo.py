@@ -1,4 +1,4 @@
-"""The demo: the whole main job on an embedded broker and a Mailchimp stand-in, shown as a person wants to see it."""
+"""The demo: the main job on an embedded broker and a Mailchimp stand-in, explained step by step."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ OUTCOMES_SHOWN = ("left", "no address", "found", "updated", "refused", "suppress
 
 
 class Calendar:
-    """The machine's clock, which can be set days ahead."""
+    """The machine's clock, which can be moved days ahead."""
 
     def __init__(self) -> None:
         self.days = 0
@@ -63,7 +63,7 @@ class Calendar:
 
 
 def run_demo(*, serve: bool) -> None:
-    """Runs it; nothing is left of it but what it printed.
+    """Runs the demo in a temporary folder.
 
     Args:
         serve: whether to leave the worker, its pages and the stand-in running until they are stopped.
@@ -90,7 +90,7 @@ def run_demo(*, serve: bool) -> None:
         ends = stack.enter_context(ExitStack())
         ends.callback(poller.end)
         poller.start()
-        # Settings are changed only where those that Kafka has are known.
+        # Settings can be changed only after those in Kafka were read.
         read_to_end(poller, threading.Event(), lambda done, total: None)
         demo = _Demo(app, standin, folder, poller)
         demo.connect()
@@ -101,7 +101,7 @@ def run_demo(*, serve: bool) -> None:
         out.print(took if serve else f"{took} Nothing is left running.", style="bold")
         out.print(NEXT if serve else f"{NEXT}\n{IN_A_BROWSER}", soft_wrap=True)
         if serve:
-            # The daemon reads by itself from here on. Its port is chosen late, so that nobody takes it meanwhile.
+            # From here on, the daemon reads. Its port is chosen late, so that no other program takes it meanwhile.
             ends.close()
             serving = App(config.model_copy(update={"web": web_config()}), calendar)
             with suppress(KeyboardInterrupt), daemon_of(serving):
@@ -118,7 +118,7 @@ def _serve(app: App, server: SandboxServer) -> None:
     _print(f"  Sign in with the token {web.token.get_secret_value()} and you may open the accounts' pages too.")
     _print("Settings → Mailchimp, as an account's owner sees it. Each link is good once, for five minutes. " + again)
     _print_links(app, accounts)
-    # From here on: who reads this line may press it at once.
+    # Before the line below, after which a person may press Ctrl-C at once.
     _print(f"The stand-in answers at {server.base_url.removesuffix(BASE)}/sandbox/lists until you press Ctrl-C.")
     while again and sys.stdin.readline():
         _print_links(app, accounts)
@@ -126,7 +126,7 @@ def _serve(app: App, server: SandboxServer) -> None:
 
 
 def _print(text: str, style: str | None = None) -> None:
-    # Addresses are not broken into lines, so that one can choose them.
+    # Lines are not wrapped, so that URLs can be clicked.
     out.print(Text(text), style=style, soft_wrap=True)
 
 
@@ -216,7 +216,7 @@ class _Demo:
                 out.print(Text(f"         next: {receipt.next}", style="dim"))
 
     def third_day(self) -> None:
-        """Publishes what waits for the next flush, so that the pages have something to begin."""
+        """Publishes changes that wait for the next flush, so that the pages show some."""
         publish(self._app.config.kafka, written(self._folder / "third.jsonl", third_day()))
 
     # Their steps

@@ -1,4 +1,4 @@
-"""The demo with `--serve`: runs the daemon with its pages beside the embedded broker and the stand-in."""
+"""`demo --serve`: runs the daemon with its pages, on the embedded broker and the stand-in."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from worker.web.access import sessions
 from worker.web.access.signing import Signer
 
 PORT = 8080
-"""Where the pages are, if nobody else is there."""
+"""The port of the pages, if it is free; otherwise any."""
 START_SECONDS = 30.0
 END_SECONDS = 12.0
-"""How long the daemon is waited for when it ends; it needs less than ten seconds."""
+"""How long to wait for the end of the daemon, which takes less than ten seconds."""
 
 
 def web_config() -> Web:
-    """Returns where the demo's pages answer: on this machine alone, with a token of this demo."""
+    """Returns the config of the demo's pages: for this machine only, with a random token."""
     return Web(port=_free_port(), token=secrets.token_urlsafe(18))  # type: ignore[arg-type]
 
 
@@ -42,11 +42,11 @@ def _free_port() -> int:
 
 @contextmanager
 def daemon_of(app: App) -> Iterator[None]:
-    """Runs the daemon in a thread, with all that it does; begins once its pages can be used.
+    """Runs the daemon in a thread during the block, which starts once the pages can be used.
 
     Raises:
-        WorkerError: the daemon ended at once, and why.
-        WebError: it does not begin.
+        WorkerError: the daemon ended at once; this is its error.
+        WebError: the pages do not answer.
     """
     stop, ended = threading.Event(), threading.Event()
     failed: list[BaseException] = []
@@ -75,7 +75,7 @@ def daemon_of(app: App) -> Iterator[None]:
 
 
 def _answers(app: App) -> bool:
-    """Returns whether the daemon is ready, as a probe asks."""
+    """Returns whether ``/readyz`` says that the daemon is ready."""
     connection = http.client.HTTPConnection("127.0.0.1", app.config.web.port, timeout=2)
     try:
         connection.request("GET", "/readyz")
@@ -87,7 +87,7 @@ def _answers(app: App) -> bool:
 
 
 def links_of(app: App, accounts: Sequence[AccountId]) -> list[tuple[str, str]]:
-    """Returns fresh links, each good once within five minutes: the account and the URL."""
+    """Returns a new link for each account: its id and the URL, which works once, within five minutes."""
     signer, url, now = Signer(app.secret.derived("web link")), app.config.web.url, app.clock()
     return [
         (account_id, f"{url}/open?link={sessions.new_link(signer, account_id, 'You', now)}") for account_id in accounts

@@ -1,4 +1,4 @@
-"""A flush in a thread of its own, from what is done before it to what is dropped after it."""
+"""Runs a flush with what comes before and after it: finishing staging, and dropping old rows. Also in a thread."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from worker.store.runs import Request, Run, Trigger
 
 @dataclass(frozen=True, slots=True)
 class Flushing:
-    """What all flushes of a process have in common.
+    """Runs the flushes of a process.
 
     Attributes:
-        topic_id: of the topic of events.
+        topic_id: Kafka's id of the events topic; "" if the broker does not report it.
     """
 
     app: App
@@ -40,16 +40,16 @@ class Flushing:
         only: Collection[AccountId] | None = None,
         begun: Callable[[], object] = lambda: None,
     ) -> Run:
-        """Flushes what changed.
+        """Delivers what changed, and returns the run.
 
         Args:
-            request: what an operator asked for; None for everything.
-            only: accounts that are due, or failed and are tried again; None for all.
-            begun: called once all accounts of the run have their place in the queue.
+            request: an operator's request; None without one.
+            only: the accounts to deliver; None for all.
+            begun: called once all accounts of the run are in the queue.
 
         Raises:
             DatabaseError: the database cannot be used.
-            RequestWithdrawn: nothing was begun.
+            RequestWithdrawn: the request was withdrawn, and nothing was delivered.
         """
         app, now = self.app, self.app.clock()
         topic, flush = app.config.kafka.topic, app.config.flush
@@ -71,7 +71,7 @@ class Flushing:
 
 
 class FlushThread:
-    """A flush in a thread of its own, so that the end of the worker waits for no call that hangs."""
+    """A flush in its own thread, so that a call that hangs does not delay the end of the worker."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class FlushThread:
         request: Request | None = None,
         only: Collection[AccountId] | None = None,
     ) -> None:
-        self._what = trigger, request, only
+        self._arguments = trigger, request, only
         self._flushing = flushing
         self._run: Run | None = None
         self._error: BaseException | None = None
@@ -91,7 +91,7 @@ class FlushThread:
 
     def _carry_out(self) -> None:
         try:
-            self._run = self._flushing.flush(*self._what, self._begun.set)
+            self._run = self._flushing.flush(*self._arguments, self._begun.set)
         except BaseException as error:
             self._error = error
         finally:
@@ -99,11 +99,11 @@ class FlushThread:
 
     @property
     def has_begun(self) -> bool:
-        """Whether all its accounts have their place in the queue."""
+        """Whether all its accounts are in the queue."""
         return self._begun.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Waits for its end; returns whether it came."""
+        """Waits up to `seconds` for its end; returns whether it has ended."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
@@ -112,9 +112,9 @@ class FlushThread:
 
         Raises:
             DatabaseError: the database cannot be used.
-            RequestWithdrawn: nothing was begun.
+            RequestWithdrawn: the request was withdrawn, and nothing was delivered.
         """
         if self._error is not None:
             raise self._error
-        assert self._run is not None, "only what has ended has a result"
+        assert self._run is not None, "a flush has a result only once it has ended"
         return self._run

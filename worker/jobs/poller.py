@@ -1,4 +1,4 @@
-"""The thread that reads Kafka and stages, with those that follow it: ledger and settings, and customers read again."""
+"""The threads that read Kafka: events into staging, ledger and settings, and events that must be reread."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from worker.web.health import STALE_SECONDS
 log = logging.getLogger("worker.daemon")
 
 POLL_END_SECONDS = 2.5
-"""How long the threads that read Kafka are waited for at the end. Supervisors kill after ten seconds in all."""
+"""How long to wait for these threads at the end. Supervisors kill the process after ten seconds in all."""
 
 
 class Poller:
-    """The poll thread: reads and stages until the end."""
+    """Starts, watches and stops the poll thread, the changelog tail and the refetch job."""
 
     def __init__(self, app: App) -> None:
         """Connects to Kafka; joins the group with :meth:`start`.
@@ -68,7 +68,7 @@ class Poller:
         self._refetch.start()
 
     def being_read(self, db: Database) -> set[AccountId]:
-        """Returns the accounts whose customers are read again, since they were connected: they are not flushed yet."""
+        """Returns the newly connected accounts whose customers are still being reread, and so cannot be flushed yet."""
         return being_read(db, self.owned_partitions.owned(), (self._topic, self.consumer.topic_id))
 
     def _run(self) -> None:
@@ -78,11 +78,11 @@ class Poller:
             self._error = error
 
     def check(self) -> None:
-        """Raises what ended reading, if anything did.
+        """Raises the error that ended a thread, if any; also updates the status file.
 
         Raises:
-            ConsumerStopped: it reads no more.
-            KafkaError: ledger and settings are read no more.
+            ConsumerStopped: the poll thread has ended, or has not polled for too long.
+            KafkaError: ledger or settings can no longer be read.
             DatabaseError: nothing can be staged.
         """
         self._live.write(self.owned_partitions)
@@ -94,14 +94,14 @@ class Poller:
             raise ConsumerStopped("Reading Kafka has stopped.", "Start the worker again.")
 
     def reads(self) -> bool:
-        """Returns whether its thread runs."""
+        """Returns whether the poll thread is running."""
         return self._thread.is_alive()
 
     def end(self, *, calls_ended: bool = False) -> None:
-        """Ends reading; what was read is staged.
+        """Stops the threads. What was read is staged first.
 
         Args:
-            calls_ended: whether no call of a flush can be under way any more, so that nobody need wait for it.
+            calls_ended: whether no call can be in flight, so that the next owner of a partition need not wait.
         """
         self.consumer.commits.released = calls_ended
         self._live.remove()
@@ -127,16 +127,16 @@ def _note_size(app: App, db: Database, consumer: Consumer) -> None:
 
 
 def read_to_end(poller: Poller, stop: threading.Event, progress: Callable[[int, int], None]) -> None:
-    """Waits until everything that was in the log at the start is staged, and ledger and settings are known.
+    """Waits until all events that the topic has now are staged, and ledger and settings are read.
 
-    Customers of accounts that were connected since they were staged are read again by then, too.
+    By then, customers of newly connected accounts are reread too.
 
     Args:
         poller: started.
-        progress: again and again, how many records of how many.
+        progress: called repeatedly with the number of records read, and the total.
 
     Raises:
-        ConsumerStopped: reading ended.
+        ConsumerStopped: the poll thread ended.
         DatabaseError: nothing can be staged.
     """
     while not stop.is_set():

@@ -1,4 +1,4 @@
-"""Asks Kafka who is in the consumer group now."""
+"""Queries the current members of the consumer group."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.config import Kafka
 from worker.errors import WorkerError
 
 ANSWER_SECONDS = 5.0
-"""How long a person waits at most to learn which worker it is."""
+"""The longest that a person waits for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,8 @@ class Member:
     """A member of the group.
 
     Attributes:
-        name: its client id and its host.
-        partitions: those of the topic that it has now.
+        name: its client id and host.
+        partitions: of the events topic, those assigned to it now.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Member:
 
 def members_of(kafka: Kafka) -> list[Member] | None:
     """Returns the group's members; None if Kafka does not say."""
-    # Imported here: commands that only read seldom ask Kafka, and the library takes long to import.
+    # Imported here, because the library takes long to import, and most commands that only read do not need it.
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
@@ -45,7 +45,7 @@ def members_of(kafka: Kafka) -> list[Member] | None:
 
 
 def member(description: Any, topic: str) -> Member:
-    """Returns a member from the library's description, with its partitions of one topic."""
+    """Converts the library's description of a member."""
     partitions = sorted(
         assigned.partition for assigned in description.assignment.topic_partitions if assigned.topic == topic
     )

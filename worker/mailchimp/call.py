@@ -1,4 +1,4 @@
-"""One call to Mailchimp and its answer as plain values, which plans show, the client sends and receipts keep."""
+"""A call to Mailchimp and its answer as plain values: plans show them, the client sends them, receipts keep them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any, Literal, Protocol
 from worker.model import AddressKey, ListId
 
 ANSWER_WITHIN = timedelta(minutes=3)
-"""How long after the preceding read an unanswered write may be done; longer than `mailchimp.timeout` may be."""
+"""How long after the read before it Mailchimp may carry out an unanswered write. Longer than any
+`mailchimp.timeout`."""
 FRESH_SECONDS = 2.0
 """How long a write may wait after the reads that it depends on; after that they must be read again."""
 
@@ -135,9 +136,9 @@ def member_path(list_id: ListId, address: AddressKey) -> str:
     return f"/lists/{list_id}/members/{member_hash(address)}"
 
 
-@lru_cache(maxsize=8)  # calls side by side have one second
+@lru_cache(maxsize=8)  # parallel calls often get the same second
 def moment_of(date: str | None) -> datetime | None:
-    """Returns the time that a Date header says; None without one, or where it says none."""
+    """Parses a Date header; None without one, or if it has no valid time."""
     try:
         moment = parsedate_to_datetime(date) if date else None
     except ValueError:

@@ -28,7 +28,7 @@ _LISTED_PARTS = ",".join((*(f"members.{part}" for part in _PARTS), "total_items"
 
 
 def any_archived(list_id: ListId) -> Call:
-    """Queries whether a list has archived members, whom a POST would put back."""
+    """Queries whether a list has archived members, whom a batch add would restore."""
     return Call("GET", f"/lists/{list_id}/members", {"status": "archived", "count": "1", "fields": "total_items"})
 
 
@@ -157,7 +157,7 @@ def unsubscribe(membership: MembershipKey) -> Call:
 
 
 def restore(membership: MembershipKey, address: str, status: str, fields: Mapping[str, Any]) -> Call:
-    """Puts back a member that this worker archived, with its former status."""
+    """Restores a member that this worker archived, with its former status."""
     return Call(
         "PUT",
         member_path(*membership),

@@ -1,7 +1,7 @@
-"""One connection to Mailchimp, used by one call at a time, with a limit for the whole exchange.
+"""A connection to Mailchimp for one call at a time, with a time limit for the whole exchange.
 
-A socket limits each read, not the whole answer: one that arrives byte by byte would hold its connection forever. So
-before each read the socket gets the time that is left.
+A socket's timeout limits each read, not the whole answer: an answer that arrives byte by byte would never end. So
+before each read, the socket gets the remaining time as its timeout.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from worker.mailchimp.call import Failure
 from worker.mailchimp.endpoint import Endpoint
 
 CONNECT_SECONDS = 10.0
-"""How long connecting may take, where the timeout allows more."""
+"""The longest time to connect, even if the timeout is longer."""
 LARGEST_ANSWER = 16 * 1024 * 1024
-"""Bytes of an unpacked answer. The largest expected, to an add of 500 contacts, has less than a tenth of this."""
+"""Bytes of a decompressed answer. The largest that is expected, to an add of 500 contacts, has less than a tenth."""
 CHUNK = 64 * 1024
-"""Bytes of a large, packed or chunked answer read at a time."""
+"""Bytes to read at a time of a large, compressed or chunked answer."""
 FIRST = 4 * 1024
-"""Bytes read at first: an answer about one member has fewer."""
+"""Bytes of the first read: an answer about one member has fewer."""
 SENT_AT_ONCE = 16 * 1024
-"""Bytes, as many as TLS sends in one piece: a socket limits each piece."""
+"""Bytes to send at a time, as many as fit in one TLS record: the timeout applies to each."""
 SLACK = 0.01
-"""The part of the timeout by which a read may end late: to set a socket's limit takes as long as to read."""
+"""By which part of the timeout a read may end late, because setting a socket's timeout takes as long as a read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,13 @@ class CertificateRefused:
 
 
 Outcome = tuple[int, bytes, str | None] | Failure | CertificateRefused
-"""Status, content and Date header of an answer, or why there is none."""
+"""Status, content and Date header of an answer, or why there is no answer."""
 # Without EAI_AGAIN, which means that the lookup itself failed, not that the name is unknown.
 _NO_SUCH_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
 class Connection:
-    """A connection that is opened for its first call, and again for one that finds it ended."""
+    """A connection. It opens with its first call, and again if the server has closed it since."""
 
     def __init__(self, endpoint: Endpoint, timeout: float) -> None:
         """Opens nothing yet.
@@ -71,14 +71,14 @@ class Connection:
         self._sent = False
 
     def exchange(self, request: bytes, method: str) -> Outcome:
-        """Sends a request; returns its answer, or why there is none."""
+        """Sends a request; returns its answer, or why there is no answer."""
         self._due = time.monotonic() + self._timeout
         self._sent = False
         try:
-            # It has ended where there is something to read before the request.
+            # Data before the request means that the server has closed the connection.
             if self._connection is None or self._connection.sock is None or self._unread.poll(0):
                 self._open()
-            with suppress(BrokenPipeError):  # an answer may have come before
+            with suppress(BrokenPipeError):  # an answer may have arrived already
                 for start in range(0, len(request), SENT_AT_ONCE):
                     self._limit()
                     self._sent = True
@@ -104,10 +104,10 @@ class Connection:
             self._connection.close()
 
     def receive(self, size: int) -> bytes:
-        """Reads some bytes, none at the end of the connection.
+        """Reads at most `size` bytes; returns none at the end of the connection.
 
         Raises:
-            TimeoutError: they did not come in time.
+            TimeoutError: nothing arrived in time.
         """
         self._limit()
         return self._connection.sock.recv(size) or b""
@@ -121,7 +121,7 @@ class Connection:
 
     @contextmanager
     def _aborted_late(self) -> Iterator[None]:
-        # A proxy's answer to CONNECT is read by a library, without this connection's limit.
+        # The library reads a proxy's answer to CONNECT without this connection's time limit.
         if not self._endpoint.proxied:
             yield
             return
@@ -137,7 +137,7 @@ class Connection:
         opened = self._connection.sock
         if opened is not None:
             with suppress(OSError):  # it has just ended by itself
-                # Not through TLS, whose shutdown would end the session while another thread reads from it.
+                # Not through TLS: that would shut the session down while another thread reads from it.
                 socket.socket.shutdown(getattr(opened, "socket", opened), socket.SHUT_RDWR)
 
     def _answer(self, method: str) -> Outcome:
@@ -159,14 +159,14 @@ class Connection:
                 whole += more
             content = bytes(whole)
         if len(content) > head.length:
-            self.close()  # it would be taken for the next answer
+            self.close()  # the surplus would count as the next answer
         return head.status, content[: head.length], head.date
 
     def _any(self, received: bytes, method: str) -> Outcome:
         answer = http_message.read_again(received, self.receive, method)
         headers = urllib3.HTTPHeaderDict(answer.getheaders())
         raw = urllib3.HTTPResponse(answer, headers, answer.status, preload_content=False, request_method=method)
-        # In parts: a compressed answer of a few kilobytes may unpack to any size.
+        # In parts, because a compressed answer of a few kilobytes may have any size.
         content = bytearray()
         for part in raw.stream(CHUNK, decode_content=True):
             content += part
@@ -182,7 +182,7 @@ class Connection:
         if isinstance(error, ssl.SSLCertVerificationError):
             host = self._endpoint.host_to_trust(self._connection)
             return CertificateRefused(f"the certificate of {host} is not accepted: {error.verify_message.rstrip('.')}")
-        # The name that is looked up is the proxy's where there is one.
+        # With a proxy, the name that was looked up is the proxy's.
         return "unknown_host" if _is_unknown_host(error) and not self._endpoint.proxied else "unconnected"
 
 

@@ -1,7 +1,7 @@
-"""What all calls to a host have in common, prepared once per process: the only module that imports ``requests``.
+"""The host of Mailchimp's API and the way to it, prepared once per process. Only this module imports ``requests``.
 
-``requests`` finds proxy and certificates in the environment, as operators expect of it. To find them takes longer than
-ten calls, and the certificates are the largest part of it.
+``requests`` finds proxy and certificates in the environment, as operators expect. That takes longer than ten calls,
+mostly because of the certificates.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _VARIABLES = (*_PROXIES, *(name.upper() for name in _PROXIES), "REQUESTS_CA_BUND
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A host and the way to it.
+    """A host, and the proxy to it, if any.
 
     Attributes:
-        target: of a request line, up to the path of a call; a proxy for plain HTTP gets a whole URL.
-        headers: lines without the last line's end.
+        target: the beginning of the request target, before a call's path; a whole URL for a proxy of plain HTTP.
+        headers: header lines, without the last line end.
         proxied: whether there is a proxy before the host.
     """
 
@@ -49,21 +49,21 @@ class Endpoint:
     _pool: Any
 
     def connection(self, timeout: float) -> Any:
-        """Returns a connection of urllib3 that is not open yet.
+        """Returns a connection of urllib3, not opened yet.
 
         Args:
-            timeout: seconds to connect, and for each read and write until it is open.
+            timeout: seconds for connecting, and for each read and write until it is open.
         """
         return _connection(self._pool, self.target, timeout)
 
     def host_to_trust(self, connection: Any) -> str:
-        """Returns whose certificate a connection of urllib3 is just checking: the host's, or that of its proxy."""
+        """Returns whose certificate a connection of urllib3 was checking: the host's, or that of its proxy."""
         at_proxy = self.proxied and not connection.has_connected_to_proxy
         return f"the proxy {self._pool.proxy.host}" if at_proxy else str(self._pool.host)
 
 
 def endpoint_of(base_url: str) -> Endpoint:
-    """Returns the endpoint of a URL, which is the same for as long as the environment is.
+    """Returns the endpoint of a URL; the same object until the environment changes.
 
     Raises:
         ConfigError: the URL, the proxy or the certificates cannot be used.
@@ -85,7 +85,7 @@ def _endpoint(base_url: str, _environment: tuple[str | None, ...]) -> Endpoint:
 
 
 def _header_lines(pool: Any, target: str, headers: dict[str, str]) -> bytes:
-    # As urllib3 sends them, with Host.
+    # By urllib3 itself, so that they include Host.
     connection, parts = _connection(pool, target, 0), list[bytes]()
     connection.send = parts.append
     connection.request("GET", target, headers=headers)
@@ -141,7 +141,7 @@ def _tls(verify: Literal[True] | str) -> ssl.SSLContext:
 def _config_explained() -> Iterator[None]:
     try:
         yield
-    except OSError as error:  # those of requests are OSErrors too
+    except OSError as error:  # exceptions of requests are OSErrors too
         raise ConfigError(
             f"Mailchimp cannot be called with what is configured: {error}.",
             "Check mailchimp.base_url (WORKER_MAILCHIMP__BASE_URL) and the variables HTTPS_PROXY, HTTP_PROXY and "

@@ -1,7 +1,7 @@
-"""A request as it is sent, in one piece, and the head of its answer.
+"""HTTP/1.1 messages: encodes a request, and parses the head of its answer.
 
-``http.client`` reads a head with the parser for e-mail, which takes longer than all the rest of a call. It only reads
-answers that are not plain: in parts, packed, without a length, or the last of their connection.
+``http.client`` parses a head as an email, which takes longer than the rest of a call. So it only reads answers that are
+not plain: chunked, compressed, without a length, or the last of their connection.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from urllib.parse import quote, urlencode
 from worker.mailchimp.call import Call
 
 LONGEST_HEAD = 64 * 1024
-"""Bytes of a head that is plain."""
+"""Bytes of the longest head that this module parses itself."""
 Receive = Callable[[int], bytes]
-"""Returns at most so many bytes of an answer, none at its end."""
+"""Returns at most this many bytes of an answer, and none at its end."""
 _END = re.compile(rb"\n\r?\n")
 _STATUS = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9])[ \r]")
 _HEADERS = re.compile(
@@ -36,18 +36,18 @@ _RESERVED = "!#$%&'()*+,/:;=?@[]~"
 
 @dataclass(frozen=True, slots=True)
 class RequestHead:
-    """What all requests with one API key have in common.
+    """The part that all requests with one API key share.
 
     Attributes:
-        target: of the request line, up to the path of a call.
-        headers: lines without the last line's end.
+        target: the beginning of the request target, before a call's path.
+        headers: header lines, without the last line end.
     """
 
     target: str
     headers: bytes = field(repr=False)
 
     def request(self, call: Call) -> bytes:
-        """Returns the request of a call as it is sent."""
+        """Returns the bytes of a call's request."""
         target = self.target + call.path
         if call.query:
             target += _query(tuple(call.query.items()))
@@ -59,17 +59,17 @@ class RequestHead:
         return b"".join((line, self.headers, length, b"\r\n\r\n", body))
 
 
-@lru_cache(maxsize=64)  # most calls have one of few
+@lru_cache(maxsize=64)  # there are few different queries
 def _query(parameters: tuple[tuple[str, str], ...]) -> str:
     return f"?{urlencode(parameters)}"
 
 
 @dataclass(frozen=True, slots=True)
 class PlainHead:
-    """The head of an answer whose body has a length and is not packed, after which the connection is kept.
+    """The head of a plain answer: its body has a length and is not compressed, and the connection stays open.
 
     Attributes:
-        date: its Date header, None without one.
+        date: the Date header; None without one.
     """
 
     status: int
@@ -78,16 +78,16 @@ class PlainHead:
 
 
 def end_of_head(received: bytes) -> int:
-    """Returns where the head of an answer ends, after its empty line; 0 if that has not come yet."""
+    """Returns where the head of an answer ends, after its empty line; 0 if that has not arrived yet."""
     end = _END.search(received)
     return end.end() if end is not None else 0
 
 
 def plain_head(head: bytes, most: int) -> PlainHead | None:
-    """Reads the head of an answer; returns None if it is not plain.
+    """Parses the head of an answer; returns None if it is not plain.
 
     Args:
-        most: bytes of a body that is plain.
+        most: bytes of the largest body that is plain.
     """
     status, headers = _STATUS.match(head), _HEADERS.findall(head)
     values = {name.lower(): value.decode("latin-1").strip() for name, value in headers}
@@ -104,14 +104,14 @@ def plain_head(head: bytes, most: int) -> PlainHead | None:
 
 
 def read_again(received: bytes, receive: Receive, method: str) -> HTTPResponse:
-    """Reads the head of an answer as ``http.client`` does.
+    """Parses the head of an answer with ``http.client``.
 
     Args:
-        received: what has come of the answer.
-        receive: returns more of it.
+        received: the beginning of the answer.
+        receive: returns the rest of it.
 
     Raises:
-        HTTPException: it is no HTTP.
+        HTTPException: the answer is not HTTP.
         OSError: the connection broke.
     """
     answer = HTTPResponse(_Replayed(received, receive), method=method)  # type: ignore[arg-type]
@@ -121,7 +121,7 @@ def read_again(received: bytes, receive: Receive, method: str) -> HTTPResponse:
 
 @dataclass(frozen=True, slots=True)
 class _Replayed:
-    """Takes the place of the socket from which a part of the answer was read."""
+    """A stand-in for the socket: returns the part that was read already, then the rest."""
 
     received: bytes
     receive: Receive

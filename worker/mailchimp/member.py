@@ -21,7 +21,7 @@ class Member:
         last_changed: as Mailchimp wrote it.
         contact_id: identifies the contact, whatever its address; None if the answer lacks it, as that to a batch add
             does. Source: Mailchimp's API description.
-        names: first and last name; empty where the answer lacks them.
+        names: first and last name; "" for what the answer lacks.
         fields: merge tag to value, of the fields that were requested.
         opted_in: when it was last subscribed; None if the answer lacks it.
         tags: names, at most 50 of them; None if the answer lacks them.

@@ -1,4 +1,4 @@
-"""The merge fields of a list: what its members have beside their address."""
+"""The merge fields of a list: the fields of its members in addition to the address."""
 
 from __future__ import annotations
 

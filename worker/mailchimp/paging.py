@@ -17,7 +17,7 @@ def read_all(sender: Sender, path: str, member: str, query: Mapping[str, str]) -
 
     Args:
         member: the answer's field that holds the collection.
-        query: beside ``count`` and ``offset``; where it names ``fields``, ``total_items`` must be among them.
+        query: in addition to ``count`` and ``offset``; if it has ``fields``, they must include ``total_items``.
 
     Returns:
         Every object, or the failed answer. One that was 2xx but not what Mailchimp documents has the failure

@@ -15,8 +15,8 @@ class MailchimpUser:
     """The owner of an API key.
 
     Attributes:
-        name: of the Mailchimp account; empty where the answer lacks it.
-        login: the user name; empty where the answer lacks it.
+        name: of the Mailchimp account; "" if the answer lacks it.
+        login: the user name; "" if the answer lacks it.
     """
 
     name: str

@@ -168,7 +168,7 @@ def _check_address(mailing_list: MailingList, email: str) -> None:
 
 
 def _check_compliance(member: Member, status: str) -> None:
-    #A person who left may be asked again by email (pending). An address that bounced gets no email.
+    # A person who left may be asked again by email (pending). An address that bounced gets no email.
     bounced = "cleaned" in (member.status, member.status_before)
     if member.opted_out and (status == "subscribed" or (status == "pending" and bounced)):
         detail = f"{member.email} is in a compliance state due to unsubscribe, bounce, or compliance review."

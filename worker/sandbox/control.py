@@ -1,5 +1,4 @@
-"""The stand-in's own endpoints below ``/sandbox``: actions of people, faults, and the log. Mailchimp has none of
-these."""
+"""The stand-in's own endpoints, ``/sandbox``, which Mailchimp lacks: actions of people, faults, and the log."""
 
 from __future__ import annotations
 
@@ -86,7 +85,7 @@ def _add_merge_field(standin: StandIn, data: Any) -> None:
 
 
 _HANDLERS: Sequence[tuple[str, str, str, Handler]] = (
-    #The log
+    # The log
     (
         "GET",
         "/sandbox/audit",
@@ -106,7 +105,7 @@ _HANDLERS: Sequence[tuple[str, str, str, Handler]] = (
         "calls by method and status, the most at once, and people put back by a call",
         lambda standin, _: standin.audit.as_counts(),
     ),
-    #Faults
+    # Faults
     (
         "PUT",
         "/sandbox/faults",
@@ -116,7 +115,7 @@ _HANDLERS: Sequence[tuple[str, str, str, Handler]] = (
     ),
     ("DELETE", "/sandbox/faults", "nothing goes wrong any more", _no_faults),
     ("PUT", "/sandbox/latency", "{seconds}: how long each call takes", _latency),
-    #Actions of list owners
+    # Actions of list owners
     (
         "PUT",
         "/sandbox/keys",
@@ -134,7 +133,7 @@ _HANDLERS: Sequence[tuple[str, str, str, Handler]] = (
         _refusals,
     ),
     ("PUT", "/sandbox/merge-fields", "{list, field: {name, type, tag, required, options}}", _add_merge_field),
-    #Actions on members
+    # Actions on members
     (
         "POST",
         "/sandbox/by-hand",

@@ -185,7 +185,7 @@ _TOP: Mapping[str, _Methods] = {
     "/": {"GET": _root},
     "/lists": {"GET": _lists, "POST": _create_list},
 }
-#Sorted by how often they are called.
+# Sorted by how often they are called.
 _BELOW: tuple[tuple[re.Pattern[str], _Methods], ...] = (
     (
         re.compile(r"/lists/([^/]+)/members/([^/]+)"),

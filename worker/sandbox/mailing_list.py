@@ -102,7 +102,7 @@ class MailingList:
             case None:
                 return self.with_status(status)
             case "last_changed":
-                #Cached until the next change, so that a list that is read page by page is sorted once.
+                # Cached until the next change, so that a list that is read page by page is sorted once.
                 if status not in self._sorted:
                     self._sorted[status] = sorted(self.with_status(status), key=lambda member: member.order)
                 return self._sorted[status]
@@ -111,7 +111,7 @@ class MailingList:
             case "timestamp_opt":
                 return sorted(self.with_status(status), key=lambda member: as_date(member.opted_in))
 
-    #Writing: the caller has checked everything
+    # Writing: the caller has checked everything
 
     def insert(self, email: str, status: str, values: Mapping[str, Any], cause: str) -> Member:
         """Creates a member in place of an earlier one with the same address."""
@@ -128,7 +128,7 @@ class MailingList:
             last_changed=now,
             contact_id=earlier.contact_id if earlier is not None else self._next_contact_id(),
             merge_fields=dict(values),
-            #A contact that returns has its former tags.
+            # A contact that returns has its former tags.
             tags=dict(earlier.tags) if earlier is not None else {},
         )
         self.members[member.id] = member
@@ -186,7 +186,7 @@ class MailingList:
         return max((field.merge_id for field in self.fields.values()), default=0) + 1
 
     def _next_contact_id(self) -> str:
-        #32 hex digits, like Mailchimp's, and not derived from the address.
+        # 32 hex digits, like Mailchimp's, and not derived from the address.
         self._contacts += 1
         return member_hash(AddressKey(f"{self.list_id}/{self._contacts}"))
 

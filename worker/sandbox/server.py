@@ -37,8 +37,7 @@ class SandboxServer:
         Raises:
             OSError: the port cannot be bound.
         """
-        #With IPPROTO_TCP, because asyncio disables Nagle's algorithm, which costs 40 ms per call, for such sockets
-        only.
+        # With IPPROTO_TCP: asyncio disables Nagle's algorithm, which costs 40 ms per call, only for such sockets.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -58,7 +57,7 @@ class SandboxServer:
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="sandbox", daemon=True)
-        #Not Thread.join: if Ctrl-C interrupts it, Python 3.11 believes that the thread has ended (bpo-45274).
+        # Not Thread.join: if Ctrl-C interrupts it, Python 3.11 believes that the thread has ended (bpo-45274).
         self._ended = threading.Event()
         self.port: int = self._socket.getsockname()[1]
         self.base_url = f"http://{host}:{self.port}{BASE}"
@@ -113,7 +112,7 @@ class Application:
         call = _call(scope, path[len(BASE) :] or "/", await _body_of(receive))
         answer = call.answer() if isinstance(call, Problem) else await self._answer(_key(scope), call, receive)
         if answer.failure is not None:
-            #The length announces more than is sent, so the server cuts the connection within the answer.
+            # The length announces more than is sent, so the server cuts the connection within the answer.
             await _send(send, 200, b'{"half', "application/json", promised=1000)
             return
         date = format_datetime(answer.date, usegmt=True).encode() if answer.date is not None else None
@@ -121,7 +120,7 @@ class Application:
 
     async def _answer(self, key: str, call: Call, receive: Receive) -> Answer:
         with self._standin.in_flight(key) as crowded:
-            #Even without latency, so that calls that arrive together are in flight together.
+            # Even without latency, so that calls that arrive together are in flight together.
             await asyncio.sleep(self._standin.latency)
             answer = self._standin.answer(key, call, crowded=crowded)
             if answer.failure == "timeout":

@@ -62,7 +62,7 @@ class StandIn:
         self._keys: dict[str, User] = {}
         self._lock = threading.RLock()
 
-    #Actions of list owners
+    # Actions of list owners
 
     def add_key(self, key: str, user: str) -> None:
         """Adds an API key to a user, or restores a revoked one. A user may have several."""
@@ -137,7 +137,7 @@ class StandIn:
         with self._lock:
             return [copy.copy(member) for member in self.find_list(list_id).members.values()]
 
-    #Actions on members
+    # Actions on members
 
     def by_hand(self, list_id: str, email: str, action: str, value: str | None = None) -> None:
         """Applies an action of the person or the list's owner to a member.
@@ -212,7 +212,7 @@ class StandIn:
             answer = self._answer(user, key, call, crowded=crowded)
             name, now = user.name if user is not None else "", self.clock()
             self.audit.log(LoggedCall(now, name, key[-4:], call, answer.status))
-            #In whole seconds, like a Date header.
+            # In whole seconds, like a Date header.
             return replace(answer, date=now.replace(microsecond=0))
 
     def _answer(self, user: User | None, key: str, call: Call, *, crowded: bool) -> Answer:

@@ -1,4 +1,4 @@
-"""The lock of the one process that works on a database; released however that process ends."""
+"""The lock of the one process that works on a database. The system releases it however that process ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.errors import AlreadyRunning, DatabaseError
 from worker.system.private_files import make_folder, open_file
 
 FRESH_SECONDS = 60.0
-"""A user who may not query the lock takes a heartbeat this recent for a running worker."""
+"""For a user who may not query the lock, a heartbeat this recent means that a worker is running."""
 
 
 def lock_path(database: Path) -> Path:
@@ -22,7 +22,7 @@ def lock_path(database: Path) -> Path:
 
 
 class DatabaseLock:
-    """The lock as a context manager. The file's mtime is the heartbeat of its process."""
+    """The lock, as a context manager. The mtime of its file is the heartbeat of the process."""
 
     def __init__(self, database: Path) -> None:
         self._path = lock_path(database)
@@ -33,7 +33,7 @@ class DatabaseLock:
 
         Raises:
             AlreadyRunning: another process holds it.
-            DatabaseError: the lock file cannot be made.
+            DatabaseError: the lock file cannot be created.
         """
         try:
             make_folder(self._path.parent)
@@ -61,11 +61,11 @@ class DatabaseLock:
             self._descriptor = None
 
     def beat(self) -> None:
-        """Updates the heartbeat."""
+        """Sets the heartbeat to now."""
         os.utime(self._path)
 
     def beat_no_more(self) -> None:
-        """Ends the heartbeat before the process itself ends."""
+        """Resets the heartbeat, because the process is ending."""
         os.utime(self._path, (0, 0))
 
 
@@ -89,7 +89,7 @@ def is_locked(database: Path) -> bool:
 def seconds_since_beat(database: Path) -> float | None:
     """Returns the seconds since the last heartbeat; None if nobody holds the lock.
 
-    A time in the future comes from a clock that was ahead, and counts as old.
+    A heartbeat in the future, from a clock that was ahead, counts as old.
     """
     return _seconds_since_beat(database) if is_locked(database) else None
 

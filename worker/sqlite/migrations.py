@@ -1,7 +1,6 @@
-"""Which migrations a database has, and carrying out those that it lacks.
+"""Finds out whether a database lacks migrations, and applies those.
 
-sqlite-utils carries them out and notes them. It takes long to import, and is imported only where there are any to carry
-out.
+sqlite-utils applies and records them. It takes long to import, so it is imported only if there is one to apply.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ def are_missing(connection: Any) -> bool:
 
 
 def apply(connection: Any, stop_before: Iterable[str] = ()) -> None:
-    """Carries out the migrations that a database lacks, all in one transaction."""
+    """Applies the migrations that a database lacks, all in one transaction."""
     import sqlite_utils
     from sqlite_utils.migrations import Migrations
 
     missing = Migrations(_SET)
     for name, statements in MIGRATIONS.items():
         missing(name=name)(partial(_execute, statements))  # type: ignore[type-var]
-    # Another process may do the same just now: which are missing is looked at once this one has the lock.
+    # Another process may do the same now, so sqlite-utils looks which are missing only after this one has the lock.
     connection.execute("BEGIN IMMEDIATE")
     try:
         missing.apply(sqlite_utils.Database(connection), stop_before=stop_before)

@@ -1,4 +1,4 @@
-"""Maps dataclasses to rows: the columns of a table are the fields of its dataclass, each written down only once."""
+"""Maps dataclasses to rows: the fields of a dataclass are the columns of its table, so each is defined only once."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from worker.model import MembershipKey
 _Row = TypeVar("_Row")
 
 json_bytes = msgspec.json.Encoder().encode
-"""Returns a value, also a dataclass, as JSON without spaces; raises UnicodeEncodeError for half a surrogate pair."""
+"""Encodes a value or dataclass as JSON without spaces; raises UnicodeEncodeError for a lone surrogate."""
 
 
 def json_text(value: Any) -> str:
-    """Returns a value, also a dataclass, as JSON without spaces.
+    """Encodes a value or dataclass as JSON text without spaces.
 
     Raises:
-        UnicodeEncodeError: a text has half a surrogate pair.
+        UnicodeEncodeError: a text has a lone surrogate.
     """
     return json_bytes(value).decode()
 
 
 def from_json(text: str) -> Any:
-    """Returns what JSON holds.
+    """Parses JSON.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: the text is not JSON.
     """
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
-        return json.loads(text)  # which also takes an escaped half of a surrogate pair, as older rows may have
+        return json.loads(text)  # it also accepts escaped lone surrogates, which older rows may have
 
 
 def parser_of(row_type: type[_Row]) -> Callable[[str], _Row | None]:
-    """Returns what parses JSON into a dataclass; it returns None for JSON that lacks fields or has other values."""
+    """Returns a parser of JSON into a dataclass. It returns None for JSON with missing or wrong fields."""
     decode = msgspec.json.Decoder(row_type).decode
 
     def parse(text: str) -> _Row | None:
@@ -61,9 +61,9 @@ class Form:
     """How one field is stored.
 
     Attributes:
-        columns: its columns; none means one with its own name.
+        columns: its columns; empty for one column with the field's name.
         values: returns their values.
-        read: returns the field's value from a row, accessed by column name.
+        read: returns the field's value from a row, which it accesses by column name.
     """
 
     columns: tuple[str, ...]
@@ -135,7 +135,7 @@ class RowMapper(Generic[_Row]):
 
     def values(self, row: _Row) -> tuple[Any, ...]:
         """Returns the values of a row's columns."""
-        # A hot path: most fields are stored unchanged, or have no value.
+        # Called for every row: most fields are stored unchanged or are None.
         values = list(self._fields(row))
         for number, form, wide in self._other_forms:
             if wide or values[number] is not None:
@@ -143,7 +143,7 @@ class RowMapper(Generic[_Row]):
         return tuple(values)
 
     def read(self, row: Any, **left_out: Any) -> _Row:
-        """Returns the dataclass of a row; `left_out` has the fields without a column."""
+        """Converts a row to its dataclass. `left_out` provides the fields without a column."""
         for name in self._plain:
             left_out[name] = row[name]
         for name, read in self._other_reads:
@@ -151,14 +151,14 @@ class RowMapper(Generic[_Row]):
         return self._dataclass_type(**left_out)
 
     def read_all(self, rows: Any) -> list[_Row]:
-        """Returns what the rows of a cursor hold; no field was left out."""
-        # A row looks for a name among all columns each time.
+        """Converts the rows of a cursor to dataclasses without left-out fields."""
+        # By index, because a row searches its columns for a name each time.
         names = [column[0] for column in rows.description]
         return [self.read(dict(zip(names, row, strict=True))) for row in rows]
 
     @property
     def names(self) -> str:
-        """The columns as SQL writes them."""
+        """The columns as a list in SQL."""
         return ", ".join(f'"{column}"' for column in self.columns)
 
     @property

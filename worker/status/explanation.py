@@ -1,4 +1,4 @@
-"""What became of a contact: everything that is known of an address, in the order in which it happened."""
+"""The history of a contact: everything that is known about an address, in the order in which it happened."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Explanation:
     """What happened to one customer, or to a member whose customer is no longer known.
 
     Attributes:
-        customer: as staged now; None where only receipts or the ledger are left.
-        settings: the account's; None where it never chose any.
+        customer: as staged now; None if only receipts or the ledger are left.
+        settings: the account's; None if it has none.
         receipts: oldest first.
-        entries: what the ledger says of the addresses that the customer has or had.
-        outcome: what was published about it last, which a database that was lost gets back; None before the first.
+        entries: the ledger entries of the addresses that the customer has or had.
+        outcome: the last published outcome, which survives a lost database; None before the first.
         next: what happens next, one sentence.
     """
 
@@ -51,13 +51,13 @@ class Explanation:
 
     @property
     def news(self) -> CustomerOutcome | None:
-        """The outcome, where it tells what no receipt here does: the member was read since, or receipts were lost."""
+        """The outcome if it is newer than all receipts, because the member was read since, or receipts were lost."""
         outcome = self.outcome
         return outcome if outcome is not None and (not self.receipts or outcome.at > self.receipts[-1].at) else None
 
     @property
     def membership(self) -> MembershipKey | None:
-        """Where the customer is, or was last; None where it never was anywhere."""
+        """Where the customer is, or was last; None if it never was a member."""
         if self.customer_status is not None and self.customer_status.membership is not None:
             return self.customer_status.membership
         return max(self.entries, key=lambda entry: entry.sent_at).membership if self.entries else None
@@ -65,12 +65,12 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class LiveMember:
-    """What Mailchimp says of a membership now.
+    """The current state of a membership in Mailchimp.
 
     Attributes:
-        status: the member's; None where it is no member, or Mailchimp did not say.
+        status: the member's; None if there is no member, or Mailchimp did not say.
         last_changed: as Mailchimp wrote it.
-        problem: why Mailchimp did not say; None where it did.
+        problem: why Mailchimp did not say; None if it did.
     """
 
     membership: MembershipKey
@@ -80,12 +80,12 @@ class LiveMember:
 
 
 def ask_mailchimp(sender: Sender, membership: MembershipKey) -> LiveMember:
-    """Reads a member from Mailchimp, by one call that changes nothing."""
+    """Reads a member from Mailchimp, by one call."""
     return live_member(membership, sender.send(calls.read(membership)))
 
 
 def live_member(membership: MembershipKey, answer: Answer) -> LiveMember:
-    """Returns what an answer to the read of a member says."""
+    """Parses the answer to a read of a member."""
     member = member_of(answer.body) if answer.ok else None
     if member is not None:
         return LiveMember(membership, member.status, member.last_changed, None)
@@ -95,17 +95,17 @@ def live_member(membership: MembershipKey, answer: Answer) -> LiveMember:
 
 
 def letters_naming(db: Database, address: AddressKey) -> list[DeadLetter]:
-    """Returns the dead letters that name an address, oldest first."""
+    """Returns the dead letters that contain an address, oldest first."""
     letters = (dead_letters.find(db, number) for number in dead_letters.mentioning(db, address))
     return [letter for letter in letters if letter is not None]
 
 
 def event_name(event_id: str | None, *, deletion: bool, event_time: str | None = None) -> str:
-    """Returns what brought a revision, for a person.
+    """Returns the event that a revision came from, as text: "Event e-17".
 
     Args:
-        event_id: the event's; None where it had none.
-        event_time: the event's; a null value has none, an event may.
+        event_id: the event's; None if it had none.
+        event_time: the event's; None for a null value, which has none.
     """
     if event_id is not None:
         return f"Event {event_id}"
@@ -125,14 +125,14 @@ def explanations_of(
         account_id: only in this account; None for all.
 
     Returns:
-        They come by account and customer.
+        One explanation per customer, by account and customer id.
     """
     by_customer: dict[tuple[AccountId, CustomerId], list[Receipt]] = {}
     for receipt in receipts.find(db, address=address, account_id=account_id):
         by_customer.setdefault((receipt.account_id, receipt.customer_id), []).append(receipt)
     for customer in customers.find_by_address(db, address, account_id):
         by_customer.setdefault((customer.account_id, customer.customer_id), [])
-    # Receipts are kept for a time only, and not at all by a database that was recreated.
+    # Receipts expire, and a recreated database has none.
     for key in ledger_erasure.customers_at(db, address):
         if account_id in (None, key[0]) and key not in by_customer:
             by_customer[key] = list(receipts.find(db, account_id=key[0], customer_id=key[1]))
@@ -182,17 +182,17 @@ def what_is_next(
     next_flush: datetime,
     outcome: CustomerOutcome | None = None,
 ) -> str:
-    """Returns what happens next to a customer, one sentence.
+    """Returns what happens next to a customer, as one sentence.
 
     Args:
-        customer: as staged; None where it is not known any more.
+        customer: as staged; None if it is no longer known.
         history: its receipts, oldest first.
     """
     last = history[-1] if history else None
     if customer is None:
         return "Nothing: the worker no longer knows this customer."
     if not customer.changed:
-        # The last receipt may be about a place that the customer left.
+        # Prefers the outcome: the last receipt may be about a list that the customer left.
         if outcome is not None:
             return outcome.next
         return last.next if last is not None else NOTHING_NEXT
@@ -203,7 +203,7 @@ def what_is_next(
         )
     if lacking := missing(settings):
         return f"It waits. {lacking[0].message} {lacking[0].advice}"
-    # What a stopped account waits for is over: it lacks nothing.
+    # The account works again, since nothing is missing.
     if last is not None and last.revision == customer.revision and last.outcome != Outcome.ACCOUNT_STOPPED:
         meaning = MEANINGS.get(last.outcome)
         if meaning is not None and meaning.needs_somebody and meaning.settles is False:

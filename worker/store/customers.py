@@ -19,9 +19,9 @@ COLUMNS = (
 )
 _NOTHING_KNOWN = CustomerState()
 _state = msgspec.json.Decoder(CustomerState).decode
-"""Made once: msgspec looks at a dataclass when it is first decoded, and two threads that do so at once crash it."""
+"""Created once at import: msgspec inspects a dataclass at its first decoding, and crashes if two threads do that."""
 MARKED = "changed = 1, staged_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
-"""For a customer that is marked again: it has waited since now, not since its last event."""
+"""For a customer that is marked again: it waits from now on, not from its last event."""
 
 Progress = Callable[[int], None]
 
@@ -47,7 +47,7 @@ def changed(
 
 
 def within(rows: Iterable[Any], most_bytes: int | None) -> list[Customer]:
-    """Returns the customers of the first rows whose states come within a bound in bytes, of the first row always."""
+    """Returns the customers of the first rows whose states fit into `most_bytes`, but at least one."""
     customers, size = list[Customer](), 0
     for row in rows:
         size += len(row["state"] or b"")
@@ -58,7 +58,7 @@ def within(rows: Iterable[Any], most_bytes: int | None) -> list[Customer]:
 
 
 def by_ids(db: Database, account_id: AccountId, ids: Iterable[CustomerId]) -> list[Customer]:
-    """Returns the customers of the account that are staged."""
+    """Returns those of the customers that are staged."""
     rows = db.execute(
         f"SELECT {COLUMNS} FROM customer WHERE account_id = ? AND customer_id IN (SELECT value FROM json_each(?))",
         (account_id, json.dumps(list(ids))),
@@ -98,7 +98,7 @@ def accounts_with_changes(db: Database) -> dict[AccountId, int]:
 
 
 def waiting(db: Database, account_id: AccountId | None = None) -> dict[AccountId, tuple[int, str]]:
-    """Returns how many customers need a flush, by account, or of one, and when the first of them was staged."""
+    """Returns by account, or for one, how many customers need a flush, and since when the first of them waits."""
     which, values = ("changed = 1", ()) if account_id is None else ("changed = 1 AND account_id = ?", (account_id,))
     query = "SELECT account_id, count(*) AS n, min(staged_at) AS since FROM customer"
     rows = db.execute(f"{query} WHERE {which} GROUP BY account_id", values)
@@ -201,10 +201,10 @@ def _customer(row: Any) -> Customer:
 
 
 def positions_of(db: Database, keys: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    """Returns, of those customers that are staged, what decides about a further event, by account_id/customer_id.
+    """Returns by account_id/customer_id what decides whether a further event of a staged customer is newer.
 
-    That is version, topic, topic_id, partition, offset and event_time of the newest event, whether the customer is
-    deleted, whether its consent is withdrawn, whether it needs a flush, and whether it is bare.
+    Each value has version, topic, topic_id, partition, offset and event_time of the newest event; then whether the
+    customer is deleted, has withdrawn consent, needs a flush, and is bare.
     """
     rows = db.execute(
         'SELECT wanted.key, version, topic, topic_id, partition, "offset", event_time, '
@@ -243,15 +243,16 @@ WITHDRAWN = (  # JSON is only parsed if it can contain it
 
 
 def stage(db: Database, rows: Iterable[tuple[Any, ...]], *, bare: bool = False) -> None:
-    """Writes customers' newest states and marks them changed. Call it in the transaction that moves next_offset on.
+    """Writes customers' newest states and marks them changed. Call it in the transaction that advances next_offset.
 
-    A row that got a higher version meanwhile, by a dead letter that was replayed, stays.
+    Keeps a row that has a higher version by now, from a replayed dead letter.
 
     Args:
         rows: account_id, customer_id, address, state, deleted, version, event_id, event_time, topic, topic_id,
-            partition, offset and staged_at of each, each customer once; by account and id they take the least time.
-        bare: whether their fields are left out; those with a state need them later: see
-            :mod:`worker.store.bare_customers`.
+            partition, offset and staged_at of each customer, which occurs once. Sorted by account and id, they are
+            written fastest.
+        bare: whether their fields are left out, see :mod:`worker.store.bare_customers`; those with a state get them
+        later.
     """
     written = "address = excluded.address, state = excluded.state, bare = excluded.bare"
     db.executemany(_STAGE.format("?4 IS NOT NULL" if bare else 0, written), rows)

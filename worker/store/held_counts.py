@@ -1,4 +1,4 @@
-"""What a flush held back and showed to an operator, who may confirm that much of it."""
+"""Counts of what a flush held back and showed to an operator, who may confirm that number."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ HeldKind = Literal["departures", "moves"]
 """departures: members that would leave the list · moves: customers that would move off a list that cannot be read."""
 
 CONFIRM_WITHIN = timedelta(hours=1)
-"""How long after it was shown it can be confirmed."""
+"""How long after it was shown a number can be confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldCount:
-    """How much of one kind was held back on one list.
+    """How many changes of one kind were held back on one list.
 
     Attributes:
-        shown_at: when it was shown, as text.
+        shown_at: when the number was shown, as text.
     """
 
     list_id: ListId
@@ -33,12 +33,12 @@ class HeldCount:
 
 
 def can_be_confirmed(counts: Iterable[HeldCount], now: datetime) -> bool:
-    """Returns whether all of it was shown so short a time ago that a person still has a minute to confirm it."""
+    """Returns whether a person still has at least a minute to confirm all of them."""
     return all(now - as_moment(count.shown_at) < CONFIRM_WITHIN - timedelta(minutes=1) for count in counts)
 
 
 def show(db: Database, account_id: AccountId, counts: Iterable[HeldCount], at: str) -> None:
-    """Writes what a flush held back, in place of what an earlier one did. Call it in a transaction."""
+    """Replaces an account's counts by those of a new flush. Call it in a transaction."""
     delete_account(db, account_id)
     db.executemany(
         "INSERT INTO held_back (account_id, list_id, what, count, shown_at) VALUES (?,?,?,?,?)",
@@ -47,7 +47,7 @@ def show(db: Database, account_id: AccountId, counts: Iterable[HeldCount], at: s
 
 
 def shown_since(db: Database, account_id: AccountId, moment: str) -> list[HeldCount]:
-    """Returns what was shown since a time."""
+    """Returns an account's counts that were shown since a time."""
     rows = db.execute(
         "SELECT list_id, what, count, shown_at FROM held_back WHERE account_id = ? AND shown_at >= ?",
         (account_id, moment),
@@ -56,7 +56,7 @@ def shown_since(db: Database, account_id: AccountId, moment: str) -> list[HeldCo
 
 
 def all_shown(db: Database) -> dict[AccountId, list[HeldCount]]:
-    """Returns what the last flush of each account held back."""
+    """Returns the counts of each account's last flush."""
     by_account: dict[AccountId, list[HeldCount]] = {}
     rows = db.execute("SELECT account_id, list_id, what, count, shown_at FROM held_back ORDER BY account_id, list_id")
     for account_id, *row in rows:
@@ -65,5 +65,5 @@ def all_shown(db: Database) -> dict[AccountId, list[HeldCount]]:
 
 
 def delete_account(db: Database, account_id: AccountId) -> None:
-    """Deletes what was shown for an account. Call it in a transaction."""
+    """Deletes an account's counts. Call it in a transaction."""
     db.execute("DELETE FROM held_back WHERE account_id = ?", (account_id,))

@@ -1,6 +1,6 @@
-"""How a flush ends, for an account and as a whole: the table that runs, commands and exit codes read. Pure.
+"""How a flush ended, for an account and as a whole, with meaning, advice and exit code of each result. Does no I/O.
 
-The values are stored with each run, so they do not change.
+The values are stored with each run, so they must not change.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class RunResult(StrEnum):
-    """How an account's part of a run ended, the best first; a run ended as the worst of its accounts."""
+    """How an account's part of a run ended, best first. The run as a whole ends as the worst of its accounts."""
 
     DONE = "done"
     HELD = "held"
@@ -23,12 +23,13 @@ class RunResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ResultMeaning:
-    """What an end means.
+    """The meaning of a result.
 
     Attributes:
         sentence: what happened.
-        advice: what a person does about it, where nothing says it better; None where nothing is to be done.
-        exit_code: of `flush` and `run --once`: 0 everything due was settled, 3 somebody must look, 1 it failed.
+        advice: what to do if the account's state has no better advice; None for nothing. With {account} and {run}.
+        exit_code: of `flush` and `run --once`: 0 if everything due was settled, 3 if somebody must look, 1 for a
+        failure.
     """
 
     sentence: str
@@ -41,7 +42,7 @@ class ResultMeaning:
 
 
 LOOK = 3
-"""The exit code of what ran and leaves something for a person to look at."""
+"""The exit code of a command that ran and left something for a person to look at."""
 
 RESULT_MEANINGS: Mapping[RunResult, ResultMeaning] = {
     RunResult.DONE: ResultMeaning("Everything due was settled.", None, 0),
@@ -76,6 +77,6 @@ RESULT_MEANINGS: Mapping[RunResult, ResultMeaning] = {
 
 
 def worst(ends: Iterable[RunResult]) -> RunResult:
-    """Returns the worst of these ends; done where there is none."""
+    """Returns the worst of these results; DONE if there are none."""
     order = list(RunResult)
     return max(ends, key=order.index, default=RunResult.DONE)

@@ -13,7 +13,7 @@ from worker.sqlite.rows import Form, RowMapper
 from worker.store.run_result import RunResult
 
 Trigger = Literal["daily", "command", "once", "retry", "read back"]
-"""retry: of accounts that failed in the daily flush · read back: lists are read, and nothing is delivered."""
+"""What started a run. retry: accounts failed in the daily flush · read back: members are read, nothing is delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class LeftOut:
     Attributes:
         field: its merge tag.
         contacts: how many are affected.
-        of: how many contacts were written to that list in all.
+        of: all contacts that were written to that list.
     """
 
     list_id: ListId
@@ -35,14 +35,14 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class AccountRun:
-    """One account's part in a run.
+    """An account's part of a run.
 
     Attributes:
         counts: outcome to number of receipts.
-        to_do: how many changed customers it started with, or took up, if more came in meanwhile.
+        to_do: changed customers at its start, plus those that it took up later.
         settled: how many of them need nothing more.
-        message: why it ended early or did nothing; None if it went through.
-        left_out: fields that were not sent, of contacts that were written.
+        message: why it ended early or did nothing; None if it completed.
+        left_out: fields that were not sent with contacts that were written.
     """
 
     account_id: AccountId
@@ -61,7 +61,7 @@ class AccountRun:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One flush."""
+    """A flush, as stored."""
 
     run: int
     started_at: str
