@@ -1,7 +1,8 @@
 """Runs all benchmarks one after the other: python -m benchmarks [--full] [--write] [NAME ...].
 
-The short form takes less than five minutes, the full one less than an hour. Prints what each prints; with --write
-it also puts that into benchmarks/README.md, between the marks of its section. Ends with 1 where one of them did.
+The short form takes less than five minutes, the full one less than an hour on a quiet machine. Prints the output of
+each; --write also puts it into benchmarks/README.md, between the markers of its section. Exits with 1 if one of them
+failed.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ SHORT = {
     "growth": "--customers 200 2000 --accounts 20 --draw /dev/null",
     "read_back": "--members 20000",
 }
-"""Name to what makes it short."""
+"""Each benchmark, with the arguments of its short form."""
 
 
 def outcome_of(name: str, *, full: bool) -> tuple[int, str]:
-    """Runs one; returns its exit code and what it printed."""
+    """Runs a benchmark; returns its exit code and its output."""
     command = [sys.executable, "-m", f"benchmarks.{name}", *([] if full else SHORT[name].split())]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     return done.returncode, done.stdout.strip()
 
 
 def written(page: str, name: str, found: str) -> str:
-    """Returns a page with a section's figures replaced by others."""
+    """Returns a page with the figures of one section replaced."""
     between = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end of {name} -->)", re.DOTALL)
     return between.sub(lambda marks: marks[1] + found + marks[2], page)
 
 
 def main(names: list[str], *, full: bool, write: bool) -> int:
-    """Runs them; returns the exit code."""
+    """Runs the benchmarks; returns the exit code."""
     failed = False
     for name in names or SHORT:
         began = time.monotonic()

@@ -1,8 +1,8 @@
-"""Flushes changed customers of several accounts: with and without outcomes, and with time before the broker.
+"""Flushes changed customers of several accounts: with and without outcomes, and with a slower broker.
 
-The Mailchimp stand-in, Kafka, the worker and a proxy before Kafka are processes of their own. Prints
-Markdown: how much longer it took than if each connection had always been busy, and the worker's processor time; ends
-with 1 where a list does not hold every customer with its last name. Run it with:
+The Mailchimp stand-in, Kafka, the worker and the proxy in front of Kafka are separate processes. Prints Markdown: the
+time divided by the time with all connections always busy, and the worker's processor time. Exits with 1 if a list lacks
+a customer's last change. Run it with:
 python -m benchmarks.accounts [--accounts N ...] [--customers N] [--latency SECONDS] [--delay SECONDS]
 """
 
@@ -29,24 +29,24 @@ from benchmarks.worker import (
     stage,
     standin,
     start_flush,
-    wired,
+    worker_app,
 )
 from tests.integration.broker import Broker, any_broker
 
 ACCOUNTS = (8, 64, 500)
 CUSTOMERS, FEWEST = 4800, 20
-"""Customers in all, and of each account."""
+"""Customers in total, and the fewest of each account."""
 CHANGES, WITHOUT = "changes", "changes, outcomes off"
 
 
 @dataclass(frozen=True)
 class Round:
-    """One flush.
+    """A flush and what it took.
 
     Attributes:
-        calls: how many the stand-in counted.
-        ideal: seconds that these take if every connection is always busy.
-        told: what the worker's process said.
+        calls: number of calls that the stand-in counted.
+        ideal: seconds that these calls take if every connection is always busy.
+        result: the output of the worker's process.
     """
 
     accounts: int
@@ -54,35 +54,35 @@ class Round:
     customers: int
     calls: int
     ideal: float
-    told: dict[str, Any]
+    result: dict[str, Any]
 
     @property
     def ratio(self) -> float:
-        """How many times longer it took."""
-        return float(self.told["seconds"]) / self.ideal
+        """The time divided by the ideal."""
+        return float(self.result["seconds"]) / self.ideal
 
     @property
     def milliseconds(self) -> float:
-        """Processor time of the worker's process a customer."""
-        return 1000 * float(self.told["processor_seconds"]) / self.customers
+        """The worker's processor time per customer, in milliseconds."""
+        return 1000 * float(self.result["processor_seconds"]) / self.customers
 
     @property
     def whole(self) -> bool:
-        """Whether all was done."""
-        return self.told["ended"] == "done" and self.told["settled"] == self.customers
+        """Whether everybody was settled."""
+        return self.result["ended"] == "done" and self.result["settled"] == self.customers
 
 
 def measure(
     broker: Broker, accounts: int, customers: int, latency: float, delay: float
 ) -> tuple[list[Round], list[str]]:
-    """Adds so many customers of each account, and changes them; then without outcomes, and with the proxy if it can be.
+    """Adds customers of each account, and changes them; again without outcomes, and with the proxy if possible.
 
     Returns:
-        The flushes, and what is wrong at Mailchimp after them.
+        The flushes, and what is wrong in Mailchimp after them.
     """
     with standin(accounts) as mailchimp, tempfile.TemporaryDirectory() as folder:
         topic = new_topic()
-        app = wired(folder, mailchimp.base_url, broker.bootstrap_servers, topic)
+        app = worker_app(folder, mailchimp.base_url, broker.bootstrap_servers, topic)
         side_by_side = min(accounts, app.config.flush.accounts_at_once) * app.config.mailchimp.connections
         create(app, account_ids(accounts))
         mailchimp.put("latency", {"seconds": latency})
@@ -91,10 +91,10 @@ def measure(
         def carry_out(what: str, name: str, bootstrap_servers: str, outcomes: str = "on") -> None:
             stage(app, account_ids(accounts), range(customers), name)
             calls = mailchimp.get("counts")["total"]
-            told = ended(start_flush(folder, mailchimp.base_url, bootstrap_servers, topic, outcomes))
+            result = ended(start_flush(folder, mailchimp.base_url, bootstrap_servers, topic, outcomes))
             calls = mailchimp.get("counts")["total"] - calls
             ideal = calls * latency / side_by_side
-            rounds.append(Round(accounts, what, accounts * customers, calls, ideal, told))
+            rounds.append(Round(accounts, what, accounts * customers, calls, ideal, result))
 
         carry_out("adds", "First", broker.bootstrap_servers)
         carry_out(CHANGES, "Second", broker.bootstrap_servers)
@@ -108,7 +108,7 @@ def measure(
 
 
 def wrong(mailchimp: StandInProcess, accounts: int, customers: int, name: str) -> list[str]:
-    """Returns which lists do not hold every customer with its last name."""
+    """Returns the lists that lack a customer's last change."""
     found = {
         one["list"]["id"]: sum(member["merge_fields"].get("FNAME") == name for member in one["members"])
         for one in mailchimp.get("lists")
@@ -118,7 +118,7 @@ def wrong(mailchimp: StandInProcess, accounts: int, customers: int, name: str) -
 
 @contextmanager
 def proxy(behind: tuple[int, int], delay: float) -> Iterator[str]:
-    """Puts time before a broker; gives where to find it."""
+    """Delays a broker by a proxy; yields the proxy's address."""
     target, port = behind
     command = [sys.executable, "-m", "benchmarks.delay", str(port), str(target), str(delay)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -131,17 +131,17 @@ def proxy(behind: tuple[int, int], delay: float) -> Iterator[str]:
 
 
 def report(rounds: list[Round]) -> str:
-    """Returns the figures: first what matters, then all of them."""
+    """Returns the figures as Markdown: the result in a line, then all of them."""
     changes = {one.accounts: one for one in rounds if one.what == CHANGES}
     without = {one.accounts: one for one in rounds if one.what == WITHOUT}
     slowed = {one.accounts: one for one in rounds if one.what.startswith(f"{CHANGES}, ") and one.what != WITHOUT}
     first = [f"{one.ratio:.2f} times the ideal with {count} accounts" for count, one in changes.items()]
     goals = [goal(f"{count} accounts: times the ideal", one.ratio, 1.2) for count, one in changes.items()]
     for count, one in without.items():
-        slower = changes[count].told["seconds"] / one.told["seconds"]
+        slower = changes[count].result["seconds"] / one.result["seconds"]
         goals.append(goal(f"{count} accounts: times slower with outcomes", slower, 1.15))
     for count, one in slowed.items():
-        times_slower = one.told["seconds"] / changes[count].told["seconds"]
+        times_slower = one.result["seconds"] / changes[count].result["seconds"]
         goals.append(goal(f"{count} accounts: times slower with the broker further away", times_slower, 1.1))
     rows = [
         [
@@ -149,10 +149,10 @@ def report(rounds: list[Round]) -> str:
             one.what,
             f"{one.customers:,}",
             f"{one.calls:,}",
-            f"{one.told['seconds']:.1f}",
+            f"{one.result['seconds']:.1f}",
             f"{one.ratio:.2f}",
             f"{one.milliseconds:.2f} ms",
-            f"{one.told['memory_mb']:.0f} MB",
+            f"{one.result['memory_mb']:.0f} MB",
         ]
         for one in rounds
     ]
@@ -161,12 +161,12 @@ def report(rounds: list[Round]) -> str:
 
 
 def main(accounts: list[int], customers: int, latency: float, delay: float) -> int:
-    """Measures for each number of accounts, and prints it; returns the exit code."""
+    """Measures each number of accounts, and prints the report; returns the exit code."""
     found: list[Round] = []
     with tempfile.TemporaryDirectory() as folder, any_broker(Path(folder)) as broker:
         for count in accounts:
             rounds, lists = measure(broker, count, max(FEWEST, customers // count), latency, delay)
-            for problem in [*lists, *(str(one.told) for one in rounds if not one.whole)]:
+            for problem in [*lists, *(str(one.result) for one in rounds if not one.whole)]:
                 print(f"NOT DONE: {problem}")
                 return 1
             found += rounds

@@ -1,4 +1,4 @@
-"""Draws figures against size, both in powers of ten, as an SVG that needs nothing else to be looked at."""
+"""Draws figures against size, both on logarithmic axes, as a self-contained SVG."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ COLOURS = (
     "#8c564b",
     "#17becf",
 )
-"""A line that two panels have has one colour; beyond these they begin again."""
+"""A line has the same colour in all panels. If there are more lines, colours repeat."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture beside others.
+    """One of the pictures beside each other.
 
     Attributes:
-        unit: of the upright axis.
-        lines: name to points of size and figure; all figures are above 0.
+        unit: of the vertical axis.
+        lines: name to points of size and figure; all figures are positive.
     """
 
     title: str
@@ -47,7 +47,7 @@ def svg(panels: Sequence[Panel], across: str) -> str:
 
     Args:
         panels: beside each other.
-        across: what the level axis counts.
+        across: label of the horizontal axis.
     """
     width = WIDTH * len(panels)
     parts = [
@@ -99,7 +99,7 @@ def _decades(values: Sequence[float]) -> tuple[int, int]:
 
 
 def _apart(heights: Sequence[float]) -> list[float]:
-    # Names that would lie on each other are moved down, and all of them up where the last one would leave the picture.
+    # Names that would overlap are moved down; then all are moved up if the last one is outside of the picture.
     placed: list[float] = []
     for height in heights:
         placed.append(max(height, placed[-1] + LINE_HEIGHT) if placed else height)

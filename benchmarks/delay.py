@@ -1,4 +1,4 @@
-"""A TCP proxy that adds time and changes nothing: python -m benchmarks.delay PORT TARGET_PORT SECONDS."""
+"""A TCP proxy that only adds latency: python -m benchmarks.delay PORT TARGET_PORT SECONDS."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 
 PART = 64 * 1024
-"""Bytes passed on at once."""
+"""Bytes forwarded at a time."""
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
@@ -37,12 +37,12 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, s
 
 
 async def serve(port: int, target: int, seconds: float) -> None:
-    """Passes on what comes to a port, forever.
+    """Forwards what arrives at a port, until the process ends.
 
     Args:
-        port: where it listens.
-        target: the port that it passes everything on to.
-        seconds: added to each round trip, half of it each way.
+        port: the port to listen on.
+        target: the port to forward to.
+        seconds: added to each round trip, half of it in each direction.
     """
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

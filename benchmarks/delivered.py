@@ -1,4 +1,4 @@
-"""A database of customers that were all delivered, and Kafka's copy of it, without the hours that a delivery takes."""
+"""Prepares a database whose customers are all delivered, without the hours that a delivery takes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STANDING = (
 
 
 def connect_all(path: Path, accounts: Sequence[AccountId], secret: SecretKey) -> None:
-    """Connects accounts, so that their customers are staged whole. Kafka has none of it until `move-ledger`."""
+    """Connects accounts, so that their customers are staged with all fields. `move-ledger` writes them to Kafka."""
     with closing(open_database(path)) as db, db.transaction():
         for number, account_id in enumerate(accounts):
             sealed, list_id = secret.seal(account_id, parse(key_of(number))), list_of(account_id)
@@ -43,7 +43,7 @@ def connect_all(path: Path, accounts: Sequence[AccountId], secret: SecretKey) ->
 
 
 def settle_everybody(path: Path) -> None:
-    """Writes that each staged customer was delivered. Kafka has none of it until `move-ledger`."""
+    """Marks each staged customer as delivered. `move-ledger` writes that to Kafka."""
     with closing(open_database(path)) as db:
         for pragma in ("synchronous = OFF", "cache_size = -200000", "secure_delete = OFF"):
             db.execute(f"PRAGMA {pragma}")

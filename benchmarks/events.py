@@ -1,4 +1,4 @@
-"""Customer events of usual size, published as the event contract says."""
+"""Customer events of typical size, published as the event contract requires."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from worker.model import AccountId
 
 
 def account_of(person: int, accounts: int) -> AccountId:
-    """Returns the account of a customer, of so many."""
+    """Returns the account of a customer; `accounts` is their number."""
     return AccountId(f"acct-{person % accounts}")
 
 
 def event(number: int, person: int, accounts: int) -> tuple[AccountId, bytes]:
-    """Returns account and value of one customer's event; its number is its version, and in the last name."""
+    """Returns account and value of a customer's event. Its version is `number`, which the last name contains too."""
     account = account_of(person, accounts)
     value = {
         "specversion": "1.0",
@@ -55,7 +55,7 @@ def event(number: int, person: int, accounts: int) -> tuple[AccountId, bytes]:
 
 
 def make_topic(bootstrap_servers: str, topic: str, partitions: int) -> None:
-    """Makes a topic as the worker wants it."""
+    """Creates a compacted topic for events."""
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     wanted = NewTopic(topic, partitions, 1, config={"cleanup.policy": "compact"})
     admin.create_topics([wanted])[topic].result(30)
@@ -64,7 +64,7 @@ def make_topic(bootstrap_servers: str, topic: str, partitions: int) -> None:
 def publish(
     bootstrap_servers: str, topic: str, partitions: int, events: Iterable[tuple[int, int]], accounts: int
 ) -> None:
-    """Publishes events, each given by its number and its customer's, and waits until Kafka has them."""
+    """Publishes events, each given by its number and its customer's number; returns once Kafka has them."""
     producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 50, "enable.idempotence": True})
     for number, person in events:
         account, value = event(number, person, accounts)

@@ -1,8 +1,8 @@
 """A first sync and a day of changes, by the worker and by scripts with Mailchimp's official client.
 
-The stand-in, Kafka, the worker and the scripts are processes of their own. The scripts would take hours: each makes so
-many calls as fit into some seconds, and what all would take is extrapolated, which favours them. Prints Markdown; ends
-with 1 where somebody did not do the work. Run it with:
+The stand-in, Kafka, the worker and the scripts are separate processes. The scripts would take hours, so each runs for
+some seconds, and the time for all contacts is extrapolated, which favours them. Prints Markdown. Exits with 1 if a side
+did not do its work. Run it with:
 python -m benchmarks.first_sync [--contacts N] [--changes N ...] [--latency SECONDS ...] [--sample SECONDS]
 """
 
@@ -31,7 +31,7 @@ from benchmarks.worker import (
     stage,
     standin,
     start_flush,
-    wired,
+    worker_app,
 )
 from tests.integration.broker import Broker, any_broker
 
@@ -48,15 +48,15 @@ SCRIPTS = (
 
 @dataclass(frozen=True)
 class Side:
-    """What one side did, or would take.
+    """The result of one side.
 
     Attributes:
         what: adds or changes.
-        contacts: as many as it was measured with.
-        seconds: for these.
-        wanted: contacts in all.
-        processor_seconds: of the worker; None of a script.
-        memory_mb: its peak.
+        contacts: number of contacts with which it was measured.
+        seconds: time for these contacts.
+        wanted: number of contacts that the figure is about.
+        processor_seconds: of the worker; None for a script.
+        memory_mb: peak memory.
     """
 
     what: str
@@ -70,22 +70,22 @@ class Side:
 
     @property
     def whole(self) -> float:
-        """Seconds for all contacts, extrapolated where fewer were measured."""
+        """Seconds for all contacts, extrapolated if fewer were measured."""
         return self.seconds * self.wanted / self.contacts
 
 
 def by_the_worker(
     broker: Broker, mailchimp: StandInProcess, latency: float, contacts: int, changes: int, wanted: int
 ) -> Iterator[Side]:
-    """Flushes new contacts and then changes of some of them.
+    """Flushes new contacts, then changes of some of them.
 
     Raises:
-        NotDone: not everything was settled, or the list is not what it should be.
+        NotDone: not everything was settled, or the list has wrong members.
     """
     account = account_ids(1)
     with tempfile.TemporaryDirectory() as folder:
         where = folder, mailchimp.base_url, broker.bootstrap_servers, new_topic()
-        app = wired(*where)
+        app = worker_app(*where)
         mailchimp.put("latency", {"seconds": 0})
         create(app, account)
         for what, count, name, all_of_them in (
@@ -95,19 +95,19 @@ def by_the_worker(
             mailchimp.put("latency", {"seconds": 0})
             stage(app, account, range(count), name)
             mailchimp.put("latency", {"seconds": latency})
-            told = ended(start_flush(*where))
-            if told["settled"] != count:
-                raise NotDone(f"the worker settled {told['settled']} of {count}: {told['messages']}")
-            processor, memory = told["processor_seconds"], told["memory_mb"]
-            yield Side(what, WORKER, latency, count, told["seconds"], all_of_them, memory, processor)
+            result = ended(start_flush(*where))
+            if result["settled"] != count:
+                raise NotDone(f"the worker settled {result['settled']} of {count}: {result['messages']}")
+            processor, memory = result["processor_seconds"], result["memory_mb"]
+            yield Side(what, WORKER, latency, count, result["seconds"], all_of_them, memory, processor)
             check(mailchimp, 0, {"Second": count, "First": contacts - count} if what == "changes" else {"First": count})
 
 
 def by_scripts(mailchimp: StandInProcess, latency: float, contacts: int, changes: int, sample: float) -> Iterator[Side]:
-    """Lets each script work for about so many seconds, each on a list of its own.
+    """Runs each script for about `sample` seconds, on its own list.
 
     Raises:
-        NotDone: a list is not what it should be.
+        NotDone: a list has wrong members.
     """
     for number, (act, name, threads) in enumerate(SCRIPTS, 1):
         each = AT_ONCE if act == "batch" else 1
@@ -127,15 +127,15 @@ def by_scripts(mailchimp: StandInProcess, latency: float, contacts: int, changes
 def script(
     mailchimp: StandInProcess, number: int, act: str, calls: int, threads: int, name: str
 ) -> tuple[float, float]:
-    """Runs a script; returns its seconds, without its start, and its peak of memory in MB."""
+    """Runs a script; returns its seconds without its start, and its peak memory in MB."""
     account = account_ids(number + 1)[number]
     what = mailchimp.base_url, key_of(number), list_of(account), act, str(calls), str(threads), name
-    told = measured([sys.executable, str(OFFICIAL), *what])
-    return json.loads(told.output), told.memory_mb
+    result = measured([sys.executable, str(OFFICIAL), *what])
+    return json.loads(result.output), result.memory_mb
 
 
 def check(mailchimp: StandInProcess, number: int, wanted: dict[str, int]) -> None:
-    """Compares a list's members with how many should have each first name.
+    """Checks how many members of a list have each first name.
 
     Raises:
         NotDone: they differ.
@@ -150,10 +150,10 @@ def measure(broker: Broker, contacts: int, changes: list[int], latencies: list[f
     """Measures every side with each latency.
 
     Args:
-        broker: keeps the worker's ledger.
-        contacts: added by the worker.
-        changes: made by the worker, for each latency; those for the first one are what all figures are about.
-        latencies: seconds of a call.
+        broker: holds the worker's ledger.
+        contacts: number that the worker adds.
+        changes: number that the worker makes, for each latency. All sides are extrapolated to the first one.
+        latencies: seconds that a call takes.
         sample: seconds for each script.
 
     Raises:
@@ -168,7 +168,7 @@ def measure(broker: Broker, contacts: int, changes: list[int], latencies: list[f
 
 
 def report(sides: list[Side]) -> str:
-    """Returns the figures: first what matters, then all of them."""
+    """Returns the figures as Markdown: the result in a line, then all of them."""
     own = {(one.what, one.latency): one for one in sides if one.name == WORKER}
     adds, changes = ({key[1]: one for key, one in own.items() if key[0] == what} for what in ("adds", "changes"))
     first = []
@@ -209,7 +209,7 @@ def _each(one: Side) -> float:
 
 
 def main(contacts: int, changes: list[int], latency: list[float], sample: float) -> int:
-    """Measures it all and prints it; returns the exit code."""
+    """Measures all sides, and prints the report; returns the exit code."""
     with tempfile.TemporaryDirectory() as folder, any_broker(Path(folder)) as broker:
         try:
             print(report(measure(broker, contacts, changes, latency, sample)))

@@ -1,7 +1,8 @@
-"""Flushes 100,000 new and then 20,000 changed customers of one account over HTTP, and stops in the middle of it.
+"""Flushes 100,000 new and then 20,000 changed customers of one account, and stops each flush in the middle.
 
-The Mailchimp stand-in, Kafka, which keeps the ledger, and the worker are processes of their own. Prints times, calls,
-connections and the worker's peak of memory. Run it with: python -m benchmarks.flush [--adds N] [--changes N]
+The Mailchimp stand-in, Kafka and the worker are separate processes. Prints times, calls, connections and the worker's
+peak memory. Exits with 1 if a stop took too long, or something was not settled in the end. Run it with: python -m
+benchmarks.flush [--adds N] [--changes N]
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.worker import account_ids, create, ended, new_topic, stage, standin, start_flush, wired
+from benchmarks.worker import account_ids, create, ended, new_topic, stage, standin, start_flush, worker_app
 from tests.integration.broker import any_broker
 
 STOP_AFTER = 9.0
@@ -24,9 +25,9 @@ MOST_SECONDS_TO_STOP = 10.0
 
 
 def flushed(*where: str, stop_after: float | None = None) -> dict[str, Any]:
-    """Runs the flush in a process of its own; returns what it printed, and how long it took to stop."""
+    """Runs a flush in a separate process; returns its output, with the seconds that it took to stop."""
     process = start_flush(*where)
-    told: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     if stop_after is not None:
         try:
             process.wait(stop_after)
@@ -34,19 +35,19 @@ def flushed(*where: str, stop_after: float | None = None) -> dict[str, Any]:
             process.send_signal(signal.SIGTERM)
         began = time.monotonic()
         process.wait(60)
-        told["seconds_to_stop"] = time.monotonic() - began
-    return ended(process) | told
+        result["seconds_to_stop"] = time.monotonic() - began
+    return ended(process) | result
 
 
 def measure(adds: int, changes: int) -> int:
-    """Runs all of it and prints a table; returns the exit code."""
+    """Runs all flushes and prints a table; returns the exit code."""
     with (
         standin(1) as mailchimp,
         tempfile.TemporaryDirectory() as name,
         any_broker(Path(name)) as broker,
     ):
         where = name, mailchimp.base_url, broker.bootstrap_servers, new_topic()
-        app = wired(*where)
+        app = worker_app(*where)
         create(app, account_ids(1))
         stage(app, account_ids(1), range(adds), "First")
         rows = [
@@ -59,16 +60,16 @@ def measure(adds: int, changes: int) -> int:
         counts = mailchimp.get("counts")
     print("| Flush | Settled | Seconds | Processor time each | Peak memory | RunResult | Seconds to stop |")
     print("| --- | ---: | ---: | ---: | ---: | --- | ---: |")
-    for what, told in rows:
-        stopped = f"{told['seconds_to_stop']:.1f}" if "seconds_to_stop" in told else ""
-        each = 1000 * told["processor_seconds"] / max(1, told["settled"])
+    for what, result in rows:
+        stopped = f"{result['seconds_to_stop']:.1f}" if "seconds_to_stop" in result else ""
+        each = 1000 * result["processor_seconds"] / max(1, result["settled"])
         print(
-            f"| {what} | {told['settled']} | {told['seconds']:.1f} | {each:.2f} ms | {told['memory_mb']:.0f} MB "
-            f"| {told['ended']} | {stopped} |"
+            f"| {what} | {result['settled']} | {result['seconds']:.1f} | {each:.2f} ms | {result['memory_mb']:.0f} MB "
+            f"| {result['ended']} | {stopped} |"
         )
     print(f"\nThe stand-in counted: {json.dumps(counts)}")
-    settled = sum(told["settled"] for _, told in rows)
-    late = [told for _, told in rows if told.get("seconds_to_stop", 0) > MOST_SECONDS_TO_STOP]
+    settled = sum(result["settled"] for _, result in rows)
+    late = [result for _, result in rows if result.get("seconds_to_stop", 0) > MOST_SECONDS_TO_STOP]
     return int(settled != adds + changes or bool(late))
 
 

@@ -1,9 +1,9 @@
-"""Does the longest operations on a database of very many customers, beside somebody who writes all the time.
+"""Runs the longest operations on a database of very many customers, while another process keeps writing.
 
-Each operation is a process of its own, so that its peak of memory is its own. Meanwhile this process writes a row every
-few milliseconds, as the poll thread does, and notes how long it has to wait. Kafka is left out: what a transaction
-would write there is collected and dropped. Prints a table; ends with 1 where a target is missed. A lock counts without
-the time in which other processes had all processors. Run it with:
+Each operation is a separate process, so that its peak memory can be measured. Meanwhile this process writes a row every
+few milliseconds, as the poll thread does, and measures how long it waits. Kafka is left out: records are dropped.
+Prints a table. Exits with 1 if a target is missed. The time in which other processes had all processors does not count
+towards a lock. Run it with:
 python -m benchmarks.maintenance [--customers N]
 """
 
@@ -42,16 +42,15 @@ SECRET = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
 @dataclass(frozen=True)
 class Measured:
-    """What one operation took.
+    """The result of one operation.
 
     Attributes:
-        rows: how many it was about.
-        held: seconds that its longest transaction held the write lock.
-        held_at_work: the same without the time in which it could run and other processes had the processors; where the
-            system does not tell, the same.
-        memory_mb: its peak.
-        waited: seconds that the other writer waited at most.
-        typical: seconds that it waited in all but one of a hundred times.
+        rows: number of rows that it changed.
+        held: seconds for which its longest transaction held the write lock.
+        held_at_work: the same without the time in which it could run but had no processor, if the system reports that.
+        memory_mb: peak memory.
+        waited: the longest that the other writer waited, in seconds.
+        typical: the 99th percentile of its waits, in seconds.
     """
 
     rows: int
@@ -85,7 +84,7 @@ _ROWS = (
 
 
 def make(path: Path, count: int) -> None:
-    """Makes a database with so many customers, each delivered once, and lets some of their rows grow and move."""
+    """Creates a database of customers that were delivered once, and lets some of their rows grow and move."""
     with closing(open_database(path)) as db:
         for pragma in ("synchronous = OFF", "cache_size = -500000", "secure_delete = OFF"):
             db.execute(f"PRAGMA {pragma}")
@@ -100,11 +99,11 @@ def make(path: Path, count: int) -> None:
             db.execute("UPDATE customer SET state = state || printf('%200s', '') WHERE \"offset\" % 37 = 0")
             db.execute("UPDATE customer SET changed = 1")
         db.empty_log()
-    os.sync()  # or the disk is still busy with it while others are measured
+    os.sync()  # otherwise the disk is still busy while operations are measured
 
 
 class NoKafka(ChangelogWriter):
-    """Commits as the product does; Kafka takes no time."""
+    """Commits like the worker, but writes nothing to Kafka."""
 
     def write(self, rows: Sequence[ChangelogRow], *, erase: bool = False) -> list[Acknowledged]:
         """Writes nothing."""
@@ -115,25 +114,25 @@ NO_KAFKA = NoKafka(Kafka(), utc_now)
 
 
 def settle(db: Database) -> int:
-    """All customers changed, and known to be settled by another worker."""
+    """Settles all customers, which changed and were settled by another worker."""
     return customers.settle_known(db)
 
 
 def resync(db: Database) -> int:
-    """Everybody of the large account is looked at again."""
+    """Marks all customers of the large account as changed."""
     with db.transaction():
         marked = marking.mark_changed(db, LARGE, None).result
     return marked + marking.mark_the_rest(db)
 
 
 def person(db: Database) -> int:
-    """One person is forgotten, and the file has what was removed overwritten."""
+    """Forgets one person, and overwrites what was deleted in the file."""
     address, at = AddressKey("customer.00000777@example.com"), as_moment(MOMENT)
     return sum(forget_person(db, NO_KAFKA, address, secret=parsed(SECRET, "the benchmark"), at=at).values())
 
 
 def account(db: Database) -> int:
-    """The large account is forgotten: ledger, customer statuses, receipts."""
+    """Forgets the large account: ledger, customer statuses, receipts."""
     rows = int(db.execute("SELECT count(*) FROM standing WHERE account_id = ?", (LARGE,)).fetchone()[0])
     forget_account(db, NO_KAFKA, LARGE)
     return rows
@@ -150,7 +149,7 @@ OPERATIONS: dict[str, Callable[[Database], int]] = {
 
 @contextmanager
 def longest(db: Database) -> Iterator[list[float]]:
-    """Notes how long the longest transaction of a connection holds the lock, with and without waits for a processor."""
+    """Measures the longest transaction of a connection, with and without its waits for a processor."""
     held, transaction = [0.0, 0.0], Database.transaction
 
     @contextmanager
@@ -169,7 +168,7 @@ def longest(db: Database) -> Iterator[list[float]]:
 
 
 def act(path: Path, name: str) -> None:
-    """Does one operation, and prints what it took."""
+    """Runs one operation, and prints what it took."""
     with closing(open_database(path)) as db, longest(db) as held:
         began = time.monotonic()
         rows = OPERATIONS[name](db)
@@ -178,13 +177,13 @@ def act(path: Path, name: str) -> None:
 
 
 def unscheduled_seconds() -> float:
-    """Returns how long this thread could have run and had no processor, so far."""
-    told = Path("/proc/thread-self/schedstat")
-    return int(told.read_text().split()[1]) / 1e9 if told.exists() else 0.0
+    """Returns the seconds in which this thread could have run but had no processor, so far."""
+    schedstat = Path("/proc/thread-self/schedstat")
+    return int(schedstat.read_text().split()[1]) / 1e9 if schedstat.exists() else 0.0
 
 
 def measured(path: Path, name: str) -> Measured:
-    """Has a process do one operation, and writes beside it."""
+    """Runs one operation in a separate process, and writes to the database meanwhile."""
     command = [sys.executable, "-m", "benchmarks.maintenance", "--act", name, "--path", str(path)]
     waits = []
     with closing(open_database(path)) as db, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -203,7 +202,7 @@ def measured(path: Path, name: str) -> Measured:
 
 
 def main() -> int:
-    """Makes the database, does every operation and prints a table."""
+    """Creates the database, runs every operation and prints a table; returns the exit code."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--customers", type=int, default=1_000_000)
     arguments.add_argument("--act", help=argparse.SUPPRESS)

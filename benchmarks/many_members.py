@@ -1,7 +1,7 @@
-"""A Mailchimp that has one list of very many members, made up page by page: python -m benchmarks.many_members MEMBERS.
+"""A Mailchimp with one very long list, generated page by page: python -m benchmarks.many_members MEMBERS.
 
-It serves what reading back asks for, in as little memory as a page needs. Members changed 20 a second, in the order of
-their numbers, each long ago; "since_last_changed" counts as Mailchimp's does. Prints where it listens.
+It answers the calls of `read-back`, and needs memory for one page only. Members changed long ago, 20 per second, in the
+order of their numbers; "since_last_changed" works as in Mailchimp. Prints its URL.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def page(members: int, query: dict[str, str]) -> dict[str, Any]:
-    """Returns a page of members, as Mailchimp would answer; those that are archived are none."""
+    """Returns a page of members as in Mailchimp's answers; no member is archived."""
     since = query.get("since_last_changed")
     first = max(0, int((as_moment(since) - FIRST).total_seconds()) * A_SECOND) if since else 0
     there = 0 if query.get("status") == "archived" else max(0, members - first)
@@ -47,24 +47,24 @@ class _Handler(BaseHTTPRequestHandler):
     members = 0
 
     def do_GET(self) -> None:
-        """Answers any read."""
+        """Answers a GET."""
         parts = urlsplit(self.path)
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         body: dict[str, Any] = page(self.members, query) if parts.path.endswith("/members") else {"id": "list"}
-        told = json.dumps(body).encode()
+        content = json.dumps(body).encode()
         self.send_response(200)
         self.send_header("Date", format_datetime(datetime.now(UTC), usegmt=True))
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(told)))
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(told)
+        self.wfile.write(content)
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """Returns nothing: the Date header is sent once, above."""
+        """Returns "", because the Date header is sent once, above."""
         return ""
 
     def send_response(self, code: int, message: str | None = None) -> None:
-        """Sends the first line, without headers of its own."""
+        """Sends only the status line."""
         self.send_response_only(code, message)
 
     def log_message(self, *arguments: object) -> None:
@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def serve(members: int) -> None:
-    """Serves until it is ended."""
+    """Serves until the process is stopped."""
     _Handler.members = members
     with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
         print(f"http://127.0.0.1:{server.server_address[1]}/3.0", flush=True)

@@ -1,4 +1,4 @@
-"""Commands as processes of their own, each measured: time, processor time and peak of memory."""
+"""Runs commands as separate processes, and measures time, processor time and peak memory of each."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ LONGEST_SECONDS = 1800
 
 
 class NotDone(Exception):
-    """A side of a comparison did not do its work, so that its time says nothing."""
+    """A side of a comparison did not do its work, so its time means nothing."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one command took.
+    """The result of one command.
 
     Attributes:
         seconds: from its start to its end.
-        memory_mb: its peak.
-        output: what it printed.
+        memory_mb: peak memory.
+        output: its standard output.
     """
 
     seconds: float
@@ -45,12 +45,12 @@ def measured(
     """Runs a command to its end.
 
     Args:
-        command: the program with its whole path, and its arguments.
+        command: the full path of the program, and its arguments.
         variables: added to the environment.
-        folder: where it runs; None for here.
+        folder: its working directory; None for the current one.
 
     Raises:
-        NotDone: it did not end with 0.
+        NotDone: its exit code is not 0.
     """
     with tempfile.TemporaryDirectory() as name:
         report = Path(name) / "report"
@@ -63,10 +63,10 @@ def measured(
             timeout=LONGEST_SECONDS,
             check=False,
         )
-        told = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {"code": done.returncode}
-    if code := told.pop("code"):
+        result = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {"code": done.returncode}
+    if code := result.pop("code"):
         raise NotDone(f"{' '.join(command)} ended with {code}: {done.stdout[-500:]}{done.stderr[-1500:]}")
-    return Measured(**told, output=done.stdout)
+    return Measured(**result, output=done.stdout)
 
 
 def peak_mb() -> float:
@@ -79,5 +79,5 @@ def peak_mb() -> float:
 
 
 def _environment() -> dict[str, str]:
-    # Compiled modules are written and read, as where the worker was installed by pip.
+    # With compiled modules, as after an installation by pip.
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

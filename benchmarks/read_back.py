@@ -1,8 +1,8 @@
-"""Reads all members of a large list back: the first time, and on a day on which nothing changed.
+"""Reads all members of a large list: for the first time, and on a day on which nothing changed.
 
-Each customer of one account is staged from a real Kafka, and written down as delivered; Mailchimp is one that makes its
-members up. Measured are time and peak of memory of the command, as users run it. Prints Markdown; ends with 1 where the
-goal is missed or something was not done. Run it with: python -m benchmarks.read_back [--members N]
+The customers of one account are staged from a real Kafka, and marked as delivered. Mailchimp is replaced by
+`many_members.py`. Measures time and peak memory of the whole command. Prints Markdown. Exits with 1 if the goal is
+missed or the command did not do its work. Run it with: python -m benchmarks.read_back [--members N]
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Reading:
     """One reading.
 
     Attributes:
-        members: that were read.
-        learnt: of which the ledger learnt something.
+        members: number of members that were read.
+        learnt: number of members whose ledger entry changed.
     """
 
     what: str
@@ -47,7 +47,7 @@ class Reading:
 
 @contextmanager
 def mailchimp(members: int) -> Iterator[str]:
-    """Runs a Mailchimp with so many members; gives where it listens."""
+    """Runs a Mailchimp with a list of this many members; yields its URL."""
     command = [sys.executable, "-m", "benchmarks.many_members", str(members)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -58,10 +58,10 @@ def mailchimp(members: int) -> Iterator[str]:
 
 
 def measure(kafka: Broker, members: int) -> list[Reading]:
-    """Reads the list twice.
+    """Runs `read-back` twice.
 
     Raises:
-        NotDone: a command failed, or did not read what it should.
+        NotDone: a command failed, or did not read all members.
     """
     topic, servers = new_topic(), kafka.bootstrap_servers
     make_topic(servers, topic, 1)
@@ -98,28 +98,28 @@ def _reading(what: str, variables: dict[str, str], folder: Path, members: int) -
 
 
 def report(readings: list[Reading]) -> tuple[str, bool]:
-    """Returns what is printed, and whether the goal is met."""
+    """Returns the figures as Markdown, and whether the goal is met."""
     rows = [[one.what, f"{one.members:,}", times(one.took.seconds), f"{one.took.memory_mb:.0f} MB"] for one in readings]
     peak = max(one.took.memory_mb for one in readings)
     met = goal("peak of memory, MB", peak, MOST_MB, "{:.0f}")
-    told = [
+    sections = [
         table(("what", "members", "time", "peak memory"), rows),
         table(GOAL_HEAD, [met]),
         machine(),
         "The whole command: start, reading Kafka to its end, the reading, and what it learnt written to Kafka.",
     ]
-    return "\n\n".join(told), peak <= MOST_MB
+    return "\n\n".join(sections), peak <= MOST_MB
 
 
 def main(members: int) -> int:
-    """Measures and prints; returns the exit code."""
+    """Measures, and prints the report; returns the exit code."""
     with tempfile.TemporaryDirectory() as folder, any_broker(Path(folder)) as kafka:
         try:
-            told, met = report(measure(kafka, members))
+            markdown, met = report(measure(kafka, members))
         except NotDone as problem:
             print(f"NOT DONE: {problem}")
             return 1
-    print(told)
+    print(markdown)
     return 0 if met else 1
 
 

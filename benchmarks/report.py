@@ -1,4 +1,4 @@
-"""What the benchmarks print: Markdown, as benchmarks/README.md has it."""
+"""Formats the results of benchmarks as Markdown for benchmarks/README.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def machine() -> str:
-    """Returns a line with the date and what the figures were measured on."""
+    """Returns a line with the date and the machine."""
     at = datetime.now(UTC).strftime("%Y-%m-%d")
     cores, load = os.cpu_count(), os.getloadavg()[0]
     return (
@@ -29,19 +29,19 @@ def _processor() -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Returns a table.
+    """Returns a Markdown table.
 
     Args:
         head: the columns' names.
-        rows: its cells.
-        left: how many columns are set to the left; the others hold numbers.
+        rows: the cells.
+        left: number of left-aligned columns; the others hold numbers.
     """
     rule = ["---"] * left + ["---:"] * (len(head) - left)
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *rows))
 
 
 def times(seconds: float) -> str:
-    """Returns a time as people say it: milliseconds, seconds, minutes or hours."""
+    """Returns a time in the fitting unit: milliseconds, seconds, minutes or hours."""
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 120:
@@ -50,14 +50,14 @@ def times(seconds: float) -> str:
 
 
 def goal(what: str, found: float, wanted: float, form: str = "{:.2f}", *, least: bool = False) -> list[str]:
-    """Returns the row of a goal: what, the goal, the figure, met or missed.
+    """Returns the table row of a goal: what, the goal, the figure, met or missed.
 
     Args:
         what: what was measured.
-        found: the figure.
-        wanted: the most that it may be.
-        form: how both are written.
-        least: whether it is the least that the figure must be.
+        found: the measured figure.
+        wanted: the limit.
+        form: the format of both.
+        least: whether the limit is a minimum.
     """
     met = found >= wanted if least else found <= wanted
     return [what, ("≥ " if least else "≤ ") + form.format(wanted), form.format(found), "met" if met else "**missed**"]

@@ -1,8 +1,8 @@
-"""Stages events from a real Kafka beside others who read the same topic, round by round in one run.
+"""Compares how fast the worker and others read the events of one topic on a real Kafka.
 
-Beside a plain consumer, Quix Streams with a batching SQLite sink, and the script that everybody writes first. Each
-round is a process of its own, so that its peak of memory is its own too. Then events trickle in, one at a time. Prints
-Markdown; ends with 1 where somebody did not do the work. Run it with:
+The others are a plain consumer, Quix Streams with a batching SQLite sink, and the script that everybody writes first.
+Each round is a separate process, so that its peak memory can be measured. Then the delay of single events is measured.
+Prints Markdown. Exits with 1 if a side did not do its work. Run it with:
 python -m benchmarks.stage [--events N] [--customers N] [--accounts N] [--rounds N] [--script N]
 """
 
@@ -52,13 +52,13 @@ TOPIC = f"events-{uuid.uuid4().hex[:8]}"
 
 @dataclass(frozen=True)
 class Round:
-    """What one process measured.
+    """The result of one process.
 
     Attributes:
-        events: read by it.
-        seconds: from the assignment, or the first event, to the last one.
-        rows: events looked at, or customers in its table.
-        memory_mb: its peak.
+        events: number of events that it read.
+        seconds: from the assignment, or the first event, to the last event.
+        rows: records that it read, or customers in its table.
+        memory_mb: peak memory.
     """
 
     kind: str
@@ -69,16 +69,16 @@ class Round:
 
     @property
     def rate(self) -> float:
-        """Events a second."""
+        """Events per second."""
         return self.events / self.seconds
 
 
 @dataclass(frozen=True)
 class Load:
-    """What is staged.
+    """The load.
 
     Attributes:
-        script: how many events the first script reads: all of them would take it hours.
+        script: number of events that the first script reads; all would take it half an hour.
     """
 
     events: int
@@ -88,19 +88,20 @@ class Load:
     script: int
 
     def drawn(self) -> Iterator[tuple[int, int]]:
-        """Gives each event's number and its customer's, drawn at random."""
+        """Yields each event's number with the number of a random customer."""
         chance = random.Random(1)
         return ((number, chance.randrange(self.customers)) for number in range(self.events))
 
 
 def alone(bootstrap_servers: str, topic: str, group: str, *, tuned: bool) -> tuple[float, int]:
-    """Consumes the topic to its end and only looks at each record; returns seconds and how many there were.
+    """Consumes the topic to its end, and only reads each record; returns seconds and the number of records.
 
     Args:
         bootstrap_servers: the broker.
         topic: the topic.
-        group: a new one.
-        tuned: as staging reads, in batches and fetching on at once; else one by one with the library's defaults.
+        group: a new consumer group.
+        tuned: whether to read in batches with the worker's fetch settings; otherwise one by one with the library's
+        defaults.
     """
     most = MOST_AT_ONCE if tuned else 1
     own = {"queued.max.messages.kbytes": QUEUED_KIB, "fetch.queue.backoff.ms": 20} if tuned else {}
@@ -134,14 +135,14 @@ def alone(bootstrap_servers: str, topic: str, group: str, *, tuned: bool) -> tup
 
 @contextmanager
 def staging(bootstrap_servers: str, topic: str, group: str, path: Path) -> Iterator[float]:
-    """Stages the topic on a thread; gives how many seconds it took from the assignment to the last record.
+    """Stages the topic in a thread; yields the seconds from the assignment to the last record.
 
     Raises:
         NotDone: the thread has ended.
     """
     own, stop, owned_partitions = open_database(path), threading.Event(), OwnedPartitions()
     with own.transaction():
-        # Connected, so that customers are staged whole.
+        # Connected, so that customers are staged with all fields.
         known = [(account_of(number, MOST_ACCOUNTS),) for number in range(MOST_ACCOUNTS)]
         own.executemany("INSERT OR IGNORE INTO account (account_id, key_hint) VALUES (?, '0000-us1')", known)
     config = Kafka(bootstrap_servers=bootstrap_servers, topic=topic, group_id=group)
@@ -163,7 +164,7 @@ def staging(bootstrap_servers: str, topic: str, group: str, path: Path) -> Itera
 
 
 def stage(bootstrap_servers: str, topic: str, group: str) -> tuple[float, int]:
-    """Stages the topic to its end; returns seconds and how many customers are in the database."""
+    """Stages the topic to its end; returns seconds and the number of customers in the database."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "worker.db"
         with staging(bootstrap_servers, topic, group, path) as seconds:
@@ -173,7 +174,7 @@ def stage(bootstrap_servers: str, topic: str, group: str) -> tuple[float, int]:
 
 
 def trickle(bootstrap_servers: str, count: int = 100) -> list[float]:
-    """Publishes one event at a time; returns how long each took from the broker's answer to its row, in seconds.
+    """Publishes one event at a time; returns the seconds from the broker's answer to the row, for each.
 
     Raises:
         NotDone: an event was not staged within a minute.
@@ -198,7 +199,7 @@ def trickle(bootstrap_servers: str, count: int = 100) -> list[float]:
 
 
 def own_process(kind: str, load: Load, bootstrap_servers: str, group: str) -> Round:
-    """Measures one side, in a process of its own."""
+    """Measures one side in a separate process."""
     events = min(load.events, load.script) if kind == SCRIPT else load.events
     with tempfile.TemporaryDirectory() as folder:
         peer = bootstrap_servers, TOPIC, group, str(Path(folder) / "peer.db"), str(events)
@@ -206,23 +207,23 @@ def own_process(kind: str, load: Load, bootstrap_servers: str, group: str) -> Ro
             QUIX: [str(QUIX_PYTHON), str(PEERS / "quix.py"), *peer],
             SCRIPT: [sys.executable, str(PEERS / "script.py"), *peer],
         }.get(kind, [sys.executable, "-m", "benchmarks.stage", "--child", kind, bootstrap_servers, TOPIC, group])
-        told = measured(command)
-    seconds, rows = json.loads(told.output.splitlines()[-1])
-    return Round(kind, events, seconds, told.memory_mb, rows)
+        result = measured(command)
+    seconds, rows = json.loads(result.output.splitlines()[-1])
+    return Round(kind, events, seconds, result.memory_mb, rows)
 
 
 def child(kind: str, bootstrap_servers: str, topic: str, group: str) -> None:
-    """Runs as that process."""
+    """Is the main function of that process."""
     logging.basicConfig(level=logging.WARNING)
     act = stage if kind == STAGING else partial(alone, tuned=kind == TUNED)
     print(json.dumps(act(bootstrap_servers, topic, group)))
 
 
 def compare(broker: Broker, load: Load) -> dict[str, list[Round]]:
-    """Publishes the events and lets each side read them, round by round.
+    """Publishes the events, and lets each side read them, round by round.
 
     Raises:
-        NotDone: a side has other rows than it should.
+        NotDone: a side has wrong rows.
     """
     servers = broker.bootstrap_servers
     make_topic(servers, TOPIC, PARTITIONS)
@@ -243,7 +244,7 @@ def compare(broker: Broker, load: Load) -> dict[str, list[Round]]:
 
 
 def report(load: Load, done: dict[str, list[Round]], delays: list[float]) -> str:
-    """Returns the figures: first what matters, then all of them."""
+    """Returns the figures as Markdown: the result in a line, then all of them."""
     rate = {kind: statistics.median(one.rate for one in rounds) for kind, rounds in done.items()}
     own = rate[STAGING]
     first = [f"**{own:,.0f} events a second: {own / rate[PLAIN]:.2f} of a plain consumer"]
@@ -280,7 +281,7 @@ def report(load: Load, done: dict[str, list[Round]], delays: list[float]) -> str
 
 
 def main(load: Load) -> int:
-    """Runs it all and prints it; returns the exit code."""
+    """Measures all sides, and prints the report; returns the exit code."""
     with tempfile.TemporaryDirectory() as folder, any_broker(Path(folder)) as broker:
         if not broker.whole:
             print(f"This needs a real Kafka, and there is only {broker.kind}.")

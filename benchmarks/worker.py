@@ -1,4 +1,4 @@
-"""The worker and the Mailchimp stand-in as processes of their own, for benchmarks of flushes.
+"""The worker and the Mailchimp stand-in as separate processes, for benchmarks of flushes.
 
 python -m benchmarks.worker serve ACCOUNTS, or flush FOLDER URL KAFKA TOPIC.
 """
@@ -38,7 +38,7 @@ PARTITIONS = 8
 
 
 def account_ids(count: int) -> list[AccountId]:
-    """Returns the names of so many accounts."""
+    """Returns the ids of the benchmark's accounts."""
     return [AccountId(f"acct-{number}") for number in range(count)]
 
 
@@ -53,7 +53,7 @@ def key_of(number: int) -> str:
 
 
 def new_topic() -> str:
-    """Returns the name of a topic that is not there yet."""
+    """Returns a new name for a topic."""
     return f"benchmark-{uuid.uuid4().hex[:12]}"
 
 
@@ -61,23 +61,23 @@ class Everybody:
     """Allows every account."""
 
     def why_not(self, account_id: AccountId) -> Refused | None:
-        """Returns nothing."""
+        """Returns None: every account may be delivered."""
         return None
 
     def may_call(self, account_id: AccountId) -> bool:
-        """Always."""
+        """Returns True."""
         return True
 
 
 class StandInProcess:
-    """The stand-in, with a user, a key and a list for each account."""
+    """The stand-in, which has a user, a key and a list for each account."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
         self._control = base_url.replace("/3.0", "/sandbox/")
 
     def get(self, what: str) -> Any:
-        """Asks for what happened."""
+        """Queries a control endpoint, such as ``counts``."""
         return requests.get(self._control + what, timeout=60).json()
 
     def first_names(self, list_id: ListId) -> Counter[str]:
@@ -86,13 +86,13 @@ class StandInProcess:
         return Counter(member["merge_fields"].get("FNAME", "") for one in lists for member in one["members"])
 
     def put(self, what: str, value: Any) -> None:
-        """Changes how it behaves."""
+        """Changes a setting of the stand-in, such as ``latency``."""
         requests.put(self._control + what, json=value, timeout=60).raise_for_status()
 
 
 @contextmanager
 def standin(accounts: int) -> Iterator[StandInProcess]:
-    """Runs the stand-in for so many accounts."""
+    """Runs the stand-in for this many accounts."""
     command = [sys.executable, "-m", "benchmarks.worker", "serve", str(accounts)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -102,8 +102,8 @@ def standin(accounts: int) -> Iterator[StandInProcess]:
             process.terminate()
 
 
-def wired(folder: str, base_url: str, bootstrap_servers: str, topic: str, outcomes: str = "on") -> App:
-    """Wires the worker, with its defaults; ``off`` as the last argument leaves out the outcomes topic."""
+def worker_app(folder: str, base_url: str, bootstrap_servers: str, topic: str, outcomes: str = "on") -> App:
+    """Returns the App of a worker with default settings; `outcomes` is ``on`` or ``off``."""
     return App(
         Config(
             kafka=Kafka(bootstrap_servers=bootstrap_servers, topic=topic),
@@ -115,7 +115,7 @@ def wired(folder: str, base_url: str, bootstrap_servers: str, topic: str, outcom
 
 
 def create(app: App, accounts: Sequence[AccountId]) -> None:
-    """Makes the topic, and accounts that lack nothing."""
+    """Creates the topic, and accounts that are ready to be delivered."""
     admin = AdminClient({"bootstrap.servers": app.config.kafka.bootstrap_servers})
     topic = app.config.kafka.topic
     admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(30)
@@ -132,7 +132,7 @@ def create(app: App, accounts: Sequence[AccountId]) -> None:
 
 
 def take_ledger(app: App) -> None:
-    """Becomes the writer of all of the ledger."""
+    """Takes over all partitions of the ledger."""
     ledger = app.changelog.topics.ledger
     with closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
         for partition in range(ledger.partitions):
@@ -140,7 +140,7 @@ def take_ledger(app: App) -> None:
 
 
 def stage(app: App, accounts: Sequence[AccountId], numbers: range, name: str) -> None:
-    """Stages an event of each customer of each account, as it would come from Kafka."""
+    """Stages an event of each customer of each account, as if read from Kafka."""
     with closing(app.open_database()) as db:
         for account_id in accounts:
             partition = partition_of(account_id, PARTITIONS)
@@ -151,13 +151,13 @@ def stage(app: App, accounts: Sequence[AccountId], numbers: range, name: str) ->
                     kind = "com.billmywork.customer.updated"
                     event = {"id": f"{name}-{number}", "type": kind}
                     event["data"] = {"account_id": account_id, "customer": customer}  # type: ignore[assignment]
-                    # The offset does not order them: each one that is staged later is newer.
+                    # An event that is staged later is newer, whatever its offset is.
                     records.append(Record(partition, time.monotonic_ns(), None, json.dumps(event).encode()))
                 stage_batch(db, app.config.kafka.topic, "", records, as_text(utc_now()))
 
 
 def flush(app: App) -> None:
-    """Flushes once, stopped by SIGTERM; prints what it did as JSON."""
+    """Flushes once, until SIGTERM; prints the result as JSON."""
     stop = stop_on_signals()
     with closing(app.open_database()) as db, closing(app.open_reader(db)) as reader:
         app.changelog.take_all_settings(reader.read_settings)
@@ -165,7 +165,7 @@ def flush(app: App) -> None:
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
     run = app.flusher(stop).flush("command", Everybody())
     seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF)
-    told = {
+    result = {
         "seconds": seconds,
         "processor_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "memory_mb": peak_mb(),
@@ -173,22 +173,22 @@ def flush(app: App) -> None:
         "settled": sum(one.settled for one in run.accounts),
         "messages": [one.message for one in run.accounts if one.message],
     }
-    print(json.dumps(told), flush=True)
+    print(json.dumps(result), flush=True)
 
 
 def start_flush(*where: str) -> subprocess.Popen[str]:
-    """Starts a flush in a process of its own, which prints what it did."""
+    """Starts a flush in a separate process, which prints its result."""
     return subprocess.Popen(
         [sys.executable, "-m", "benchmarks.worker", "flush", *where], stdout=subprocess.PIPE, text=True
     )
 
 
 def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """Waits for a flush, and returns what it did."""
+    """Waits for a flush, and returns its result."""
     out, _ = process.communicate(timeout=3600)
     assert process.returncode == 0, f"the flush ended with {process.returncode}"
-    told: dict[str, Any] = json.loads(out)
-    return told
+    result: dict[str, Any] = json.loads(out)
+    return result
 
 
 def _serve(accounts: int) -> None:
@@ -205,4 +205,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         _serve(int(sys.argv[2]))
     else:
-        flush(wired(*sys.argv[2:7]))
+        flush(worker_app(*sys.argv[2:7]))

@@ -1,4 +1,4 @@
-"""``make audit``: writes the SBOM, lists licences, and asks for advisories; says what it could not reach."""
+"""``make audit``: writes the SBOM, lists licences, and queries advisories."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SBOM = ROOT / "build" / "sbom.json"
 
 
 def main() -> int:
-    """Returns 0 if no advisory is known, 1 if there is one, 3 if the advisories could not be asked for."""
+    """Returns the exit code: 0 if there is no advisory, 1 if there is one, 3 if they could not be queried."""
     parts = components(ROOT / "requirements.lock")
     SBOM.parent.mkdir(exist_ok=True)
     SBOM.write_text(json.dumps(cyclonedx(parts, __version__), indent=2) + "\n", encoding="utf-8")

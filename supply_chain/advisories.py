@@ -1,4 +1,4 @@
-"""Known weaknesses of locked packages, asked of the OSV database, which has PyPI's and GitHub's advisories."""
+"""Queries the OSV database, which has PyPI's and GitHub's advisories, for vulnerabilities of locked packages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def advisories(parts: Sequence[Component]) -> dict[str, list[str]]:
     """Returns the ids of advisories, by package URL, of those packages that have any.
 
     Raises:
-        NotReached: it is not known; says why.
+        NotReached: the database did not answer; says why.
     """
     body = json.dumps({"queries": [{"package": {"purl": one.purl}} for one in parts]}).encode()
     asked = urllib.request.Request(ASKED, body, {"Content-Type": "application/json"})
@@ -35,6 +35,6 @@ def advisories(parts: Sequence[Component]) -> dict[str, list[str]]:
 
 
 def found_in(parts: Sequence[Component], results: Sequence[dict[str, list[dict[str, str]]]]) -> dict[str, list[str]]:
-    """Returns what the answer says of each package, in the order in which they were asked."""
+    """Parses the answer, which has a result for each package in the order of the query."""
     told = zip(parts, results, strict=True)
     return {one.purl: [each["id"] for each in result["vulns"]] for one, result in told if result.get("vulns")}

@@ -1,4 +1,4 @@
-"""The locked dependencies of the worker as a CycloneDX document, with hashes and licences."""
+"""The worker's locked dependencies as a CycloneDX document, with hashes and licences."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Component:
 
     Attributes:
         hashes: SHA-256 of its files.
-        licence: as its metadata say, or NOT_KNOWN where it is not installed on this platform.
+        licence: from its metadata; NOT_KNOWN if it is not installed on this platform.
     """
 
     name: str
@@ -46,7 +46,7 @@ def components(lock: Path) -> list[Component]:
 
 
 def licence_of(name: str) -> str:
-    """Returns what a package's own metadata say of its licence."""
+    """Returns the licence in a package's metadata."""
     try:
         told = metadata(name)
     except PackageNotFoundError:
@@ -74,7 +74,7 @@ def cyclonedx(parts: Iterable[Component], version: str) -> dict[str, Any]:
                 "purl": one.purl,
                 "bom-ref": one.purl,
                 "licenses": [{"license": {"name": one.licence}}],
-                # One file's alone can be a component's hash: all of them are those that the lock allows.
+                # A component has one hash, which can only be that of a single file; the lock allows several files.
                 "properties": [{"name": "lock:sha256", "value": each} for each in one.hashes],
             }
             for one in parts

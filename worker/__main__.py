@@ -1,6 +1,6 @@
-"""The edge: runs a command, prints what went wrong and what to do, and sets the exit code.
+"""The entry point: runs a command, prints errors with advice, and sets the exit code.
 
-It imports only what each command needs: `--help` and the like answer at once.
+It imports only what each command needs, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> None:
     try:
         _run()
     except WorkerError as error:
-        _tell(error.code, error.message, error.advice)
+        _print_error(error.code, error.message, error.advice)
         leave(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
@@ -38,7 +38,7 @@ def main() -> None:
         sys.exit(1)
     except Exception:
         _log_internal_error()
-        _tell("internal_error", "internal error; see the traceback above.", "Please report it, with that log.")
+        _print_error("internal_error", "internal error; see the traceback above.", "Please report it, with that log.")
         leave(1)
 
 
@@ -61,7 +61,7 @@ def _log_internal_error() -> None:
     logging.getLogger("worker").exception("internal error")
 
 
-def _tell(code: str, message: str, advice: str) -> None:
+def _print_error(code: str, message: str, advice: str) -> None:
     log = sys.modules.get("worker.log")  # not imported yet: the log is not configured
     if JSON_OPTION in sys.argv[1:]:
         document = json.dumps({"code": code, "message": message, "advice": advice}, ensure_ascii=False)

@@ -21,7 +21,7 @@ from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Sender
 from worker.mailchimp.data_centres import DataCentres, DataCentreSender
 from worker.mailchimp.observed import ObservedSender
-from worker.mailchimp.rate_limit import Connections
+from worker.mailchimp.rate_limit import Limiters
 from worker.mailchimp.retry import RetryingSender
 from worker.metrics import Metrics
 from worker.model import AccountId
@@ -60,7 +60,7 @@ class App:
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
-        self.connections = Connections(self.config.mailchimp.connections)
+        self.limiters = Limiters(self.config.mailchimp.connections)
         self.data_centres = DataCentres()
 
     @cached_property
@@ -193,7 +193,7 @@ class App:
         key = key_of(db, account_id, self.secret)
         with self.open_client(key, account_id) as client:
             noted = DataCentreSender(client, self.data_centres, key.data_centre)
-            yield RetryingSender(noted, self.connections.limiter(key), self.config.mailchimp.patience, stop)
+            yield RetryingSender(noted, self.limiters.limiter(key), self.config.mailchimp.patience, stop)
 
     def hash_key(self, db: Database) -> bytes | None:
         """Returns the key of the hashes of erased persons; None if nobody was ever erased.

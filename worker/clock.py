@@ -1,4 +1,4 @@
-"""Time as an argument, and as text: aware, in UTC, ISO 8601 with a trailing ``Z``. And what ends a wait."""
+"""Clocks as arguments, times as text (UTC, ISO 8601 with a trailing ``Z``), and the protocol of a stop signal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Clock = Callable[[], datetime]
 
 
 class Stop(Protocol):
-    """Tells waiting threads to stop; a ``threading.Event`` is one."""
+    """Tells waiting threads to stop, like a ``threading.Event``."""
 
     def is_set(self) -> bool:
         """Returns whether to stop."""
@@ -36,7 +36,7 @@ def as_moment(text: str) -> datetime:
     """Parses a time; without an offset it is UTC.
 
     Raises:
-        ValueError: it is not an ISO 8601 time, or outside of the calendar in UTC.
+        ValueError: it is not an ISO 8601 time, or outside of the calendar once converted to UTC.
     """
     moment = datetime.fromisoformat(text)
     try:

@@ -55,7 +55,7 @@ def _clock_time(text: str) -> str:
 def _timezone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # the last where it names a folder, as Europe does
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError for the name of a folder, such as "Europe"
         raise ValueError("must be a time zone of the IANA database, such as Europe/London") from error
     return name
 

@@ -1,4 +1,4 @@
-"""The long-running worker: a thread that reads Kafka, a thread that flushes, and a tick that asks what is due."""
+"""The long-running worker: starts its threads, and checks every second which flushes are due."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Daemon:
             KafkaError: no broker answers at the start, it refuses the credentials, or there is no such topic.
             ConsumerStopped: the consumer met a fatal error.
             DatabaseError: the database cannot be used.
-            WebError: the web server cannot listen where it should.
+            WebError: the web server cannot listen on its address.
         """
         from worker.web.start import web_server  # takes long to import, and only the daemon needs it
 
@@ -132,9 +132,9 @@ class Daemon:
             lock.beat()
         for flush_thread in [flush_thread for flush_thread in self._flushes if flush_thread.wait(0)]:
             self._flushes.remove(flush_thread)
-            self._heed(flush_thread)
+            self._record_end(flush_thread)
         now = self._app.clock()
-        requests = self._requests(db, now)
+        requests = self._open_requests(db, now)
         if self._not_before is not None and now < self._not_before <= now + RUN_AGAIN_AFTER[-1]:
             return
         flushing = Flushing(self._app, self._flusher, poller.owned_partitions, poller.consumer.topic_id)
@@ -147,15 +147,15 @@ class Daemon:
             for request in startable[: max(MOST_FLUSHES - len(self._flushes), 0)]:
                 self._flushes.append(FlushThread(flushing, request.trigger, request))
         if not all(flush_thread.has_begun for flush_thread in self._flushes):
-            return  # it is not known yet which accounts it delivers
+            return  # the accounts that it delivers are not known yet
         if all_ready or poller.owned_partitions.seconds_since_assignment() > TOGETHER_SECONDS:
-            if due := self._due(db, poller, now, unread):
+            if due := self._due_accounts(db, poller, now, unread):
                 self._flushes.append(FlushThread(flushing, "daily", None, due))
-            elif all_ready and (failed := self._failed(db, now, unread)):
+            elif all_ready and (failed := self._accounts_to_retry(db, now, unread)):
                 log.info("tried again after a failure: %s", ", ".join(failed), extra={"accounts": failed})
                 self._flushes.append(FlushThread(flushing, "retry", None, failed))
 
-    def _requests(self, db: Database, now: datetime) -> list[Request]:
+    def _open_requests(self, db: Database, now: datetime) -> list[Request]:
         taken = {flush_thread.request.request for flush_thread in self._flushes if flush_thread.request is not None}
         open_requests = []
         for request in runs.open_requests(db):
@@ -170,7 +170,7 @@ class Daemon:
                 runs.withdraw(db, request.request)
         return open_requests
 
-    def _due(self, db: Database, poller: Poller, now: datetime, unread: Set[AccountId]) -> list[AccountId]:
+    def _due_accounts(self, db: Database, poller: Poller, now: datetime, unread: Set[AccountId]) -> list[AccountId]:
         flush, topic = self._app.config.flush, self._app.config.kafka.topic
         flush_time = latest_flush_time(now, flush.time_of_day, flush.zone)
         not_completed = runs.not_completed(db, as_text(flush_time), as_text(now + CLOCK_TOLERANCE))
@@ -199,7 +199,7 @@ class Daemon:
                 log.warning(message, account_id, completed_at, extra={"account": account_id})
         return account_ids
 
-    def _failed(self, db: Database, now: datetime, unread: Set[AccountId]) -> list[AccountId]:
+    def _accounts_to_retry(self, db: Database, now: datetime, unread: Set[AccountId]) -> list[AccountId]:
         at, zone = self._app.config.flush.time_of_day, self._app.config.flush.zone
         under_way = self._flusher.turns.accounts() | unread
         return [
@@ -210,7 +210,7 @@ class Daemon:
             and account_flush.account_id not in under_way
         ]
 
-    def _heed(self, ended: FlushThread) -> None:
+    def _record_end(self, ended: FlushThread) -> None:
         try:
             run = ended.result()
         except RequestWithdrawn as error:

@@ -1,4 +1,4 @@
-"""What happens in this process, counted where it happens: how often and how long. ``worker.web`` shows it."""
+"""Counters and durations of this process. ``worker.web.collector`` exports them."""
 
 from __future__ import annotations
 

@@ -161,7 +161,8 @@ _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 def newest_first(customers: Sequence[Customer]) -> list[Customer]:
     """Returns customers of one account, newest event first.
 
-    By offset if all their events are in one log, as the contract requires; else by time, those without one last. Ties
+    By offset if all their events are in one log, as the contract requires; otherwise by time, those without one last.
+    Ties
     are broken by offset and id, so that the order is deterministic.
     """
     one_log = len({customer.position.log for customer in customers}) <= 1

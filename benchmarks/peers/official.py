@@ -1,4 +1,4 @@
-"""What a script does with Mailchimp's official client: one call a contact, in a loop or in threads, or 500 a call.
+"""A script with Mailchimp's official client: one call per contact, in a loop or in threads, or 500 contacts per call.
 
 python official.py BASE_URL KEY LIST add|change|batch COUNT THREADS NAME; prints seconds as JSON.
 """
@@ -15,11 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from mailchimp_marketing import Client
 
 AT_ONCE = 500
-"""Contacts of one call: as many as Mailchimp takes."""
+"""Contacts in one call: Mailchimp's limit."""
 
 
 class Script:
-    """Writes contacts to one list. Each thread has a client, since the library does not say that it may be shared."""
+    """Writes contacts to one list. Each thread has its own client, as the library does not promise thread safety."""
 
     def __init__(self, base_url: str, key: str, list_id: str, name: str) -> None:
         self._base_url, self._key, self._list_id, self._name = base_url, key, list_id, name
@@ -36,7 +36,7 @@ class Script:
         return {"email_address": f"c{number}@example.com", "merge_fields": {"FNAME": self._name}}
 
     def add(self, number: int) -> None:
-        """Adds a contact, or changes it where it is there."""
+        """Adds a contact, or changes an existing one."""
         contact = self._contact(number) | {"status_if_new": "subscribed"}
         self._client.lists.set_list_member(self._list_id, _hash(number), contact)
 
@@ -56,7 +56,7 @@ def _hash(number: int) -> str:
 
 
 def main(base_url: str, key: str, list_id: str, what: str, count: int, threads: int, name: str) -> None:
-    """Makes so many calls."""
+    """Makes `count` calls, and prints how long they took."""
     act = getattr(Script(base_url, key, list_id, name), what)
     began = time.monotonic()
     if threads == 1:

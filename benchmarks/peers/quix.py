@@ -1,4 +1,4 @@
-"""Quix Streams with a batching sink into SQLite, for an environment of its own.
+"""Quix Streams with a batching sink into SQLite. Runs in its own environment, `.venv-bench`.
 
 python quix.py BOOTSTRAP_SERVERS TOPIC GROUP DATABASE COUNT; prints seconds from the first event, and customers.
 """
@@ -18,7 +18,7 @@ COLUMNS = ("email", "first_name", "last_name", "company", "phone", "list_id", "m
 
 
 class SQLiteSink(BatchingSink):
-    """Writes what is in a partition's batch in one transaction, the newest state of each customer."""
+    """Writes a partition's batch in one transaction: the newest state of each customer."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class SQLiteSink(BatchingSink):
         self._upsert = f"INSERT OR REPLACE INTO customer ({names}) VALUES ({marks})"
 
     def add(self, *args: object, **named: object) -> None:
-        """Notes when the first one came."""
+        """Adds an event, and records when the first one arrived."""
         self.began = self.began or time.monotonic()
         super().add(*args, **named)
 
@@ -43,7 +43,7 @@ class SQLiteSink(BatchingSink):
         self.ended = time.monotonic()
 
     def count(self) -> int:
-        """Returns how many customers there are."""
+        """Returns the number of customers."""
         return int(self._db.execute("SELECT count(*) FROM customer").fetchone()[0])
 
 
@@ -56,7 +56,7 @@ def _row(item: object) -> tuple[object, ...]:
 
 
 def main(bootstrap_servers: str, topic: str, group: str, path: str, count: int) -> None:
-    """Reads so many events into a table of customers."""
+    """Reads `count` events into a table of customers."""
     with tempfile.TemporaryDirectory() as state:
         application = Application(
             broker_address=bootstrap_servers,

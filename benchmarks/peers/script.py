@@ -1,4 +1,4 @@
-"""The script that everybody writes first: confluent-kafka, json, and an upsert by sqlite-utils for each event.
+"""The script that everybody writes first: confluent-kafka, json, and one sqlite-utils upsert per event.
 
 python script.py BOOTSTRAP_SERVERS TOPIC GROUP DATABASE COUNT; prints seconds from the first event, and customers.
 """
@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 
 def main(bootstrap_servers: str, topic: str, group: str, path: str, count: int) -> None:
-    """Reads so many events into a table of customers."""
+    """Reads `count` events into a table of customers."""
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": group, "auto.offset.reset": "earliest"})
     consumer.subscribe([topic])
     table = Database(path).table("customer")

@@ -34,7 +34,7 @@ from worker.flush import list_readings
 from worker.flush.run import Flusher
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Call, Sender
-from worker.mailchimp.rate_limit import Connections
+from worker.mailchimp.rate_limit import Limiters
 from worker.mailchimp.retry import RetryingSender
 from worker.model import AccountId, AddressKey, ListId
 from worker.sandbox.server_state import StandIn
@@ -56,8 +56,8 @@ class WiredApp(App):
     def wired(self, wire: Wire, chance: Callable[[], float], seconds: Callable[[], float]) -> WiredApp:
         """Takes the wire, the chance of its waits and the clock that they are measured by."""
         self.__dict__.update(wire=wire, chance=chance, seconds=seconds)
-        limiters = Connections(self.config.mailchimp.connections, seconds, chance)
-        self.connections = limiters
+        limiters = Limiters(self.config.mailchimp.connections, seconds, chance)
+        self.limiters = limiters
         return self
 
     @cached_property
@@ -89,7 +89,7 @@ class WiredApp(App):
         with self.open_client(key) as client:
             yield RetryingSender(
                 client,
-                self.connections.limiter(key),
+                self.limiters.limiter(key),
                 self.config.mailchimp.patience,
                 stop,
                 self.__dict__["seconds"],

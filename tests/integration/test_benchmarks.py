@@ -52,7 +52,7 @@ def test_accounts(whole_kafka: Broker) -> None:
     rounds, wrong = accounts.measure(whole_kafka, accounts=2, customers=3, latency=0.001, delay=0)
     assert not wrong
     assert [one.what for one in rounds] == ["adds", "changes", "changes, outcomes off"]
-    assert all(one.whole for one in rounds), [one.told for one in rounds]
+    assert all(one.whole for one in rounds), [one.result for one in rounds]
     assert all(one.calls >= one.customers // 3 for one in rounds)
     assert "times the ideal with 2 accounts" in accounts.report(rounds)
 

@@ -16,7 +16,7 @@ import pytest
 from tests.checked_changelog import CHANGELOG
 from worker.accounts.settings import missing
 from worker.app import App
-from worker.cli.run import asked
+from worker.cli.run import flush_request
 from worker.clock import Stop, as_text
 from worker.config import Config, Flush, Staging
 from worker.daemon import Daemon
@@ -133,7 +133,7 @@ class Worker:
         for one in begun:
             assert one.wait(30)
             self.daemon._flushes.remove(one)
-            self.daemon._heed(one)
+            self.daemon._record_end(one)
         return sorted(self.delivered[-1])
 
     def changed(self, *account_ids: AccountId) -> None:
@@ -351,14 +351,14 @@ def test_a_command_that_failed_leaves_no_request(worker: Worker) -> None:
     """Whatever made it fail, and with a confirmation too; what a run has taken stays with that run."""
 
     def fail() -> None:
-        with asked(worker.app, worker.db, ONE, confirmed=True):
+        with flush_request(worker.app, worker.db, ONE, confirmed=True):
             assert [one.confirmed for one in runs.open_requests(worker.db)] == [True]
             raise DatabaseError("It cannot.", "Do something.")
 
     with pytest.raises(DatabaseError):
         fail()
     assert runs.open_requests(worker.db) == []
-    with asked(worker.app, worker.db, ONE, confirmed=False) as request, worker.db.transaction():
+    with flush_request(worker.app, worker.db, ONE, confirmed=False) as request, worker.db.transaction():
         runs.take(worker.db, request.request, runs.start(worker.db, as_text(TEN), "command", ONE))
     assert runs.request(worker.db, request.request) is not None
 

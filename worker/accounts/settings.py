@@ -31,7 +31,7 @@ LOOKED_FOR = (
     "Each flush looks for it again. If the API key is another Mailchimp account's, connect the right one. Only if the "
     "list was deleted for good,"
 )
-"""What is true of every list that is gone, before what to do instead."""
+"""The advice for every list that is gone."""
 
 
 @dataclass(frozen=True, slots=True)

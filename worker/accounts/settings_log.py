@@ -15,7 +15,7 @@ from worker.store import settings_notes
 from worker.store.accounts import AccountList, AccountSettings
 
 MOST_KEPT = 200
-"""The newest changes are kept, so many per account."""
+"""The number of changes that are kept per account, the newest."""
 
 Setting = Literal["api_key", "enabled", "status_if_new", "stored_list", "master_list", "merge_field", "paused"]
 

@@ -10,8 +10,8 @@ import typer
 
 from worker.accounts import api_keys, erasures, forget, secrets, settings
 from worker.app import App
-from worker.cli import follows, output
-from worker.cli.context import AccountArgument, Json, Yes, author, changing, despite_workers, existing, wired
+from worker.cli import consequences, output
+from worker.cli.context import AccountArgument, Json, Yes, author, changing, despite_workers, existing, load_app
 from worker.cli.progress import Progress, Steps
 from worker.clock import as_text
 from worker.consumer.instance import instance_of
@@ -33,7 +33,7 @@ LONGEST_KEY_INPUT = 4096
 @commands.command("list")
 def list_accounts(json: Json = False) -> None:
     """List accounts, and what each still lacks."""
-    app = wired()
+    app = load_app()
     with existing(app) as db:
         waiting = customers.accounts_with_changes(db)
         all_settings = accounts.all_accounts(db)
@@ -61,7 +61,7 @@ def list_accounts(json: Json = False) -> None:
 @commands.command()
 def show(account: AccountArgument, json: Json = False) -> None:
     """Show one account's settings."""
-    app = wired()
+    app = load_app()
     with existing(app) as db:
         account_settings = settings.load(db, AccountId(account))
         waiting = customers.changed_count(db, account_settings.account_id)
@@ -80,7 +80,7 @@ def connect(
     json: Json = False,
 ) -> None:
     """Check an API key with Mailchimp and store it, encrypted."""
-    app = wired()
+    app = load_app()
     api_keys.check_id(AccountId(account))  # what is wrong with the input comes first
     text = _api_key(api_key_stdin)
     api_key.parse(text)
@@ -124,12 +124,12 @@ def enable(
 
     Says what the next flush will do, and asks first if many members would leave a list.
     """
-    app = wired()
+    app = load_app()
     status: StatusIfNew | None = None if double_opt_in is None else "pending" if double_opt_in else "subscribed"
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
         after = settings.with_enabled(before, status, app.clock())
-        confirmed = follows.announce(app, db, after, every=False, yes=yes, json=json)
+        confirmed = consequences.announce(app, db, after, every=False, yes=yes, json=json)
         account_settings = settings.enable(
             db,
             app.changelog,
@@ -150,7 +150,7 @@ def enable(
 @commands.command()
 def disable(account: AccountArgument, json: Json = False) -> None:
     """Disable the integration: nothing more is delivered. Settings and waiting changes are kept."""
-    app = wired()
+    app = load_app()
     with changing(app) as db:
         account_settings = settings.disable(db, app.changelog, AccountId(account), author(app))
         waiting = customers.changed_count(db, account_settings.account_id)
@@ -163,7 +163,7 @@ def disable(account: AccountArgument, json: Json = False) -> None:
 @commands.command()
 def resume(account: AccountArgument, json: Json = False) -> None:
     """End the pauses of an account and of its lists; the next flush tries again."""
-    app = wired()
+    app = load_app()
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
         account_settings = settings.resume(db, app.changelog, AccountId(account), author(app))
@@ -182,7 +182,7 @@ def rekey(json: Json = False) -> None:
 
     If WORKER_PREVIOUS_SECRET_KEY is set, that is the previous key.
     """
-    app = wired()
+    app = load_app()
     both = app.secret.previous is not None
     if (previous := app.secret.previous) is not None:
         old = previous
@@ -228,7 +228,7 @@ def forget_account(
     """
     if not account:
         raise UsageError("No account was given.", "Give the account's id.")
-    app = wired()
+    app = load_app()
     output.confirm(
         f"Forget account {account}? Without its ledger, the worker no longer knows who left its lists.", yes=yes
     )

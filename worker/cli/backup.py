@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from worker.cli import output
-from worker.cli.context import Json, existing, wired
+from worker.cli.context import Json, existing, load_app
 from worker.cli.progress import Progress
 from worker.sqlite.backup import back_up
 
@@ -18,7 +18,7 @@ def backup(
     json: Json = False,
 ) -> None:
     """Copy the database to a file; the worker may be running. The copy does not include the secret key."""
-    app = wired()
+    app = load_app()
     with existing(app) as db, Progress("copying") as progress:
         size = back_up(db, file, progress.update)
     if json:

@@ -13,7 +13,7 @@ from worker.accounts.secrets import BESIDE_THE_DATA
 from worker.accounts.settings import missing
 from worker.app import App
 from worker.cli import output
-from worker.cli.context import Json, existing, wired
+from worker.cli.context import Json, existing, load_app
 from worker.cli.drift import differences
 from worker.cli.progress import Progress
 from worker.clock import Stop
@@ -43,7 +43,7 @@ def check(
 
     Exits with 0 if it would, 3 if somebody must look, 1 if something is wrong.
     """
-    findings = list(_findings(wired(), deep=deep))
+    findings = list(_findings(load_app(), deep=deep))
     if json:
         output.as_json([finding_data(result) for result in findings])
     else:

@@ -27,7 +27,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, no matter how many
 _Result = TypeVar("_Result")
 
 
-def wired() -> App:
+def load_app() -> App:
     """Returns the App for the operator's config.
 
     Raises:

@@ -9,7 +9,7 @@ import typer
 
 from worker.app import App
 from worker.cli import output
-from worker.cli.context import Json, existing, opened, wired
+from worker.cli.context import Json, existing, opened, load_app
 from worker.clock import as_text
 from worker.consumer.batch import replay as replay_letter
 from worker.errors import NotFound, UsageError, WorkerError
@@ -40,7 +40,7 @@ def list_letters(
     json: Json = False,
 ) -> None:
     """List records that could not be understood."""
-    app = wired()
+    app = load_app()
     with existing(app) as db:
         letters = dead_letters.all_letters(db, limit + 1)
         other = elsewhere(app.config, db, None)
@@ -64,7 +64,7 @@ def list_letters(
 @commands.command()
 def show(number: Annotated[int, typer.Argument(metavar="N")], json: Json = False) -> None:
     """Show one record in full, and why it could not be understood."""
-    app = wired()
+    app = load_app()
     with existing(app) as db:
         letter = _letter(db, number)
     if json:
@@ -95,7 +95,7 @@ def replay(
     json: Json = False,
 ) -> None:
     """Read records again with this release. Those that it understands are staged and removed from here."""
-    app = wired()
+    app = load_app()
     with opened(app) as db:
         chosen = _chosen(app, db, numbers, reason, account, every=every)
         _ask("Read {} again?", chosen, asked=not numbers, yes=yes)
@@ -122,7 +122,7 @@ def drop(
     json: Json = False,
 ) -> None:
     """Remove records permanently."""
-    app = wired()
+    app = load_app()
     with opened(app) as db:
         chosen = _chosen(app, db, numbers, reason, account, every=every)
         _ask("Remove {} permanently?", chosen, asked=not numbers, yes=yes)

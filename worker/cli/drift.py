@@ -40,7 +40,7 @@ def compare_with_mailchimp(app: App, account_id: AccountId, stop: Stop, *, overw
     if json:
         output.as_json({"account_id": account_id, "overwrite": overwrite, "lists": [asdict(drift) for drift in drifts]})
         return
-    _tell(account_id, drifts, overwrite=overwrite)
+    _print_drifts(account_id, drifts, overwrite=overwrite)
 
 
 def differences(
@@ -106,7 +106,7 @@ def _forget_sent(db: Database, account_id: AccountId, page: Page, edited: Sequen
     return rows + customers.reopen(db, account_id, [member.customer_id for member in edited])
 
 
-def _tell(account_id: AccountId, drifts: Sequence[Drift], *, overwrite: bool) -> None:
+def _print_drifts(account_id: AccountId, drifts: Sequence[Drift], *, overwrite: bool) -> None:
     columns = ("list", "members", "unknown", "edited by hand", "statuses", "vanished", "appeared")
     rows = [
         (drift.list_id, drift.members, drift.unknown, drift.edited, drift.statuses, drift.vanished, drift.appeared)

@@ -9,7 +9,7 @@ import typer
 
 from worker.app import App
 from worker.cli import output
-from worker.cli.context import AccountOption, Json, existing, known_account, wired
+from worker.cli.context import AccountOption, Json, existing, known_account, load_app
 from worker.errors import NotFound, UsageError
 from worker.flush.schedule import next_flush_time
 from worker.model import AccountId, Customer, address_key
@@ -45,7 +45,7 @@ def explain(
     address = address_key(email)
     if address is None:
         raise UsageError("No address was given.", "Give the address to explain.")
-    app = wired()
+    app = load_app()
     flush = app.config.flush
     due = next_flush_time(app.clock(), flush.time_of_day, flush.zone)
     with existing(app) as db:
@@ -70,7 +70,7 @@ def explain(
     for number, (explanation, live_member) in enumerate(zip(explanations, live_members, strict=True)):
         if number:
             output.say("")
-        _tell(explanation, live_member)
+        _print_explanation(explanation, live_member)
     for letter in letters:
         output.say(f"Dead letter {letter.number} names this address: {letter.reason}. {_see(letter)}")
 
@@ -102,18 +102,18 @@ def _live_member(app: App, db: Database, explanation: Explanation) -> LiveMember
         return ask_mailchimp(sender, explanation.membership)
 
 
-def _tell(explanation: Explanation, live: LiveMember | None) -> None:
+def _print_explanation(explanation: Explanation, live: LiveMember | None) -> None:
     output.say(f"Account {explanation.account_id}, customer {explanation.customer_id}", bold=True)
     customer = explanation.customer
     event = None
     for receipt in explanation.receipts:
         if (receipt.event_id, receipt.offset) != event:
             event = receipt.event_id, receipt.offset
-            _tell_event(_brought_by(receipt, customer), receipt.topic, receipt.partition, receipt.offset)
-        _tell_receipt(explanation, receipt)
+            _print_event(_brought_by(receipt, customer), receipt.topic, receipt.partition, receipt.offset)
+        _print_receipt(explanation, receipt)
     if customer is not None and (customer.event_id, customer.position.offset) != event:
         at = customer.position
-        _tell_event(_newest_event(customer), at.topic, at.partition, at.offset)
+        _print_event(_newest_event(customer), at.topic, at.partition, at.offset)
     output.say("")
     if (news := explanation.news) is not None:
         output.say(_last_known(explanation, news))
@@ -144,11 +144,11 @@ def _brought_by(receipt: Receipt, customer: Customer | None) -> str:
     return event_name(receipt.event_id, deletion=receipt.outcome in (Outcome.ARCHIVED, Outcome.DELETED))
 
 
-def _tell_event(name: str, topic: str, partition: int, offset: int) -> None:
+def _print_event(name: str, topic: str, partition: int, offset: int) -> None:
     output.say(f"  {name}, read from {topic}, partition {partition}, offset {offset}")
 
 
-def _tell_receipt(explanation: Explanation, receipt: Receipt) -> None:
+def _print_receipt(explanation: Explanation, receipt: Receipt) -> None:
     membership = ""
     if receipt.list_id is not None:
         membership = f" · {receipt.address} on {explanation.list_name(receipt.list_id)}"

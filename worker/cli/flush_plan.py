@@ -47,7 +47,7 @@ def show(app: App, db: Database, account_id: AccountId | None, *, confirmed: boo
         if not chosen:
             output.say("Nothing has changed since the last flush, so nothing would be sent.")
         for settings in chosen:
-            if not _tell(app, db, settings, confirmed=confirmed, calls=calls):
+            if not _print_plan(app, db, settings, confirmed=confirmed, calls=calls):
                 not_planned.append(settings.account_id)
     if not_planned:
         raise NotPlanned(
@@ -57,7 +57,7 @@ def show(app: App, db: Database, account_id: AccountId | None, *, confirmed: boo
         )
 
 
-def _tell(app: App, db: Database, settings: AccountSettings, *, confirmed: bool, calls: bool) -> bool:
+def _print_plan(app: App, db: Database, settings: AccountSettings, *, confirmed: bool, calls: bool) -> bool:
     # Returns whether the account could be planned.
     output.say(f"Account {settings.account_id}")
     if lacking := missing_before_calls(settings):
@@ -68,12 +68,12 @@ def _tell(app: App, db: Database, settings: AccountSettings, *, confirmed: bool,
             verdict = "Not planned" if plan.unanswered else "Nothing would be sent"
             output.say(" ".join(filter(None, (f"  {verdict}.", plan.problem, plan.advice))))
         else:
-            _tell_counts(plan)
+            _print_counts(plan)
         for notice in plan.notices:
             output.say(f"  {notice}")
         if calls:
             for number, planned in enumerate(plan.calls(), 1):
-                _tell_call(number, planned)
+                _print_call(number, planned)
     return not plan.unanswered
 
 
@@ -83,7 +83,7 @@ def _planned(app: App, db: Database, settings: AccountSettings, *, confirmed: bo
         yield app.plan_of(db, settings, sender, confirmed=confirmed)
 
 
-def _tell_counts(plan: AccountPlan) -> None:
+def _print_counts(plan: AccountPlan) -> None:
     counts = plan.summary.counts
     used = [kind for kind in KINDS if any(counts[key] for key in counts if key[1] == kind)]
     names: dict[ListId | None, str] = {key: plan.settings.label_of(key) for key in sorted(plan.summary.lists)}
@@ -97,7 +97,7 @@ def _tell_counts(plan: AccountPlan) -> None:
         output.say(f"  {counted(count, 'time')}: {reason}")
 
 
-def _tell_call(number: int, planned: PlannedCall) -> None:
+def _print_call(number: int, planned: PlannedCall) -> None:
     condition = f"  {planned.when}:" if planned.when else ""
     call = str(planned.call)
     if planned.address is not None:

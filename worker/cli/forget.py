@@ -14,7 +14,7 @@ from worker.accounts.erasures import request_person
 from worker.accounts.forget import forget_person, known_at, people_at, rows_of
 from worker.app import App
 from worker.cli import output
-from worker.cli.context import Json, changing, despite_workers, wired
+from worker.cli.context import Json, changing, despite_workers, load_app
 from worker.cli.progress import Steps
 from worker.clock import as_text
 from worker.consumer.instance import instance_of
@@ -55,9 +55,9 @@ def forget(
     address = address_key(email)
     if address is None:
         raise UsageError("No address was given.", "Give the person's address.")
-    app = wired()
+    app = load_app()
     not_deleted, members = _known(app, address)
-    _tell_order(not_deleted)
+    _print_order(not_deleted)
     output.confirm(f"Erase everything that the workers know about {address}?", yes=yes)
     if archive is None:
         archive = (
@@ -75,7 +75,7 @@ def forget(
         return
     for line in erased_in_words(address, deleted, erasing.by_worker, any_unconnected=erasing.any_unconnected):
         output.say(line)
-    _tell(app, archived, stay, worker)
+    _print_what_remains(app, archived, stay, worker)
 
 
 @dataclass
@@ -170,7 +170,7 @@ def _archive(app: App, db: Database, account_id: AccountId, entry: LedgerEntry) 
         raise type(error)(f"Nothing was erased: {error.message}", f"{error.advice} Or give --keep-members.")
 
 
-def _tell_order(not_deleted: list[str]) -> None:
+def _print_order(not_deleted: list[str]) -> None:
     if not_deleted:
         output.note(
             f"billmywork has not deleted {output.some_of(not_deleted)}. Delete it there first and flush, so that the "
@@ -220,7 +220,7 @@ def others_in_words(members: Collection[str], worker: str) -> str:
     )
 
 
-def _tell(app: App, archived: list[str], stay: list[str], worker: str) -> None:
+def _print_what_remains(app: App, archived: list[str], stay: list[str], worker: str) -> None:
     if archived:
         output.say(f"Archived in Mailchimp: {output.some_of(archived)}.")
     if stay:

@@ -13,7 +13,7 @@ from worker.changelog import signatures
 from worker.changelog.backfill import accept_loss
 from worker.changelog.loss import NOT_KNOWN
 from worker.cli import output
-from worker.cli.context import Json, changing, wired
+from worker.cli.context import Json, changing, load_app
 from worker.cli.progress import Progress
 from worker.errors import UsageError
 from worker.model import AccountId
@@ -37,7 +37,7 @@ def _root() -> None:
 @commands.command("accept-loss")
 def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, json: Json = False) -> None:
     """Continue with the ledger and settings that Kafka still has, although records of them are lost."""
-    app = wired()
+    app = load_app()
     topics = app.changelog.topics
     tell = output.note if json else output.say
     tell(f"Records of {topics.ledger.name} and {topics.settings.name} are lost. Without them the worker does not know:")
@@ -77,12 +77,12 @@ def sign(
     """
     if drop_unknown and believe:
         raise UsageError("--drop-unknown and --believe exclude each other.", "Give one of them.")
-    app = wired()
+    app = load_app()
     with DatabaseLock(app.config.staging.path):
         with closing(app.open_database()) as db:
             signed = _first_time(app, db, yes=yes, believe=believe)
         if signed is not None:
-            _tell_signed(signed, json=json)
+            _print_signed(signed, json=json)
             return
         with changing(app, _accounts_refused(app)) as db:
             signing = app.signing(db)
@@ -95,7 +95,7 @@ def sign(
                     f"{counted(len(refused), 'record')} refused; see dead-letters list. {question}?", yes=yes
                 )
             counts = signing.resolve_refused("believe" if believe else "drop" if drop_unknown else "restore")
-    _tell_settled(counts, json=json)
+    _print_settled(counts, json=json)
 
 
 def _first_time(app: App, db: Database, *, yes: bool, believe: bool) -> Mapping[str, int] | None:
@@ -118,7 +118,7 @@ def _accounts_refused(app: App) -> Callable[[Database], Collection[AccountId]]:
     return accounts
 
 
-def _tell_signed(counts: Mapping[str, int], *, json: bool) -> None:
+def _print_signed(counts: Mapping[str, int], *, json: bool) -> None:
     if json:
         output.as_json({"signed": counts["ledger"] + counts["settings"], "signed_before": counts["signed"]})
         return
@@ -131,7 +131,7 @@ def _tell_signed(counts: Mapping[str, int], *, json: bool) -> None:
     output.say("Start the workers.")
 
 
-def _tell_settled(counts: Mapping[str, int], *, json: bool) -> None:
+def _print_settled(counts: Mapping[str, int], *, json: bool) -> None:
     kinds = ("restored", "dropped", "believed", "left")
     if json:
         output.as_json({"signed": 0, **{kind: counts.get(kind, 0) for kind in kinds}})

@@ -8,7 +8,7 @@ import typer
 
 from worker.accounts.api_keys import check_id
 from worker.cli import output
-from worker.cli.context import Json, changing, wired
+from worker.cli.context import Json, changing, load_app
 from worker.clock import as_text
 from worker.errors import NotFound, UsageError
 from worker.model import AccountId
@@ -28,7 +28,7 @@ def link(
     json: Json = False,
 ) -> None:
     """Print a link that opens an account's page once, within five minutes."""
-    app = wired()
+    app = load_app()
     if sum((revoke, key)) > 1 or (key and account is not None):
         raise UsageError(
             "These options exclude each other.", "Use --key alone, or --revoke, with an account or without."

@@ -10,8 +10,8 @@ import typer
 
 from worker.accounts import chosen_fields, settings
 from worker.accounts import lists as account_lists
-from worker.cli import follows, output
-from worker.cli.context import AccountArgument, Json, Yes, author, changing, existing, wired
+from worker.cli import consequences, output
+from worker.cli.context import AccountArgument, Json, Yes, author, changing, existing, load_app
 from worker.clock import as_text
 from worker.errors import UsageError
 from worker.fields import field_mapping
@@ -27,7 +27,7 @@ commands = typer.Typer(no_args_is_help=True, help="Manage an account's lists: re
 @commands.command()
 def refresh(account: AccountArgument, json: Json = False) -> None:
     """Read the account's lists from Mailchimp. New lists are used only after you store them."""
-    app = wired()
+    app = load_app()
     with changing(app) as db:
         refreshed = account_lists.refresh(
             db, app.changelog, AccountId(account), secret=app.secret, open_sender=app.open_client, at=app.clock()
@@ -48,7 +48,7 @@ def refresh(account: AccountArgument, json: Json = False) -> None:
 @commands.command()
 def show(account: AccountArgument, json: Json = False) -> None:
     """Show the account's lists as the last refresh found them."""
-    app = wired()
+    app = load_app()
     with existing(app) as db:
         account_settings = settings.load(db, AccountId(account))
     if json:
@@ -68,13 +68,13 @@ def store(
     """Use exactly these lists. Says what the next flush will do, and asks first if many members would leave one."""
     if every == bool(lists):
         raise UsageError("No list was named.", "Name the ids of the lists to store, or use --all.")
-    app = wired()
+    app = load_app()
     list_ids = None if every else [ListId(list_id) for list_id in lists or ()]
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
         after = account_lists.stored(before, list_ids)
         changed = after.stored_ids != before.stored_ids
-        confirmed = follows.announce(app, db, after, every=changed, yes=yes, json=json)
+        confirmed = consequences.announce(app, db, after, every=changed, yes=yes, json=json)
         account_settings = account_lists.store(db, app.changelog, before.account_id, list_ids, confirmed, author(app))
     if json:
         output.as_json(lists_data(account_settings))
@@ -92,11 +92,12 @@ def master(
     json: Json = False,
 ) -> None:
     """Choose the list for customers without a stored list of their own. Says what the next flush will do, and asks."""
-    app = wired()
+    app = load_app()
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
         after = account_lists.with_master(before, ListId(list_id))
-        confirmed = follows.announce(app, db, after, every=after.master_list != before.master_list, yes=yes, json=json)
+        every = after.master_list != before.master_list
+        confirmed = consequences.announce(app, db, after, every=every, yes=yes, json=json)
         account_settings = account_lists.choose_master(
             db, app.changelog, before.account_id, ListId(list_id), confirmed, author(app)
         )
@@ -124,7 +125,7 @@ def map_fields(
     json: Json = False,
 ) -> None:
     """Show or choose which fields and attributes of customers go to which merge fields of a list."""
-    app, assignments, chosen_list = wired(), _assignments(fields or ()), ListId(list_id)
+    app, assignments, chosen_list = load_app(), _assignments(fields or ()), ListId(list_id)
     account_id, changes = AccountId(account), bool(assignments) or clear
     with (changing if changes else existing)(app) as db:
         on_list, available = chosen_fields.read(

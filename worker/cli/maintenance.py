@@ -14,7 +14,7 @@ from worker.accounts import settings
 from worker.changelog.backfill import move
 from worker.changelog.commit import commit_in_parts
 from worker.cli import output
-from worker.cli.context import AccountArgument, Json, changing, wired
+from worker.cli.context import AccountArgument, Json, changing, load_app
 from worker.cli.drift import compare_with_mailchimp
 from worker.cli.progress import Progress
 from worker.consumer.publish import publish as publish_file
@@ -55,7 +55,7 @@ def resync(
     json: Json = False,
 ) -> None:
     """Let the next flush check an account's customers again, or one of them. People who left a list stay off it."""
-    app = wired()
+    app = load_app()
     if overwrite and not from_mailchimp:
         raise UsageError("--overwrite was given without --from-mailchimp.", "Give both.")
     if from_mailchimp:
@@ -118,7 +118,7 @@ _PLURAL = {"list entry": "list entries"}
 
 def move_ledger(json: Json = False) -> None:
     """Copy ledger and settings from this database to Kafka. Run it once, for a database of a release without them."""
-    app = wired()
+    app = load_app()
     with (
         DatabaseLock(app.config.staging.path),
         closing(app.open_database()) as db,
@@ -140,7 +140,7 @@ def publish(
     json: Json = False,
 ) -> None:
     """Check events, and publish them to Kafka with the key and partition of the event contract."""
-    app = wired()
+    app = load_app()
     topic, began = app.config.kafka.topic, time.monotonic()
     with Progress("publishing") as progress:
         count = publish_file(app.config.kafka, file, progress.counted)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from worker.cli import output
-from worker.cli.context import AccountOption, Json, wired
-from worker.cli.run import Shown, carry_out
+from worker.cli.context import AccountOption, Json, load_app
+from worker.cli.run import RunDisplay, carry_out, exit_code_of
 from worker.errors import FlushEndedEarly
 from worker.sqlite.database import Database
 from worker.store import readings
 from worker.store.readings import MemberReading
-from worker.store.run_result import RESULT_MEANINGS, RunResult
+from worker.store.run_result import RunResult
 from worker.store.runs import Run
 from worker.text.plural import counted
 
@@ -22,32 +22,32 @@ def read_back(account: AccountOption = None, json: Json = False) -> None:
     If a worker is running, ask it to do so. Exits with 0 if every stored list was read to its end, 3 if somebody must
     look, 1 if it failed.
     """
-    shown = Shown("read the lists", "reading members", _so_far, _tell)
-    carry_out(wired(), shown, account, reads_back=True, as_json=json)
+    display = RunDisplay("read the lists", "reading members", _so_far, _print_result)
+    carry_out(load_app(), display, account, reads_back=True, as_json=json)
 
 
-def _of(db: Database, run: Run) -> list[MemberReading]:
+def _readings_of(db: Database, run: Run) -> list[MemberReading]:
     return readings.of_members(db, run.account_id, run.started_at)
 
 
 def _so_far(db: Database, run: Run) -> tuple[int, int]:
-    lists_read = _of(db, run)
+    lists_read = _readings_of(db, run)
     return sum(list_read.members for list_read in lists_read), sum(list_read.total for list_read in lists_read)
 
 
-def _tell(db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
+def _print_result(db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
     assert run.ended is not None, "a run that has not ended is followed"
-    lists_read = _of(db, run)
+    lists_read = _readings_of(db, run)
     if as_json:
         output.as_json(_data(run, lists_read))
     else:
-        _say(run, lists_read)
+        _print_lists(run, lists_read)
     if run.ended is RunResult.STOPPED and not asked:
         raise FlushEndedEarly(
             "The reading ended early: it lost a partition to another worker or by a timeout, or its worker ended.",
             "Nothing is lost: it continues where it stopped. Run the command again.",
         )
-    return RESULT_MEANINGS[run.ended].exit_code
+    return exit_code_of(run.ended)
 
 
 def _data(run: Run, lists_read: Sequence[MemberReading]) -> dict[str, object]:
@@ -71,7 +71,7 @@ def _data(run: Run, lists_read: Sequence[MemberReading]) -> dict[str, object]:
     }
 
 
-def _say(run: Run, lists_read: Sequence[MemberReading]) -> None:
+def _print_lists(run: Run, lists_read: Sequence[MemberReading]) -> None:
     rows = [
         (
             list_read.account_id,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from worker.cli import output
-from worker.cli.context import AccountOption, Json, existing, known_account, wired
+from worker.cli.context import AccountOption, Json, existing, known_account, load_app
 from worker.clock import as_text
 from worker.errors import UsageError
 from worker.model import CustomerId, ListId, address_key
@@ -42,7 +42,7 @@ def list_receipts(
     json: Json = False,
 ) -> None:
     """Print receipts: what became of each customer in each flush, newest last."""
-    app = wired()
+    app = load_app()
     if csv and json:
         raise UsageError("--csv and --json were both given.", "Choose one.")
     moment = None if since is None else as_text(moment_of(since, app.config.flush.zone))

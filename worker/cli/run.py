@@ -13,7 +13,7 @@ import typer
 
 from worker.app import App
 from worker.cli import flush_plan, output
-from worker.cli.context import AccountOption, Json, opened, wired
+from worker.cli.context import AccountOption, Json, opened, load_app
 from worker.cli.progress import Progress
 from worker.cli.stage import read_for_plan
 from worker.clock import as_text, utc_now
@@ -52,7 +52,7 @@ def run(
 
     With --once, exits with 0 if everything due was settled, 3 if somebody must look, 1 if it failed.
     """
-    app = wired()
+    app = load_app()
     stop = stop_on_signals()
     if not once:
         Daemon(app, stop).run()
@@ -76,7 +76,7 @@ def flush(
 
     Exits with 0 if everything due was settled, 3 if somebody must look, 1 if it failed.
     """
-    app = wired()
+    app = load_app()
     if confirm and account is None:
         raise UsageError("--confirm was given for every account.", "Name the account, with --account.")
     if calls and not plan:
@@ -92,23 +92,29 @@ def flush(
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """How a command shows the run that it requests.
+class RunDisplay:
+    """How a command shows the run that it requested.
 
     Attributes:
-        so_far: returns how much a run has done, and of how much.
-        tell: prints the result of a run, and returns the exit code. Its keywords: ``as_json``, and ``asked``, whether a
-            person stopped this command, so that an early end is not an error.
+        so_far: returns how much of a run is done, and the total.
+        print_result: prints the result of a run, and returns the exit code. Its keywords: ``as_json``, and ``asked``,
+            whether a person stopped this command, so that an early end is not an error.
     """
 
-    asked_for: str
+    request: str
     progress: str
     so_far: Callable[[Database, Run], tuple[int, int]]
-    tell: Callable[..., int]
+    print_result: Callable[..., int]
 
 
 def carry_out(
-    app: App, shown: Shown, account: str | None, *, confirmed: bool = False, reads_back: bool = False, as_json: bool
+    app: App,
+    display: RunDisplay,
+    account: str | None,
+    *,
+    confirmed: bool = False,
+    reads_back: bool = False,
+    as_json: bool,
 ) -> None:
     """Carries out a request in this process, or follows the worker that does, and exits.
 
@@ -121,10 +127,10 @@ def carry_out(
         ask = partial(asked, app, db, account_id, confirmed=confirmed, reads_back=reads_back)
         try:
             with DatabaseLock(app.config.staging.path), ask() as request:
-                code = _read_and_flush(app, stop, request, shown, as_json=as_json)
+                code = _read_and_flush(app, stop, request, display, as_json=as_json)
         except AlreadyRunning:
             with ask() as request:
-                code = _follow(app, db, request, stop, shown, as_json=as_json)
+                code = _follow(app, db, request, stop, display, as_json=as_json)
     leave(code)
 
 
@@ -140,7 +146,7 @@ def _known(db: Database, account: str | None) -> AccountId | None:
 
 
 @contextmanager
-def asked(
+def flush_request(
     app: App, db: Database, account_id: AccountId | None, *, confirmed: bool, reads_back: bool = False
 ) -> Iterator[Request]:
     """Requests a flush; at the end of the block, withdraws the request if no run has taken it.
@@ -162,7 +168,9 @@ def asked(
             runs.withdraw(db, number)
 
 
-def _read_and_flush(app: App, stop: threading.Event, request: Request | None, shown: Shown, *, as_json: bool) -> int:
+def _read_and_flush(
+    app: App, stop: threading.Event, request: Request | None, display: RunDisplay, *, as_json: bool
+) -> int:
     poller = Poller(app)
     poller.start()
     calls_ended = True
@@ -175,7 +183,7 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, sh
         flushing = Flushing(app, app.flusher(stop), poller.owned_partitions, poller.consumer.topic_id)
         flush_thread = FlushThread(flushing, request.trigger if request else "once", request)
         calls_ended = False
-        calls_ended = _awaited(app, poller, stop, flush_thread, shown)
+        calls_ended = _awaited(app, poller, stop, flush_thread, display)
         if calls_ended and not stop.is_set():
             with opened(app) as db:
                 strip_unconnected(db, poller.owned_partitions)
@@ -187,25 +195,27 @@ def _read_and_flush(app: App, stop: threading.Event, request: Request | None, sh
     finally:
         poller.end(calls_ended=calls_ended)
     with opened(app) as db:
-        return shown.tell(db, flush_thread.result(), asked=stop.is_set(), as_json=as_json)
+        return display.print_result(db, flush_thread.result(), asked=stop.is_set(), as_json=as_json)
 
 
-def _awaited(app: App, poller: Poller, stop: threading.Event, flushing: FlushThread, shown: Shown) -> bool:
+def _awaited(app: App, poller: Poller, stop: threading.Event, flushing: FlushThread, display: RunDisplay) -> bool:
     """Shows the progress of a flush until it ends; returns False if the worker must stop first."""
-    with opened(app) as db, Progress(shown.progress) as progress:
+    with opened(app) as db, Progress(display.progress) as progress:
         while not flushing.wait(LOOK_SECONDS):
             poller.check()
             if stop.is_set():
                 return flushing.wait(FLUSH_END_SECONDS)
             newest = runs.last(db, 1)
             if newest and newest[0].ended is None:
-                progress.update(*shown.so_far(db, newest[0]))
+                progress.update(*display.so_far(db, newest[0]))
     return True
 
 
-def _follow(app: App, db: Database, request: Request, stop: threading.Event, shown: Shown, *, as_json: bool) -> int:
-    output.note(f"A worker is running; it was asked to {shown.asked_for}.")
-    with Progress(shown.progress) as progress:
+def _follow(
+    app: App, db: Database, request: Request, stop: threading.Event, display: RunDisplay, *, as_json: bool
+) -> int:
+    output.note(f"A worker is running; it was asked to {display.request}.")
+    with Progress(display.progress) as progress:
         while not stop.wait(LOOK_SECONDS):
             working = is_locked(app.config.staging.path)  # checked first: the worker may end once the run is over
             request_now = runs.request(db, request.request)
@@ -213,7 +223,7 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, sho
                 raise _not_begun(db, request)
             followed = runs.get(db, request_now.run) if request_now.run is not None else None
             if followed is not None:
-                progress.update(*shown.so_far(db, followed))
+                progress.update(*display.so_far(db, followed))
                 if followed.ended is not None:
                     break
             if not working:
@@ -224,7 +234,7 @@ def _follow(app: App, db: Database, request: Request, stop: threading.Event, sho
     if followed.ended is None:
         output.note("Stopped following; the worker continues the flush. See: mailchimp-worker status")
         return STOPPED_CODE
-    return shown.tell(db, followed, asked=stop.is_set(), as_json=as_json)
+    return display.print_result(db, followed, asked=stop.is_set(), as_json=as_json)
 
 
 def _not_begun(db: Database, request: Request) -> WorkerError:
@@ -251,13 +261,13 @@ def _so_far(db: Database, run: Run) -> tuple[int, int]:
     return sum(part.settled for part in run.accounts), sum(part.to_do for part in run.accounts)
 
 
-def _tell_now(db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
+def _print_with_states(db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
     now = utc_now()
     states = [state_of(facts, now) for facts in facts_of_all(db)]
-    return _tell(run, states, asked=asked, as_json=as_json)
+    return _print_result(run, states, asked=asked, as_json=as_json)
 
 
-def _tell(run: Run, states: Sequence[AccountState], *, asked: bool, as_json: bool) -> int:
+def _print_result(run: Run, states: Sequence[AccountState], *, asked: bool, as_json: bool) -> int:
     """Prints the result of a run and returns the exit code.
 
     Args:
@@ -270,7 +280,7 @@ def _tell(run: Run, states: Sequence[AccountState], *, asked: bool, as_json: boo
     if as_json:
         output.as_json(run_data(run, states))
     else:
-        tell_run(run)
+        _print_run(run)
         output.say(last_line(run, states))
     if run.ended is RunResult.STOPPED and not asked:
         raise FlushEndedEarly(
@@ -278,13 +288,18 @@ def _tell(run: Run, states: Sequence[AccountState], *, asked: bool, as_json: boo
             "Nothing is lost: the worker that has the partition now delivers the rest with its next "
             "flush. If this is the only worker, run it again once Kafka answers.",
         )
-    return STOPPED_CODE if run.ended is RunResult.STOPPED else RESULT_MEANINGS[run.ended].exit_code
+    return exit_code_of(run.ended)
 
 
-FLUSH = Shown("flush", "delivering", _so_far, _tell_now)
+def exit_code_of(ended: RunResult) -> int:
+    """Returns the exit code of a command whose run ended like this; a stopped one was stopped by the person."""
+    return STOPPED_CODE if ended is RunResult.STOPPED else RESULT_MEANINGS[ended].exit_code
 
 
-def tell_run(run: Run) -> None:
+FLUSH = RunDisplay("flush", "delivering", _so_far, _print_with_states)
+
+
+def _print_run(run: Run) -> None:
     """Prints the result of a run, account by account."""
     if not run.accounts:
         output.say(f"Run {run.run}: nothing has changed since the last flush.")

@@ -6,7 +6,7 @@ import threading
 
 from worker.app import App
 from worker.cli import output
-from worker.cli.context import Json, opened, wired
+from worker.cli.context import Json, opened, load_app
 from worker.cli.progress import Progress
 from worker.errors import AlreadyRunning, KafkaError
 from worker.jobs.finish_staging import finish_staging
@@ -22,7 +22,7 @@ from worker.text.plural import counted
 
 def stage(json: Json = False) -> None:
     """Read to the end of the log; deliver nothing. flush --plan then shows what a flush would do."""
-    app = wired()
+    app = load_app()
     with DatabaseLock(app.config.staging.path):
         read = _staged(app, stop_on_signals())
     if read is None:

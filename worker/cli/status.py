@@ -11,7 +11,7 @@ import typer
 
 from worker.app import App
 from worker.cli import output
-from worker.cli.context import Json, existing, wired
+from worker.cli.context import Json, existing, load_app
 from worker.errors import SecretKeyError
 from worker.plan.outcomes import MEANINGS
 from worker.sqlite.database import Database
@@ -48,7 +48,7 @@ def status(
 
     Run it as the worker's user. Accounts and flushes are those of this database's worker.
     """
-    app = wired()
+    app = load_app()
     path = app.config.staging.path
     beat = seconds_since_beat(path)
     if alive:
@@ -64,10 +64,10 @@ def status(
         return
     for label, text in (*_worker(data), *_attention(data), *_publishers(data), *_failures(data)):
         output.say(f"{label:<12} {text}")
-    _tell_partitions(data)
-    _tell_workers(data["workers"])
-    _tell_accounts(data)
-    _tell_runs(data["runs"])
+    _print_partitions(data)
+    _print_workers(data["workers"])
+    _print_accounts(data)
+    _print_runs(data["runs"])
 
 
 def _previous_key(app: App, db: Database) -> dict[str, Any] | None:
@@ -170,7 +170,7 @@ def _failures(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "request", f"a flush of {whom}{with_}, asked for at {request['requested_at']}: {state}"
 
 
-def _tell_partitions(data: dict[str, Any]) -> None:
+def _print_partitions(data: dict[str, Any]) -> None:
     if not data["partitions"]:
         if data["worker"]["host"]:
             output.say("")
@@ -192,7 +192,7 @@ def _tell_partitions(data: dict[str, Any]) -> None:
     output.table(columns, rows, title=f"{topic}: partitions of this worker now" if live else f"{topic}: read so far")
 
 
-def _tell_workers(workers: list[dict[str, Any]] | None) -> None:
+def _print_workers(workers: list[dict[str, Any]] | None) -> None:
     if workers is not None:
         output.say("")
         rows = [(worker["name"], ", ".join(map(str, worker["partitions"])) or "none") for worker in workers]
@@ -204,7 +204,7 @@ def _lag(partition: dict[str, Any]) -> str:
     return "not known yet" if partition["lag"] is None else f"{partition['lag']}{behind}"
 
 
-def _tell_accounts(data: dict[str, Any]) -> None:
+def _print_accounts(data: dict[str, Any]) -> None:
     output.say("")
     if data["accounts"]:
         rows = [
@@ -224,7 +224,7 @@ def _tell_accounts(data: dict[str, Any]) -> None:
         output.say(f"Waiting: {counted(unconnected, 'changed customer')} of accounts that are not connected.")
 
 
-def _tell_runs(runs: list[dict[str, Any]]) -> None:
+def _print_runs(runs: list[dict[str, Any]]) -> None:
     if not runs:
         return
     output.say("")

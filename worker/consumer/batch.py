@@ -32,7 +32,7 @@ CUSTOMER_BYTES = 500
 class Batch:
     """Records that were read and not written yet, folded as they come: of each customer only the newest event is kept.
 
-    Customers go by account_id/customer_id, as in their records' keys.
+    Customers are identified by account_id/customer_id, as in the keys of their records.
 
     Attributes:
         size: records in it.

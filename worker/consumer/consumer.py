@@ -126,7 +126,7 @@ class Consumer:
             self._write()
         except KafkaException as error:
             if (fatal := messages.fatal_of(error)) is not None:
-                raise self._ended(fatal) from error
+                raise self._fenced(fatal) from error
             problem = f"Kafka cannot be read: {messages.text_of(error)}."
             raise ConsumerStopped(problem, "Start the worker again.") from error
         finally:
@@ -135,7 +135,7 @@ class Consumer:
     def join(self) -> None:
         """Joins the group. Partitions arrive with the next :meth:`read_some`."""
         self._consumer.subscribe(
-            [self._settings.topic], on_assign=self._given, on_revoke=self._revoked, on_lost=self._lost
+            [self._settings.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
     def leave(self) -> None:
@@ -162,7 +162,7 @@ class Consumer:
         polled = self._waiting(behind)
         self._ownership.polled()
         records, errors = messages.split(polled, self._assignment.numbers())
-        if self._end_of(errors, stop):
+        if self._has_fatal_error(errors, stop):
             return 0
         if self._retention_gap.slept():
             self._begin_again()
@@ -177,7 +177,7 @@ class Consumer:
             return 0
         return self._write()
 
-    def _end_of(self, errors: Sequence[Message], stop: Stop) -> bool:
+    def _has_fatal_error(self, errors: Sequence[Message], stop: Stop) -> bool:
         # Before processing what was read: a fenced worker must not start a call.
         fatal = self._problems.fatal or messages.fatal_among(errors)
         if fatal is None:
@@ -190,9 +190,9 @@ class Consumer:
             self._consumer = self._opened()
             self.join()
             return True
-        raise self._ended(fatal)
+        raise self._fenced(fatal)
 
-    def _ended(self, fatal: LibraryError) -> ConsumerStopped:
+    def _fenced(self, fatal: LibraryError) -> ConsumerStopped:
         self._ownership.fenced()
         self._assignment.fence()
         return messages.stopped(fatal)
@@ -235,7 +235,7 @@ class Consumer:
         for partition, (number, next_offset) in unreported.items():
             self._read_to(partition, number, next_offset, at_end=False)
         for message, number in notices:
-            self._heed(message, number)
+            self._process_notice(message, number)
         self._after_writing(idle=not count)
         return count
 
@@ -275,7 +275,7 @@ class Consumer:
         self._batch = Batch(self._db, self._settings.topic, self.topic_id, self.partitions, self._erased)
         self._begins: dict[int, tuple[int, int]] = {}
 
-    def _heed(self, message: Message, number: int | None) -> None:
+    def _process_notice(self, message: Message, number: int | None) -> None:
         error, partition = message.error(), messages.partition_of_message(message)
         assert error is not None, "only messages with an error come here"
         if messages.is_end(message):
@@ -299,7 +299,7 @@ class Consumer:
 
     # Where reading starts
 
-    def _given(self, consumer: LibraryConsumer, assigned: Sequence[TopicPartition]) -> None:
+    def _on_assign(self, consumer: LibraryConsumer, assigned: Sequence[TopicPartition]) -> None:
         if self._assignment.state is State.FENCED:
             return
         partitions = {position.partition for position in assigned}
@@ -342,7 +342,7 @@ class Consumer:
 
     def _begin_again(self) -> None:
         # The log has changed since these partitions were assigned.
-        self._given(self._consumer, topic_partitions(self._settings.topic, self._stop_all()))
+        self._on_assign(self._consumer, topic_partitions(self._settings.topic, self._stop_all()))
 
     def _stop_all(self) -> frozenset[int]:
         partitions = self._assignment.partitions
@@ -366,7 +366,7 @@ class Consumer:
 
     # Revoked and lost partitions, which the library stops reading by itself
 
-    def _revoked(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
         # First no more calls start; then what was read is staged, and committed while the group still accepts it.
         taken = {position.partition for position in partitions}
         self._ownership.taken(taken)
@@ -374,7 +374,7 @@ class Consumer:
         self.commits.commit(self._consumer)
         self._forget(taken, State.REVOKED)
 
-    def _lost(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
+    def _on_lost(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
         taken = {position.partition for position in partitions}
         self._ownership.taken(taken)
         self._stage()

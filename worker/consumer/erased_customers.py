@@ -52,7 +52,7 @@ class ErasedCustomers:
         return {digests[digest]: erased for digest, erased in forgotten.find(db, digests).items()}
 
     def among_keys(self, db: Database, keys: Collection[str]) -> Mapping[bytes, Forgotten]:
-        """Returns the same for customers given as account_id/customer_id, in UTF-8. Quick where nobody was erased."""
+        """Returns the same for customers given as account_id/customer_id, in UTF-8. Quick if nobody was erased."""
         if not forgotten.any_hashes(db):
             return {}
         people = [(account_id, customer_id) for account_id, _, customer_id in (key.partition("/") for key in keys)]

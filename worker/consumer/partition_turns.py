@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, TopicPartition
 READ_TOGETHER = 20_000
 """Partitions are read together that have at most this many unread records in all, those with fewest first."""
 MOST_EMPTY_POLLS = 10
-"""After as many polls without a record, one more partition is read: one broker's silence must not stop the others."""
+"""After this many polls without a record, a further partition is read, so that one silent broker stops no others."""
 
 
 class PartitionTurns:

@@ -50,7 +50,7 @@ class Pending(Record, frozen=True, gc=False):
         version: the highest so far.
         time: of the event.
         withheld: whether consent is withdrawn, whatever the state says.
-        newer: whether any event is newer than what is staged; else consent alone is withdrawn, by an older one.
+        newer: whether an event is newer than the staged one; otherwise an older one only withdraws consent.
         other_state: the record with its state, if this one only deletes or withdraws consent.
         keeps_state: whether the staged state is kept.
     """

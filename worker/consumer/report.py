@@ -84,14 +84,14 @@ class ConsumerReport:
             return
         self._looked_at = now
         self._note_ends(consumer)
-        self._tell_outage(now)
-        self._tell_progress(now)
+        self._log_outage(now)
+        self._log_progress(now)
         if now - self._letters_at >= LETTERS_SECONDS:
-            self._tell_letters(now)
+            self._log_letters(now)
 
     def end(self) -> None:
         """Logs what is left."""
-        self._tell_letters(self._clock())
+        self._log_letters(self._clock())
 
     def _note_ends(self, consumer: Any) -> None:
         ends = {}
@@ -101,7 +101,7 @@ class ConsumerReport:
                 ends[partition] = bounds[1]
         self._ownership.ends_at(ends, self._wall_clock())
 
-    def _tell_outage(self, now: float) -> None:
+    def _log_outage(self, now: float) -> None:
         news = self._outage.update(now - self._ownership.seconds_since_heard(), now)
         since = self._outage.since
         self._ownership.away_since = None if since is None else self._wall_clock() - (now - since)
@@ -115,7 +115,7 @@ class ConsumerReport:
         else:
             log.info("Kafka answers again", extra=facts)
 
-    def _tell_progress(self, now: float) -> None:
+    def _log_progress(self, now: float) -> None:
         behind = self._ownership.behind()
         if behind and self._began is None:
             self._began, self._progress_at, self._staged = now, now, 0
@@ -131,7 +131,7 @@ class ConsumerReport:
             self._began = None
             log.info("read to the end", extra={**facts, "seconds": round(seconds, 1)})
 
-    def _tell_letters(self, now: float) -> None:
+    def _log_letters(self, now: float) -> None:
         if not self._letters:
             return
         log.warning(

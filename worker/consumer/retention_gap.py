@@ -136,7 +136,7 @@ class RetentionGap:
         return {partition: reading.known for partition, reading in self._again.items()}
 
     def behind(self, next_offsets: Mapping[int, int]) -> set[int]:
-        """Returns the partitions that are not read to where they ended when they were assigned."""
+        """Returns the partitions not yet read to the end that they had when they were assigned."""
         return {partition for partition, offset in next_offsets.items() if offset < self._ends.get(partition, 0)}
 
     def saw(self, records: Sequence[Record]) -> None:

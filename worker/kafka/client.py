@@ -47,7 +47,7 @@ _CORRECT = "Correct [kafka.client] in the configuration file, or WORKER_KAFKA__C
 _Client = TypeVar("_Client")
 _Answer = TypeVar("_Answer")
 _NOISE = re.compile(r"^\S+/(?:bootstrap|\d+): | \(after \d+ms in state [^)]*\)$")
-"""What librdkafka puts around the reason of a failed connection: the broker once more, and its own state."""
+"""What librdkafka adds to the reason of a failed connection: the broker again, and its internal state."""
 MOCK = "mockCluster"
 """The prefix of the cluster id of librdkafka's mock, which answers no admin requests."""
 

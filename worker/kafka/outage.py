@@ -7,7 +7,7 @@ from dataclasses import dataclass
 AGAIN_SECONDS = 60.0
 """How often an ongoing outage is logged."""
 SILENT_SECONDS = 60.0
-"""Brokers that answered nothing for so long count as away, whatever librdkafka reports."""
+"""Brokers that were silent for this long count as away, whatever librdkafka reports."""
 SETTLED_SECONDS = 2.0
 """Only an answer this long after the last report shows that they are back: fetched records may be older."""
 

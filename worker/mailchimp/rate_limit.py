@@ -223,7 +223,7 @@ class ReservedConnection:
 
 
 @dataclass(slots=True)
-class Connections:
+class Limiters:
     """The limiters of all API keys. Accounts that share a key share its limiter. Thread-safe.
 
     Attributes:

@@ -138,7 +138,7 @@ class Database:
         more: Sequence[str] = (),
         after: Sequence[Any] = (),
     ) -> Iterator[list[Any]]:
-        """Yields rows page by page, each page in a short read of its own, so that others can write in between.
+        """Yields rows page by page. Each page is a separate short read, so that others can write in between.
 
         Args:
             key: columns that identify and order the rows; an index should begin with them.

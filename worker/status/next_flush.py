@@ -86,7 +86,7 @@ def running_flush(run: Run, waiting: Mapping[AccountId, int], now: datetime) -> 
 def running_flush_of(
     account_id: AccountId, under_way: Sequence[Run], waiting: int, now: datetime
 ) -> RunningFlush | None:
-    """Returns how far one account's part is of a run that has not ended; None where no such run delivers it.
+    """Returns the progress of one account's part of a running flush; None if no running flush delivers it.
 
     Args:
         waiting: how many changed customers the account has now.

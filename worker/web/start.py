@@ -39,7 +39,7 @@ def web_server(app: App) -> Iterator[Callable[[Health, OwnedPartitions], None]]:
         db.must_end = lambda: True  # a probe waits for no lock
 
         def serve(health: Health, owned_partitions: OwnedPartitions) -> None:
-            topic, in_flight = app.config.kafka.topic, app.connections.in_flight
+            topic, in_flight = app.config.kafka.topic, app.limiters.in_flight
             collector = WorkerCollector(db, topic, owned_partitions, app.metrics, in_flight, app.clock)
             context = WebContext(
                 app,

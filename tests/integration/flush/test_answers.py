@@ -10,7 +10,7 @@ from tests.integration.flush.world import ACCOUNT, KEY, Everybody, World
 from worker.accounts import api_keys, settings
 from worker.clock import as_text
 from worker.mailchimp.call import Call
-from worker.mailchimp.rate_limit import Connections
+from worker.mailchimp.rate_limit import Limiters
 from worker.model import AccountId
 from worker.sandbox.faults import Fault
 from worker.store import accounts, marking, refusals
@@ -114,8 +114,8 @@ def test_a_call_refused_as_a_whole_is_halved_until_the_culprit_is_found(world: W
         )
         world.standin.faults = [Fault("status", method="POST", status=400, title="Bad Request")] if told else []
 
-    one_by_one = Connections(1)
-    world.app.connections = one_by_one
+    one_by_one = Limiters(1)
+    world.app.limiters = one_by_one
     world.before_call(poisoned)
     world.flush()
     assert len(world.members()) == 99

@@ -210,7 +210,7 @@ def test_what_made_a_read_too_old_is_not_done_again(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(Recorder, "write_ahead", slow)
     with World(tmp_path, direct=True) as world:
-        world.app.connections.limiter(parse(KEY)).watch = lambda: time.monotonic() + late
+        world.app.limiters.limiter(parse(KEY)).watch = lambda: time.monotonic() + late
         for number in range(20):
             world.event(f"c{number}", f"c{number}@example.com")
         assert world.flush().counts == {"added": 20}

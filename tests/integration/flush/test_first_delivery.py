@@ -12,7 +12,7 @@ import typer
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, Everybody, World
 from worker.accounts import lists, settings
-from worker.cli import follows
+from worker.cli import consequences
 from worker.flush.schedule import latest_flush_time
 from worker.flush.what_follows import what_follows
 from worker.model import ListId
@@ -88,7 +88,7 @@ def test_what_follows_is_what_the_flush_then_does(world: World, monkeypatch: pyt
     monkeypatch.setattr(typer, "confirm", lambda text, **options: asked.append(text) or True)
     lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other"), SPARE])
     after = lists.with_master(world.settings, SPARE)
-    confirmed = follows.announce(world.app, world.db, after, every=True, yes=False, json=False)
+    confirmed = consequences.announce(world.app, world.db, after, every=True, yes=False, json=False)
     assert asked == ["More than a tenth would leave: 40 of 40 members of master. Continue?"]
     assert confirmed == {"master": 40}
     lists.choose_master(world.db, CHANGELOG, ACCOUNT, SPARE, confirmed)
@@ -123,7 +123,7 @@ def test_little_is_not_asked_and_yes_answers(world: World, monkeypatch: pytest.M
     for number in range(4 if not yes else 30):
         world.deleted(f"c{number}", f"c{number}@example.com")
     after = replace(world.settings, enabled_at=world.clock() + timedelta(0))
-    assert follows.announce(world.app, world.db, after, every=False, yes=yes, json=False) == (
+    assert consequences.announce(world.app, world.db, after, every=False, yes=yes, json=False) == (
         {"master": 30} if yes else None
     )
 
@@ -132,4 +132,4 @@ def test_nothing_is_said_of_an_account_that_delivers_nothing_yet(world: World):
     """While something is missing, the next step is what to say."""
     world.event("ann", "ann@example.com")
     after = replace(world.settings, master_list=None)
-    assert follows.announce(world.app, world.db, after, every=True, yes=False, json=False) is None
+    assert consequences.announce(world.app, world.db, after, every=True, yes=False, json=False) is None

@@ -26,7 +26,7 @@ from worker.flush.plan_preview import AccountPlan, plan_account
 from worker.flush.run import Flusher
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.call import Answer, Call, Sender
-from worker.mailchimp.rate_limit import Connections
+from worker.mailchimp.rate_limit import Limiters
 from worker.mailchimp.retry import RetryingSender
 from worker.model import AccountId, AddressKey, ListId, MembershipKey
 from worker.sandbox.server import SandboxServer
@@ -123,7 +123,7 @@ class WatchedApp(App):
         key = api_keys.key_of(db, account_id, self.secret)
         with self.open_client(key) as client:
             yield RetryingSender(
-                client, self.connections.limiter(key), self.config.mailchimp.patience, stop, quick_clock
+                client, self.limiters.limiter(key), self.config.mailchimp.patience, stop, quick_clock
             )
 
 
@@ -178,8 +178,8 @@ class World:
         config = Config(staging=Staging(path=folder / "worker.db"), mailchimp=Mailchimp(**values))
         self.app = WatchedApp(config, self.clock)
         self.app.__dict__["direct"] = self.standin if direct else None
-        priors = Connections(config.mailchimp.connections, clock=quick_clock)
-        self.app.connections = priors
+        limiters = Limiters(config.mailchimp.connections, clock=quick_clock)
+        self.app.limiters = limiters
         self.db = self.app.open_database()
         self._offset = 0
         self._versions: Counter[str] = Counter()

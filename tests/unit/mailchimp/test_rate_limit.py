@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from worker.mailchimp import api_key, rate_limit
 from worker.mailchimp.call import Answer, Call
-from worker.mailchimp.rate_limit import INITIAL_LIMIT, LONGEST_WAIT, Connections, Limiter, Window, wait_after
+from worker.mailchimp.rate_limit import INITIAL_LIMIT, LONGEST_WAIT, Limiter, Limiters, Window, wait_after
 from worker.mailchimp.retry import RetryingSender, should_retry
 
 READ = Call("GET", "/ping")
@@ -156,7 +156,7 @@ def test_never_more_than_the_most_and_never_none(answers, most):
 
 def test_threads_never_exceed_what_is_allowed():
     """Twenty threads with one key never have more calls in flight than the pace allows, and all get through."""
-    limiter = Connections(most=3).limiter(api_key.parse("a-us1"))
+    limiter = Limiters(most=3).limiter(api_key.parse("a-us1"))
     lock, seen, now = threading.Lock(), [], [0]
 
     class _Counting:
@@ -185,7 +185,7 @@ def test_threads_never_exceed_what_is_allowed():
 
 def test_a_waiting_thread_is_released_by_stop():
     """A thread that waits for others' calls to end gives up at a stop, and its call was never sent."""
-    limiter = Connections(most=1).limiter(api_key.parse("a-us1"))
+    limiter = Limiters(most=1).limiter(api_key.parse("a-us1"))
     begun, end, stop = threading.Event(), threading.Event(), threading.Event()
 
     class _Slow:
@@ -236,7 +236,7 @@ def test_each_free_connection_wakes_a_waiting_thread(monkeypatch):
 
 def test_a_call_that_breaks_gives_its_place_back():
     """A sender that raises leaves no place taken."""
-    limiter = Connections(most=1).limiter(api_key.parse("a-us1"))
+    limiter = Limiters(most=1).limiter(api_key.parse("a-us1"))
 
     class _Broken:
         def send(self, call):
@@ -250,10 +250,10 @@ def test_a_call_that_breaks_gives_its_place_back():
 
 def test_accounts_that_share_a_key_share_its_limiter():
     """The gate belongs to the API key, not to the account."""
-    connections = Connections(most=8)
-    one = connections.limiter(api_key.parse("a-us1"))
-    assert connections.limiter(api_key.parse(" a-us1 ")) is one
-    assert connections.limiter(api_key.parse("b-us1")) is not one
+    limiters = Limiters(most=8)
+    one = limiters.limiter(api_key.parse("a-us1"))
+    assert limiters.limiter(api_key.parse(" a-us1 ")) is one
+    assert limiters.limiter(api_key.parse("b-us1")) is not one
 
 
 # --- patience
