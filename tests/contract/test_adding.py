@@ -22,7 +22,7 @@ def test_new_contacts_become_members(world: World):
 
 @pytest.mark.parametrize("acts", [(), ("unsubscribe",), ("clean",)])
 def test_a_member_is_left_as_it_is(world: World, acts):
-    """Without update_existing, a member of any status but archived comes back as existing, and is not written to."""
+    """Without update_existing, a member of any status except archived is reported as existing and not changed."""
     world.become("ann@example.com", *acts)
     before = world.status("ann@example.com")
     body = world.post(contact("ann@example.com", FNAME="Ann"))
@@ -70,7 +70,7 @@ def test_bad_contacts_are_refused_alone(world: World):
 
 
 def test_an_address_that_comes_twice(world: World):
-    """The first one is added; the answer names the second as existing, or skips it where the call asks for that."""
+    """The first contact is added; the second is reported as existing, or skipped if the call asks for that."""
     twice = contact("ann@example.com", FNAME="1"), contact("ANN@example.com", FNAME="2")
     assert errors(world.post(*twice)) == {"ANN@example.com": ("ERROR_CONTACT_EXISTS", "")}
     other = contact("bob@example.com", FNAME="1"), contact("BOB@example.com", FNAME="2")
@@ -88,14 +88,14 @@ def test_more_than_500_are_refused_as_a_whole(world: World):
 
 
 def test_a_list_that_refuses_everybody(world: World):
-    """A list at fault refuses the whole call with its title."""
+    """A list that accepts nobody refuses the whole call with its title."""
     world.mailing_list.refuses = "Too Many Subscribes"
     answer = world.sender.send(Call("POST", f"/lists/{LIST}", {}, {"members": [contact("ann@example.com")]}))
     assert (answer.status, answer.title) == (400, "Too Many Subscribes")
 
 
 def test_a_body_without_contacts_is_refused(world: World):
-    """What is no list of contacts is refused, naming the field."""
+    """A body whose contacts are not a list is refused, with the name of the field."""
     for body in ({}, {"members": "ann"}, {"members": ["ann"]}):
         answer = world.unchecked.send(Call("POST", f"/lists/{LIST}", {}, body))
         assert (answer.status, answer.title) == (400, "Invalid Resource")

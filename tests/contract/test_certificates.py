@@ -80,7 +80,7 @@ def ping(host: str, port: int) -> Answer:
 
 
 def test_a_trusted_certificate_of_the_host_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whom REQUESTS_CA_BUNDLE names is trusted."""
+    """A certificate in REQUESTS_CA_BUNDLE is trusted."""
     certificate = made(tmp_path, NOW - DAY, NOW + DAY)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))

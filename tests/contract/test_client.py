@@ -52,7 +52,7 @@ def test_the_key_is_in_the_authorization_header_only(raw: Raw) -> None:
 
 
 def test_no_netrc_takes_the_place_of_the_key(raw: Raw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a .netrc says of the host, or of all hosts, is not sent."""
+    """Passwords for the host in a .netrc file are not sent."""
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\ndefault login somebody password else\n")
     netrc.chmod(0o600)
@@ -129,7 +129,7 @@ def test_only_a_json_object_is_a_body(raw: Raw, content: bytes, body: object) ->
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_an_answer_of_any_size_takes_little_memory(raw: Raw, packed: bool) -> None:
-    """What unpacks to, or is, more than a call can ask for is not read on; the next call has its own answer."""
+    """An answer that is too large, even if compressed, is not read to its end; the next call gets its own answer."""
     content = b'{"a":"' + b"a" * (400 * 1024 * 1024 if packed else LARGEST_ANSWER) + b'"}'
     if packed:
         content = gzip.compress(content, 1)
@@ -149,7 +149,7 @@ def test_an_answer_of_any_size_takes_little_memory(raw: Raw, packed: bool) -> No
 
 
 def test_a_packed_answer_is_unpacked(raw: Raw) -> None:
-    """As large as an answer may be, and on a connection that is kept."""
+    """A compressed answer of the largest size is read, and the connection is kept."""
     content = gzip.compress(b'{"a":"%s"}' % (b"a" * (LARGEST_ANSWER - 8)))
     answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(content) + content
     raw.act = lambda peer, request: bool(peer.sendall(answer)) or True
@@ -173,7 +173,7 @@ def test_an_answer_that_is_not_whole_in_time_is_a_timeout(raw: Raw, parts: tuple
 
 
 def test_an_answer_that_trickles_in_is_a_timeout(raw: Raw) -> None:
-    """A byte now and then does not put the end off."""
+    """An answer that arrives byte by byte ends at the same time limit."""
 
     def act(peer: socket.socket, request: Request) -> bool:
         peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
@@ -221,7 +221,7 @@ def test_a_connection_that_breaks_leaves_the_call_in_doubt(raw: Raw, part: bytes
 
 
 def test_an_answer_that_ends_among_its_headers_has_no_body(raw: Raw) -> None:
-    """Of an answer that was cut after its first line the status is known, and nothing that a caller could go by."""
+    """An answer that ends within its headers has a status and no body."""
     raw.says(b"HTTP/1.1 200 OK\r\nContent-Le")
     answer = send(raw, PATCH)
     assert (answer.status, answer.body) == (200, None)

@@ -109,7 +109,7 @@ def test_a_tunnel_that_trickles_in_is_given_up(raw: Raw, proxy: Proxy, monkeypat
 def test_a_tunnel_to_a_server_that_is_not_trusted_gets_nothing(
     raw: Raw, proxy: Proxy, named: Callable[[str, str], None]
 ) -> None:
-    """A server behind the proxy needs a trusted certificate too."""
+    """A server behind a proxy must have a trusted certificate, or it gets no call."""
     named("REQUESTS_CA_BUNDLE", "")
     answer = send(raw, PATCH)
     assert (answer.failure, answer.unsent) == ("certificate", True)
@@ -145,7 +145,7 @@ def test_a_host_that_needs_no_proxy_is_called_directly(raw: Raw, named: Callable
 def test_a_proxy_whose_name_is_unknown_says_nothing_about_the_data_centre(
     monkeypatch: pytest.MonkeyPatch, named: Callable[[str, str], None], scheme: str
 ) -> None:
-    """Its name is wrong in the environment, not in the key."""
+    """An unknown host name of a proxy is not reported as a wrong data centre."""
 
     def look_up(host: str, *_: object, **__: object) -> None:
         assert host == "proxy.invalid"

@@ -70,7 +70,7 @@ def test_keys_of_one_user_see_the_same_lists(world: World):
     ],
 )
 def test_answers_that_go_wrong(world: World, fault, status, title, throttled):
-    """A fault's answer comes back as the test set it, by both ways the same."""
+    """The client reports a fault's answer in the same way as the stand-in itself."""
     world.standin.faults = [fault]
     answer = world.unchecked.send(PING)
     assert (answer.status, answer.title, answer.throttled) == (status, title, throttled)
@@ -136,7 +136,7 @@ def test_hung_calls_count_until_their_client_gives_up(served: World):
 
 
 def test_more_hung_calls_than_threads_block_nobody(served: World):
-    """Calls left hanging hold up no call of others."""
+    """Calls that get no answer do not block other calls."""
     served.standin.add_key("hung-us1", "somebody else")
     served.standin.faults = [Fault("timeout_before", key="^hung")]
     assert served.base_url is not None

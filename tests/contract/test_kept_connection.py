@@ -60,7 +60,7 @@ def test_what_goes_wrong_on_a_kept_connection_ends_it(raw: Raw, answer: bytes, g
     ids=["plain", "more headers", "after another head", "in parts", "packed", "last", "HTTP/1.0", "without a length"],
 )
 def test_an_answer_in_any_form_is_read_on_a_kept_connection(raw: Raw, answer: bytes, kept: bool) -> None:
-    """In parts, packed, after another head, or until its connection ends; the next call goes on where it can."""
+    """Chunked, compressed, after an interim answer, or until the connection ends: each answer is read whole."""
     with Client(parse(KEY), raw.base_url, LONG) as client:
         assert client.send(PING).ok
         raw.act = lambda peer, request: bool(peer.sendall(answer)) or kept
@@ -82,7 +82,7 @@ def test_what_comes_after_an_answer_is_not_the_next_ones(raw: Raw) -> None:
 
 
 def test_a_late_answer_on_a_kept_connection_is_a_timeout(raw: Raw) -> None:
-    """However it trickles in; the next call has another connection and its own answer."""
+    """A late answer is a timeout however it arrives; the next call uses another connection and gets its own answer."""
 
     def trickles(peer: socket.socket, request: Request) -> bool:
         peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
@@ -134,7 +134,7 @@ def test_a_call_on_a_kept_connection_goes_out_as_the_first_one_does(raw: Raw) ->
 
 @pytest.mark.parametrize("calls", [1, 2])
 def test_a_client_that_is_closed_leaves_no_connection_open(raw: Raw, calls: int) -> None:
-    """Not until Python looks for cycles: with hundreds of accounts that is too late for the limit of open files."""
+    """Closing a client closes its connections at once, not when Python collects garbage."""
     gc.disable()
     try:
         with Client(parse(KEY), raw.base_url, LONG) as client:

@@ -160,7 +160,7 @@ def test_lists_newest_first(world: World):
     ],
 )
 def test_paths_and_methods_that_there_are_not(world: World, method, path, status):
-    """An unknown path answers 404, and an unknown method 405."""
+    """An unknown path is answered with 404, and an unknown method with 405."""
     assert world.unchecked.send(Call(method, path)).status == status
 
 

@@ -44,6 +44,6 @@ def test_what_was_edited_left_or_vanished_is_reported_and_sent_again_on_demand(c
 
 
 def test_options_that_do_not_go_together_are_refused(cli: Cli) -> None:
-    """With what to give instead."""
+    """Options that exclude each other are refused, with advice."""
     assert "--overwrite was given without" in cli("resync", "acct-1", "--overwrite", code=2)
     assert "compares whole lists" in cli("resync", "acct-1", "--from-mailchimp", "--email", ANN, code=2)

@@ -90,7 +90,7 @@ def test_each_wrong_step_of_an_account_says_what_to_do(cli: Cli, standin: StandI
 
 
 def test_a_stored_list_of_another_account_cannot_be_stored(cli: Cli):
-    """A list is Only one account can store a list; no other account learns which."""
+    """A list that another account has stored is refused, without saying which account that is."""
     cli.connect()
     cli("account", "connect", "acct-2", "--api-key-stdin", stdin=KEY)
     cli("lists", "refresh", "acct-2")
@@ -210,14 +210,14 @@ def test_a_version_that_is_too_high_is_found_and_forgotten(cli: Cli, standin: St
 
 
 def test_events_are_published_from_a_pipe(cli: Cli):
-    """By a dash, what comes on standard input; nothing at all is an error and no success."""
+    """`publish -` reads standard input, and an empty input is an error."""
     line = json.dumps(event("ann", version=1, email="ann@example.com"))
     assert "Published 1 event to" in cli("publish", "-", stdin=line)
     assert "There is no event in standard input" in cli("publish", "-", stdin="", code=2)
 
 
 def test_a_link_before_there_is_a_secret_key_makes_none(cli: Cli):
-    """In the wrong folder, a key of its own would make links that no worker accepts."""
+    """`link` without a secret key is refused, because no worker would accept a link that a new key signs."""
     said = cli("link", "acct-1", code=1)
     assert "There is no secret key" in said
     assert "There is no secret key" in cli("link", "--key", code=1)

@@ -117,7 +117,7 @@ def copy_database(source: Commands, target: Commands) -> None:
 def test_a_fenced_worker_ends_and_writes_nothing_more(
     open_worker: Callable[[str], Placed], topic: Topic, standin: StandIn, until: Until
 ) -> None:
-    """In the midst of a flush: exit code 1 and a message; not alive from then on; no call and no ledger record after.
+    """A worker that is fenced during a flush exits with 1, is not alive, and makes no further call or ledger record.
 
     Its calls that hang are not waited out. The copy delivers; what it wrote is what Kafka and Mailchimp have in the
     end, as a third worker shows, to whom nothing is left to do.

@@ -35,7 +35,7 @@ def test_what_people_did_is_read_and_nothing_is_delivered(cli: Cli, standin: Sta
 
 
 def test_a_running_worker_is_asked_to_read(cli: Cli, standin: StandIn, until: Callable[..., None]) -> None:
-    """The command follows it to the end, and tells the same."""
+    """`read-back` asks a running worker, follows it to the end, and prints the same result."""
     cli.connect()
     cli.publish(event("ann", version=1, email="ann@example.com"))
     cli("run", "--once")
@@ -51,7 +51,7 @@ def test_a_running_worker_is_asked_to_read(cli: Cli, standin: StandIn, until: Ca
 
 
 def test_what_prevents_it_is_said(cli: Cli, standin: StandIn) -> None:
-    """An account that is not known, one that is switched off, and Mailchimp that does not answer."""
+    """`read-back` says why it cannot read: unknown account, disabled account, or no answer from Mailchimp."""
     said = cli("read-back", "--account", "acct-9", code=1)
     assert "Account acct-9 has no Mailchimp settings." in said
     cli.connect()

@@ -94,7 +94,7 @@ def test_a_record_that_cannot_be_applied_costs_its_account_only(hire: Callable[[
 
 
 def test_a_release_that_can_applies_what_the_one_before_could_not(hire: Callable[[str], Worker]) -> None:
-    """At its start, without anybody's doing."""
+    """A release that can apply a former dead letter does so at its start."""
     first = hire("first")
     key = b'["place","acct-1","master","a@example.com"]'
     row = b'{"format":2,"customer_id":"cus-1","state":"gone","origin":"added","fields":"{}","sent_at":"now"}'
@@ -111,7 +111,7 @@ def test_a_release_that_can_applies_what_the_one_before_could_not(hire: Callable
 def test_what_is_written_while_the_end_is_asked_is_not_taken_for_a_topic_that_was_cut(
     hire: Callable[[str], Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another thread may write settings between the question where the topic ends and its answer's use."""
+    """Settings that are written while the end of the topic is queried do not make it look truncated."""
     worker, asked, written = hire("one"), TopicLog.bounds_beyond, []
     worker.make_account()
     worker.settings()

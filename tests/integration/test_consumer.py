@@ -166,7 +166,7 @@ def test_a_worker_that_was_killed_gets_its_partitions_back_at_once(topic: Topic,
 
 
 def test_a_topic_recreated_is_read_from_its_beginning(whole_kafka: object, topic: Topic, path: Path) -> None:
-    """Its id tells, though its offsets look as if nothing had happened."""
+    """A recreated topic is recognised by its id, even if its offsets look unchanged."""
     topic.publish(event(f"old-{n}") for n in range(5))
     with reading(topic, path) as worker:
         worker.to_the_end()
@@ -182,7 +182,7 @@ def test_a_topic_recreated_is_read_from_its_beginning(whole_kafka: object, topic
 def test_a_topic_recreated_while_it_is_read_is_read_from_its_beginning(
     whole_kafka: object, topic: Topic, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker that runs meanwhile finds out by itself."""
+    """A worker that is running notices by itself that the topic was recreated."""
     monkeypatch.setattr(admin, "WATCH_SECONDS", 0.2)
     topic.publish(event(f"old-{n}") for n in range(5))
     with reading(topic, path) as worker:

@@ -48,7 +48,7 @@ def test_publishes_by_the_contract(topic: Topic, tmp_path: Path) -> None:
 
 
 def test_a_file_with_a_mistake_publishes_nothing(topic: Topic, tmp_path: Path) -> None:
-    """It is checked as a whole first."""
+    """A file with one invalid line publishes nothing."""
     path = tmp_path / "events.jsonl"
     path.write_text(json.dumps(event("cus-1")) + "\nhello\n")
     with pytest.raises(UsageError, match="Line 2"):
@@ -60,7 +60,7 @@ def test_a_file_with_a_mistake_publishes_nothing(topic: Topic, tmp_path: Path) -
 
 
 def test_a_topic_that_is_missing_is_named_with_what_creates_it(whole_kafka: object, topic: Topic) -> None:
-    """The message has the command."""
+    """The error about a missing topic has the command that creates it."""
     missing = topic.settings().model_copy(update={"topic": "missing-here"})
     with pytest.raises(KafkaError) as caught:
         consumer(missing)
@@ -69,14 +69,14 @@ def test_a_topic_that_is_missing_is_named_with_what_creates_it(whole_kafka: obje
 
 
 def test_a_broker_that_does_not_answer_is_named() -> None:
-    """One message, with the place that was tried."""
+    """A broker that does not answer is one message with its address."""
     with pytest.raises(KafkaError) as caught:
         consumer(Kafka(bootstrap_servers="127.0.0.1:9"))
     assert "127.0.0.1:9" in caught.value.message
 
 
 def test_credentials_that_are_refused_are_reported_as_such(own_kafka: KafkaProcess) -> None:
-    """Wrong ones are no unreachable broker; right ones get in."""
+    """Wrong credentials are reported as such, and not as an unreachable broker."""
     client: dict[str, str | int | float | bool] = {
         "security.protocol": "sasl_plaintext",
         "sasl.mechanism": "PLAIN",

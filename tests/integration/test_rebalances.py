@@ -124,7 +124,7 @@ def join_and_leave(topic: Topic, path: Path, protocol: str, joins: int) -> int:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_no_event_is_lost_while_members_join_and_leave(topic: Topic, path: Path, protocol: str) -> None:
-    """Under load, with a slow consume() in which rebalances are served."""
+    """No event is lost under load while a slow consume() serves rebalances."""
     assert join_and_leave(topic, path, protocol, JOINS[protocol]) >= JOINS[protocol]
 
 
@@ -132,7 +132,7 @@ def test_no_event_is_lost_while_members_join_and_leave(topic: Topic, path: Path,
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_no_event_is_lost_while_members_join_and_leave_for_long(topic: Topic, path: Path, protocol: str) -> None:
-    """The same, for long."""
+    """The same as above, for longer."""
     assert join_and_leave(topic, path, protocol, SOAK_JOINS) >= SOAK_JOINS
 
 
@@ -176,7 +176,7 @@ def test_a_worker_that_is_given_nothing_is_ready(topic: Topic, path: Path, tmp_p
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_partitions_added_meanwhile_are_read(topic: Topic, path: Path, protocol: str) -> None:
-    """Those that were there before keep their assignment."""
+    """Partitions that are added are read, and the others keep their assignment."""
     with reading(topic, path, group_protocol=protocol) as worker:
         worker.to_the_end()
         before = worker.owned_partitions.held({0, 1})
@@ -204,7 +204,7 @@ def test_a_member_that_is_fenced_owns_nothing_and_ends(
 
 
 def test_a_copy_of_the_database_takes_no_name(topic: Topic, path: Path, tmp_path: Path) -> None:
-    """Both are members of the group, and share its partitions."""
+    """A copy of the database joins the group under its own name, and shares the partitions."""
     topic.publish([event("cus-1")])
     with reading(topic, path) as first:
         first.to_the_end()

@@ -209,7 +209,7 @@ def test_a_topic_that_forgets_is_refused(shop: Shop) -> None:
 
 
 def test_check_tells_which_topics_to_create(whole_kafka: object, topic: Topic, tmp_path: Path) -> None:
-    """Check makes nothing: it says what is not there, and how to make it."""
+    """`check` creates no topic; it names missing ones, with the commands that create them."""
     cli = Cli(tmp_path, topic, "http://127.0.0.1:9/3.0")
     told = cli("check", code=1)
     assert f"--create --topic {topic.name}.ledger --partitions 2" in " ".join(told.split())
@@ -220,7 +220,7 @@ def test_check_tells_which_topics_to_create(whole_kafka: object, topic: Topic, t
 
 
 def test_a_flush_whose_ledger_was_taken_settles_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As that of a worker which was frozen while another one took its partition: its late record counts for nobody."""
+    """A flush whose ledger partition another worker took over settles nothing, and Kafka refuses its record."""
     changelog = ChangelogWriter(shop.topic.settings(), utc_now, lambda: Signatures([b"k" * 32]))
     ledger_topic = changelog.topics.ledger
     answer, taken = shop.standin.answer, list[int]()

@@ -151,7 +151,7 @@ def test_a_database_locked_by_another_process_is_reported(commands: Commands, st
 
 @pytest.mark.parametrize("folder_too", [False, True])
 def test_a_read_only_database_is_reported(commands: Commands, standin: StandIn, folder_too: bool) -> None:
-    """The message names the access that is missing, and no call is made."""
+    """A read-only database is reported with the missing right, and no call is made."""
     commands.topic.publish(people(3))
     for path in (*commands.folder.glob("worker.db*"), *([commands.folder] if folder_too else [])):
         path.chmod(0o500 if path.is_dir() else 0o400)

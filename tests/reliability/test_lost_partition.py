@@ -30,7 +30,7 @@ class Losing:
 def test_a_call_that_waits_to_be_tried_again_is_not_made_once_the_partition_is_lost(
     tmp_path: Path, fault: Fault
 ) -> None:
-    """It was refused for now, and meanwhile another worker may have the customer."""
+    """A call that waits for a retry is not made once its partition is lost."""
     eligibility = Losing()
     with World(tmp_path, direct=True, patience=60) as world:
         world.event("ann", "ann@example.com")

@@ -186,7 +186,7 @@ def test_a_malformed_address_is_refused_and_the_old_member_stays(world: World):
 def test_an_address_that_is_given_up_stays_only_if_another_customer_takes_it_on(
     world: World, successor: str, deleted: bool
 ):
-    """OLD member is archived with its customer's going where the one who has its address next may not come."""
+    """If the next customer with the address may not be added, the old member is archived when its own customer goes."""
     world.event("ann", OLD)
     world.event("bob", BOBS)
     world.flush()

@@ -40,7 +40,7 @@ def members(world: World, many: int) -> None:
 
 
 def test_an_account_that_would_be_delivered_is_ok(world: World):
-    """With and without customers that wait."""
+    """`check` is green for an account that would be delivered, with or without waiting customers."""
     assert checked(world).level is Level.OK
     world.event("ann", "ann@example.com")
     found = checked(world)
@@ -86,7 +86,7 @@ def test_mailchimp_that_does_not_answer_now_is_a_failure(world: World):
 
 
 def test_the_key_of_another_mailchimp_user_is_a_failure(world: World):
-    """Mailchimp accepts it, and has none of the stored lists there."""
+    """`check` fails for an API key of another Mailchimp user, which sees none of the stored lists."""
     world.standin.add_key(OTHER_KEY, "somebody else")
     with_ = {"secret": world.app.secret, "open_sender": world.app.open_client, "at": world.clock()}
     api_keys.connect(world.db, CHANGELOG, ACCOUNT, OTHER_KEY, **with_)  # type: ignore[arg-type]
@@ -98,7 +98,7 @@ def test_the_key_of_another_mailchimp_user_is_a_failure(world: World):
 
 @pytest.mark.parametrize("refreshed", [False, True])
 def test_a_list_that_is_gone_is_reported_with_what_to_do(world: World, refreshed: bool):
-    """Whether the worker found out before or check does."""
+    """`check` reports a gone list with advice, whether a flush has noticed it before or not."""
     world.standin.delete_list("other")
     if refreshed:
         world.refresh()
@@ -122,7 +122,7 @@ def test_a_list_that_is_back_is_no_problem(world: World, list_id: str):
 
 
 def test_an_account_that_is_switched_off_is_ok(world: World):
-    """Somebody wanted it so, and nothing of it is due."""
+    """`check` is green for an account that was disabled on purpose."""
     world.event("ann", "ann@example.com")
     settings.disable(world.db, CHANGELOG, ACCOUNT)
     assert checked(world) == Finding(f"account {ACCOUNT}", Level.OK, "Disabled: nothing is due.", hinders=False)

@@ -25,7 +25,7 @@ def meanwhile(world: World, customer: str, address: str) -> None:
 
 
 def test_customers_who_come_in_during_a_flush_are_counted_in_what_it_has_to_do(world: World):
-    """Never more are settled than there were."""
+    """Customers who arrive during a flush count in what it has to do, so that it never settles more than that."""
     world.event("ann", ANN)
     meanwhile(world, "bob", BOB)
     part = world.flush()
@@ -45,7 +45,7 @@ def test_a_customer_who_came_in_does_not_hide_one_who_was_not_settled(world: Wor
 def test_a_plan_that_could_not_ask_mailchimp_is_an_error(
     world: World, capsys: pytest.CaptureFixture[str], as_json: bool
 ):
-    """It says that it is none, and why, and does not exit as if nothing were to send."""
+    """A plan that could not query Mailchimp is an error with the reason, and does not look like an empty plan."""
     world.event("ann", ANN)
     world.standin.faults = [Fault("bare", status=503)]
     with pytest.raises(NotPlanned) as caught:

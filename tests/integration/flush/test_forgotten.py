@@ -61,7 +61,7 @@ def test_who_left_and_was_forgotten_is_not_added_to_another_list(world: World, a
 
 
 def test_an_address_that_was_forgotten_is_added_for_no_other_customer(world: World):
-    """Neither by itself nor in a batch with others, who are added."""
+    """A forgotten address is added for no other customer, neither alone nor in a batch with others."""
     leave(world, "unsubscribe")
     forget(world, EVE)
     world.event("new", EVE, list_id="other")
@@ -161,7 +161,7 @@ def test_the_plan_shows_no_call_for_who_was_forgotten(world: World):
 
 
 def test_the_rule_holds_for_one_account_alone(world: World):
-    """The hash of an address is another one in another account."""
+    """An address that was forgotten in one account may be added in another."""
     leave(world, "unsubscribe")
     forget(world, EVE)
     departed = world.app.departed_of(world.db, ACCOUNT)

@@ -107,7 +107,7 @@ def test_a_deleted_customer_gets_no_outcome_by_a_reading(world: World):
 
 
 def test_members_that_nobody_knows_are_counted(world: World):
-    """Nothing of them is kept: no address, no status."""
+    """Members of no customer are only counted; neither address nor status is stored."""
     world.by_hand(BOB, "subscribe")
     world.by_hand(NEW, "subscribe", "other")
     world.by_hand(NEW, "unsubscribe", "other")
@@ -171,7 +171,7 @@ def test_a_command_reads_and_delivers_nothing(world: World):
 
 
 def test_a_reading_that_fails_is_reported_and_leads_to_no_flush(world: World):
-    """The account is not tried again for it: that would deliver."""
+    """A failed reading is reported, and the account is not retried, because a retry would deliver."""
     world.event("bob", BOB)
     world.standin.faults = [Fault("bare", status=503)]
     run = world.read_back()

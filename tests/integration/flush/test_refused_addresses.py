@@ -86,7 +86,7 @@ def test_a_member_that_was_deleted_is_delivered_once_the_person_joins(tmp_path: 
 
 
 def test_a_form_that_nobody_confirmed_ends_nothing(world: World) -> None:
-    """Anybody can type an address into a form."""
+    """A form that nobody confirmed ends no departure, because anybody can type an address into it."""
     world.daily()
     world.by_hand(ANN, "sign up")
     world.daily()
@@ -122,7 +122,7 @@ def test_another_address_of_the_customer_is_kept_off_until_the_person_joins(worl
 
 @pytest.mark.parametrize("other", [False, True])
 def test_the_address_is_added_to_no_other_list(world: World, other: bool) -> None:
-    """Of this customer or another one."""
+    """An address that Mailchimp has forgotten is added to no other list, for no customer."""
     world.event("bob" if other else "ann", ANN, list_id="other")
     world.daily()
     assert world.members("other") == {}

@@ -143,7 +143,7 @@ def test_a_failed_call_leaves_the_members_outcome_and_is_tried_again(world: Worl
 
 
 def test_a_refusal_of_tags_suppresses_nobody(world: World) -> None:
-    """What Mailchimp says of tags is no refusal of the contact."""
+    """A refusal of tags suppresses nobody."""
     world.standin.faults = [Fault("status", method="POST", path=TAGS, status=400, title="Invalid Resource")]
     world.event("ann", ANN, tags=["vip"])
     world.flush()
@@ -156,7 +156,7 @@ def test_a_refusal_of_tags_suppresses_nobody(world: World) -> None:
 
 
 def test_a_tag_whose_call_lost_its_answer_is_this_workers(world: World) -> None:
-    """It was not there before the call: so it may be removed later."""
+    """A tag whose call got no answer counts as this worker's if the member did not have it before."""
     world.standin.faults = [Fault("cut", method="POST", path=TAGS)]
     world.event("ann", ANN, tags=["vip"])
     world.flush()

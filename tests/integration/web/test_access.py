@@ -89,7 +89,7 @@ def routes_of(site: Site) -> set[str]:
 
 
 def test_every_route_is_in_the_table(site: Site) -> None:
-    """Nobody adds a route without saying who may use it."""
+    """Every route is in the table of who may use it."""
     assert routes_of(site) == ROUTES.keys()
 
 

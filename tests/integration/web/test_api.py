@@ -155,7 +155,7 @@ def test_lists_are_read_in_the_background(site: Site) -> None:
 
 
 def test_a_reading_that_fails_says_why(site: Site) -> None:
-    """The key was revoked in Mailchimp meanwhile."""
+    """A refresh fails with the reason if the key was revoked meanwhile."""
     owner = site.owner()
     site.world.standin.revoke(KEY)
     owner.post(f"{ROOT}/refresh")
@@ -165,7 +165,7 @@ def test_a_reading_that_fails_says_why(site: Site) -> None:
 
 
 def test_a_sync_may_be_asked_for_once_in_ten_minutes(site: Site) -> None:
-    """The second is refused and says when it may be."""
+    """A second sync within ten minutes is refused, with the time of the next one."""
     owner = site.owner()
     assert owner.post(f"{ROOT}/sync").status_code == 202
     assert owner.post(f"{ROOT}/sync").status_code == 429
@@ -213,7 +213,7 @@ def test_a_body_that_is_wrong_is_refused(site: Site, body: bytes) -> None:
 
 
 def test_unknown_paths_and_methods_are_problems_too(site: Site) -> None:
-    """Programs get JSON for every error."""
+    """Unknown paths and methods are answered with JSON problems too."""
     assert site.program().get("/api/v1/nothing").headers["content-type"] == "application/problem+json"
     answer = site.program().patch(f"{ROOT}/settings")
     assert (answer.status_code, answer.json()["code"]) == (405, "wrong_method")

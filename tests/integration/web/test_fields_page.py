@@ -57,7 +57,7 @@ def test_a_list_that_is_not_known_and_a_key_that_is_refused_are_said(site: Site)
 
 
 def test_markup_in_a_name_is_text(site: Site) -> None:
-    """What comes from Mailchimp and billmywork is escaped."""
+    """Names from Mailchimp and billmywork are escaped."""
     site.world.standin.add_merge_field("master", {"name": "<script>", "type": "text", "tag": "ODD"})
     site.world.event("ann", "ann@example.com", attributes={'"><b>': "x"})
     text = site.owner().get(f"{PAGE}/fields?list=master").text

@@ -204,7 +204,7 @@ def test_an_address_may_hold_anything(full: Site, path: str) -> None:
 
 @pytest.mark.parametrize("body", [b"\xff=\xff", b"a" * 60_000, b"&".join([b"a=1"] * 3000), b"csrf=%ff%fe", b"%"])
 def test_a_body_that_is_no_form_is_refused(full: Site, body: bytes) -> None:
-    """Whatever its bytes are, it is no internal error, and changes nothing."""
+    """A body that is not a form is refused without an internal error or a change, whatever its bytes are."""
     headers = {"content-type": "application/x-www-form-urlencoded"}
     for page in PAGES:
         if "POST" in page.methods:

@@ -112,7 +112,7 @@ def test_a_worker_says_where_it_is_when_its_partitions_change(site: Site) -> Non
 
 
 def test_an_answer_that_is_too_large_is_refused_whole(site: Site, away: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of it would look like all there is."""
+    """An answer above the limit is refused whole, because a part of it would look complete."""
     with closing(WebServer("127.0.0.1", 0)) as server:
         server.start(site.application)
         say(away, server.url)

@@ -134,7 +134,7 @@ def test_a_refused_signature_is_reported_as_such(site: Site) -> None:
 
 
 def test_a_request_that_was_signed_before_a_restart_is_refused(site: Site) -> None:
-    """It may have been used before the restart."""
+    """A forwarded request that was signed before the restart is refused, because it may have been used."""
     now = site.world.clock()
     signer = site.context.signer("forwarded")
     request = ForwardedRequest("GET", ROOT)

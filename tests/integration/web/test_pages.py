@@ -53,7 +53,7 @@ def test_a_new_list_is_marked_until_it_is_stored(site: Site) -> None:
 
 
 def test_a_list_that_mailchimp_lost_is_no_longer_new(site: Site) -> None:
-    """The page names no place that it does not have."""
+    """A new list that Mailchimp deleted is no longer shown as new."""
     world = site.world
     world.standin.create_list("owner", "fresh", "Spring offers")
     world.refresh()
@@ -63,7 +63,7 @@ def test_a_list_that_mailchimp_lost_is_no_longer_new(site: Site) -> None:
 
 
 def test_a_sync_under_way_shows_who_is_left_and_when_it_should_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the page and in the API, by what waits now: who changed since it began is among them."""
+    """Page and API show how many customers a running sync has left, counting new changes, and when it ends."""
     world = site.world
     monkeypatch.setattr(account_reader, "seconds_since_beat", lambda path: 1.0)
     began = world.clock() - timedelta(hours=1)

@@ -69,7 +69,7 @@ def test_an_operator_signs_in_by_the_token(site: Site) -> None:
 
 
 def test_without_a_token_nobody_signs_in_by_one(world) -> None:
-    """An empty token is none."""
+    """Without a configured token, nobody can sign in with one, not even an empty one."""
     site = Site(world, token="")
     assert site.anybody().post("/login", data={"token": ""}).status_code == 401
     assert site.anybody().get(site.link(None)).status_code == 303
@@ -107,7 +107,7 @@ def test_revoking_ends_all_sessions_and_links_of_an_account(site: Site) -> None:
 
 
 def test_a_session_ends_after_twelve_hours(site: Site) -> None:
-    """Then the page must be opened again."""
+    """A session is refused after twelve hours."""
     client = site.owner()
     site.world.clock.forward(hours=12, seconds=1)
     assert client.post(PAGE).status_code == 401
@@ -136,7 +136,7 @@ def test_every_answer_says_what_browsers_may_do_with_it(site: Site, path: str) -
 
 
 def test_a_body_that_is_too_large_is_refused(site: Site) -> None:
-    """No request needs so much."""
+    """A request body above the limit is refused."""
     assert site.anybody().post("/login", content=b"token=" + b"x" * 70_000).status_code == 413
 
 
