@@ -25,8 +25,8 @@ COMMANDS = {
     "stage": ("stage", "stage", "Read to the end of the log; deliver nothing."),
     "flush": ("run", "flush", "Deliver what changed now, or show the plan."),
     "read-back": ("read_back", "read_back", "Read what changed in Mailchimp; deliver nothing."),
-    "status": ("status", "status", "Show what is staged, due, paused and failing."),
-    "check": ("check", "check", "Check that everything the worker needs is in place."),
+    "status": ("status", "status", "Show the worker, what waits, and each account's state."),
+    "check": ("check", "check", "Check whether a flush now would deliver everything."),
     "explain": ("explain", "explain", "Explain what happened to one contact, and why."),
     "receipts": ("receipts", "list_receipts", "Show what became of each customer in each flush."),
     "account": ("accounts", "commands", "Manage accounts: connect, enable, show, forget."),
@@ -42,7 +42,7 @@ COMMANDS = {
     "sandbox": ("sandbox", "sandbox", "Run a Mailchimp stand-in with three accounts."),
     "demo": ("sandbox", "demo", "Run the main job with everything embedded."),
 }
-"""Name to module, function or group, and its line in the list of commands."""
+"""Each command: its module, its function or group there, and its line in the list of commands."""
 
 
 class Commands(TyperGroup):
