@@ -70,7 +70,7 @@ def drop(cli: Commands, db: Database, *owned: int, hours: float = 0) -> int:
     config = Config(kafka=kafka, staging=Staging(path=cli.path), secret_key_file=secret)
     app = App(config, lambda: utc_now() + timedelta(hours=hours))
     partitions = OwnedPartitions()
-    partitions.given(dict.fromkeys(owned, (0, 0)))
+    partitions.assigned(dict.fromkeys(owned, (0, 0)))
     return drop_unowned(app, db, partitions)
 
 

@@ -66,7 +66,7 @@ def nobody(db: Database, account_id: AccountId, stop: Stop) -> Iterator[Any]:
 class OwnedPartitions:
     """Has all partitions, always."""
 
-    def seconds_since_heard(self) -> float:
+    def seconds_since_answer(self) -> float:
         """Kafka serves the worker."""
         return 0.0
 

@@ -119,7 +119,7 @@ class Commits:
             {partition: name.removeprefix(RELEASED) for partition, name in names.items()},
         )
 
-    def given(self, partitions: Collection[int], waits: Mapping[int, float]) -> None:
+    def assigned(self, partitions: Collection[int], waits: Mapping[int, float]) -> None:
         """Records an assignment. The owner is named once the calls of the previous one are over."""
         now = time.monotonic()
         self._unclaimed |= {partition: now + waits.get(partition, 0.0) for partition in partitions}
@@ -183,4 +183,4 @@ class Commits:
     def answered(self, error: LibraryError | None, positions: Sequence[TopicPartition]) -> None:
         """Handles the group's answer to a commit."""
         if error is None and not any(position.error for position in positions):
-            self._ownership.heard()
+            self._ownership.kafka_answered()

@@ -142,7 +142,7 @@ class Consumer:
         """Leaves the group; the next owner rereads what is not staged."""
         # First no more calls start, then it leaves the group.
         owned = self._ownership.owned()
-        self._ownership.taken(owned)
+        self._ownership.removed(owned)
         if self._assignment.state is not State.FENCED:
             if self.commits.released:
                 self.commits.release(owned)
@@ -164,7 +164,7 @@ class Consumer:
         records, errors = messages.split(polled, self._assignment.numbers())
         if self._has_fatal_error(errors, stop):
             return 0
-        if self._retention_gap.slept():
+        if self._retention_gap.was_frozen():
             self._begin_again()
             return 0
         self._take(records, errors)
@@ -221,12 +221,12 @@ class Consumer:
             begin = self._assignment.take(partition, numbers[partition], end)
             if self._begins.setdefault(partition, (numbers[partition], begin))[0] != numbers[partition]:
                 raise AssignmentOver(f"a batch has records of partition {partition} under two assignments")
-        self._retention_gap.saw(records)
+        self._retention_gap.records_read(records)
         self._batch.add(records)
         ended = [messages.partition_of_message(message) for message in errors if messages.is_end(message)]
         self._turns.read(ends, ended)
         if records or ended:
-            self._ownership.heard()
+            self._ownership.kafka_answered()
 
     def _write(self) -> int:
         # Stages what was read, and only then tells the rest of the worker.
@@ -261,12 +261,12 @@ class Consumer:
         self._retention_gap.watch()
         new_id = self._id.watch()
         if new_id is not None and self._assignment.state is State.ASSIGNED and not self._assignment.partitions:
-            self._ownership.heard()
+            self._ownership.kafka_answered()
         if new_id not in (None, self.topic_id):
             self._begin_again()
         if self._membership.has_nothing(self._assignment.state):
             self._assignment.assign({})
-            self._ownership.given({})
+            self._ownership.assigned({})
         if idle or self.commits.due():
             self.commits.commit(self._consumer)
 
@@ -293,7 +293,7 @@ class Consumer:
     def _read_to(self, partition: int, number: int | None, next_offset: int, *, at_end: bool) -> None:
         # First the consequences, then a flush may start.
         if self._assignment.holds(partition, number):
-            self._retention_gap.reached(partition, next_offset, at_end=at_end)
+            self._retention_gap.staged_to(partition, next_offset, at_end=at_end)
         if self._assignment.holds(partition, number):
             self._ownership.read_to(partition, next_offset, at_end=at_end)
 
@@ -323,13 +323,13 @@ class Consumer:
         spans = {partition: span for partition, span in spans.items() if self._takings[partition] == before[partition]}
         again = {partition: known for partition, known in again.items() if partition in spans}
         last_owners.note(self._db, topic, spans, self._clock())
-        self._retention_gap.given(
+        self._retention_gap.assigned(
             self.topic_id, {partition: high for partition, (start, high) in spans.items() if start < high}, again
         )
-        self.commits.given(spans, last_owners.waits)
-        self._turns.given(spans)
+        self.commits.assigned(spans, last_owners.waits)
+        self._turns.assigned(spans)
         self._assignment.assign({partition: start for partition, (start, _) in spans.items()})
-        self._ownership.given(spans, last_owners.waits, again)
+        self._ownership.assigned(spans, last_owners.waits, again)
         self._put({partition: start for partition, (start, _) in spans.items()})
 
     def _put(self, starts: Mapping[int, int]) -> None:
@@ -369,21 +369,21 @@ class Consumer:
     def _on_revoke(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
         # First no more calls start; then what was read is staged, and committed while the group still accepts it.
         taken = {position.partition for position in partitions}
-        self._ownership.taken(taken)
+        self._ownership.removed(taken)
         self._stage()
         self.commits.commit(self._consumer)
         self._forget(taken, State.REVOKED)
 
     def _on_lost(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
         taken = {position.partition for position in partitions}
-        self._ownership.taken(taken)
+        self._ownership.removed(taken)
         self._stage()
         self._forget(taken, State.LOST)
 
     def _forget(self, partitions: Collection[int], state: State) -> None:
-        self._ownership.taken(partitions)
+        self._ownership.removed(partitions)
         self._takings.update(partitions)
         self._assignment.drop(partitions, state)
-        self._turns.taken(partitions)
-        self._retention_gap.taken(partitions)
+        self._turns.removed(partitions)
+        self._retention_gap.removed(partitions)
         self.commits.dropped(partitions)

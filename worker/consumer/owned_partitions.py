@@ -74,7 +74,7 @@ class OwnedPartitions:
         self._partitions: dict[int, _Partition] = {}
         self._assigned, self._assigned_at, self._fenced = False, 0.0, False
         self._polled_at: float | None = None
-        self._heard_at = clock()
+        self._answered_at = clock()
         self.away_since: float | None = None
         """When the current outage of all brokers began, in seconds since 1970; None if there is none."""
 
@@ -87,9 +87,9 @@ class OwnedPartitions:
             self._in_doubt_until = now + self._session_seconds * IN_DOUBT
         self._polled_at = now
 
-    def heard(self) -> None:
+    def kafka_answered(self) -> None:
         """Records that the group or a partition's broker answered this worker."""
-        self._heard_at = self._clock()
+        self._answered_at = self._clock()
 
     def fenced(self) -> None:
         """Records that the group fenced this worker: from now on, no call may start."""
@@ -99,7 +99,7 @@ class OwnedPartitions:
             self._partitions = {}
             self._lock.notify_all()
 
-    def given(
+    def assigned(
         self,
         spans: Mapping[int, tuple[int, int]],
         waits: Mapping[int, float] | None = None,
@@ -116,7 +116,7 @@ class OwnedPartitions:
         with self._lock:
             if self._fenced:
                 return
-            self._heard_at = self._assigned_at = now
+            self._answered_at = self._assigned_at = now
             self._assigned = True
             self._assignments += 1
             for partition, (start, end) in spans.items():
@@ -126,7 +126,7 @@ class OwnedPartitions:
                 self._partitions[partition] = state
             self._lock.notify_all()
 
-    def taken(self, partitions: Collection[int]) -> None:
+    def removed(self, partitions: Collection[int]) -> None:
         """Records revoked or lost partitions: from now on, no call may start for them."""
         with self._lock:
             self._assigned = False
@@ -295,9 +295,9 @@ class OwnedPartitions:
             if self._fenced:
                 return "The group no longer accepts this worker."
             if not self._assigned and not self._partitions:
-                return "The group has given this worker no assignment."
-        if self.seconds_since_heard() >= silent_seconds:
-            return f"Kafka has confirmed nothing for {self.seconds_since_heard():.0f} seconds."
+                return "The group has not assigned partitions to this worker yet."
+        if self.seconds_since_answer() >= silent_seconds:
+            return f"Kafka has confirmed nothing for {self.seconds_since_answer():.0f} seconds."
         return None
 
     def why_settings_unread(self) -> str | None:
@@ -317,12 +317,12 @@ class OwnedPartitions:
         """Returns the seconds since the last poll of the consumer; None before the first."""
         return None if self._polled_at is None else self._clock() - self._polled_at
 
-    def seconds_since_heard(self) -> float:
+    def seconds_since_answer(self) -> float:
         """Returns the seconds since Kafka last confirmed that it serves this worker, or since the start.
 
         An assignment, a record, the end of a partition, and an accepted commit confirm it.
         """
-        return self._clock() - self._heard_at
+        return self._clock() - self._answered_at
 
     def waiting_seconds(self) -> float:
         """Returns the seconds that calls of former owners may still take."""

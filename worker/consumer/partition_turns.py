@@ -30,12 +30,12 @@ class PartitionTurns:
         self._empty_polls = 0
         self.over = False
 
-    def given(self, spans: Mapping[int, tuple[int, int]]) -> None:
+    def assigned(self, spans: Mapping[int, tuple[int, int]]) -> None:
         """Adds partitions, each with the offset to read next and the end of its log."""
         self._unread |= {partition: span for partition, span in spans.items() if span[0] < span[1]}
         self._empty_polls = 0
 
-    def taken(self, partitions: Collection[int]) -> None:
+    def removed(self, partitions: Collection[int]) -> None:
         """Removes partitions that are no longer read."""
         for partition in partitions:
             self._unread.pop(partition, None)

@@ -102,7 +102,7 @@ class ConsumerReport:
         self._ownership.ends_at(ends, self._wall_clock())
 
     def _log_outage(self, now: float) -> None:
-        news = self._outage.update(now - self._ownership.seconds_since_heard(), now)
+        news = self._outage.update(now - self._ownership.seconds_since_answer(), now)
         since = self._outage.since
         self._ownership.away_since = None if since is None else self._wall_clock() - (now - since)
         if news is None:

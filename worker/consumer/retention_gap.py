@@ -93,7 +93,7 @@ class RetentionGap:
         self.compaction = None if self._admin is None else self._admin.compaction(self._settings.topic)
         return self.compaction
 
-    def given(self, topic_id: str, ends: Mapping[int, int], again: Mapping[int, int]) -> None:
+    def assigned(self, topic_id: str, ends: Mapping[int, int], again: Mapping[int, int]) -> None:
         """Records an assignment, in addition to earlier ones.
 
         Args:
@@ -121,7 +121,7 @@ class RetentionGap:
                 first_reading.note(self._db, topic, self._topic_id, partition, known)
         return known == "begun"
 
-    def taken(self, partitions: Collection[int]) -> None:
+    def removed(self, partitions: Collection[int]) -> None:
         """Records partitions that are no longer assigned: an unfinished rereading must be repeated another time."""
         for partition in partitions:
             self._ends.pop(partition, None)
@@ -139,7 +139,7 @@ class RetentionGap:
         """Returns the partitions not yet read to the end that they had when they were assigned."""
         return {partition for partition, offset in next_offsets.items() if offset < self._ends.get(partition, 0)}
 
-    def saw(self, records: Sequence[Record]) -> None:
+    def records_read(self, records: Sequence[Record]) -> None:
         """Records whose records were read, for partitions that are being reread."""
         if not self._again:
             return
@@ -151,7 +151,7 @@ class RetentionGap:
         for partition, keys in people.items():
             reread_customers.note(self._db, partition, sorted(keys))
 
-    def reached(self, partition: int, next_offset: int, *, at_end: bool) -> None:
+    def staged_to(self, partition: int, next_offset: int, *, at_end: bool) -> None:
         """Records how far a partition was read and staged; deletes missing customers once it was reread.
 
         Args:
@@ -227,7 +227,7 @@ class RetentionGap:
 
     # While nothing is read
 
-    def slept(self) -> bool:
+    def was_frozen(self) -> bool:
         """Returns whether this process was frozen for longer than tombstones are kept, since the last call."""
         before, self._looked_at = self._looked_at, self._clock()
         if self.compaction is None or not self._ownership.owned():

@@ -30,22 +30,22 @@ class Outage:
         """Records a report that no broker can be reached."""
         self._reported_at, self.reason = now, reason
 
-    def update(self, heard_at: float, now: float) -> tuple[bool, float] | None:
+    def update(self, answered_at: float, now: float) -> tuple[bool, float] | None:
         """Returns what to log now, if anything: whether the brokers are away, and for how many seconds.
 
         Args:
-            heard_at: when a broker last answered.
+            answered_at: when a broker last answered.
         """
         reported_at = self._reported_at
-        away = now - heard_at > SILENT_SECONDS
+        away = now - answered_at > SILENT_SECONDS
         if reported_at is not None:
-            away = away or heard_at < reported_at + SETTLED_SECONDS
+            away = away or answered_at < reported_at + SETTLED_SECONDS
         if not away:
             since, self.since, self._reported_at, self.reason = self.since, None, None, None
             return None if since is None else (False, now - since)
         if self.since is not None and now - self._logged_at < AGAIN_SECONDS:
             return None
         if self.since is None:
-            self.since = heard_at if reported_at is None else min(reported_at, now)
+            self.since = answered_at if reported_at is None else min(reported_at, now)
         self._logged_at = now
         return True, now - self.since

@@ -111,7 +111,7 @@ def test_settings_are_followed_while_a_large_ledger_is_read(reader: FakeReader, 
     monkeypatch.setattr("worker.changelog.tail.LOOK_SECONDS", 0.01)
     reader.go_on.clear()
     changelog, owned_partitions = FakeWriter(), OwnedPartitions(follows=True)
-    owned_partitions.given({0: (0, 0)})
+    owned_partitions.assigned({0: (0, 0)})
     with following(reader, changelog, owned_partitions):
         for _ in range(20):
             assert reader.settings_reads.acquire(timeout=SECONDS)
@@ -126,7 +126,7 @@ def test_topics_that_say_nothing_of_each_other_are_told_to(reader: FakeReader, m
     """At the first start, so that a later one notices when one of them was recreated."""
     monkeypatch.setattr("worker.changelog.tail.LOOK_SECONDS", 0.01)
     changelog, owned_partitions = FakeWriter(), OwnedPartitions(follows=True)
-    owned_partitions.given({1: (0, 0)})
+    owned_partitions.assigned({1: (0, 0)})
     with following(reader, changelog, owned_partitions):
         assert owned_partitions.wait_until_ready(SECONDS)
     assert changelog.written[0] == Note("x.ledger", "id-1", 2).of_ledger()
@@ -138,7 +138,7 @@ def test_no_ledger_is_taken_when_the_topics_are_not_whole(reader: FakeReader, mo
     monkeypatch.setattr("worker.changelog.tail.LOOK_SECONDS", 0.01)
     reader.fails = LedgerLost("recreated", "say so")
     changelog, owned_partitions = FakeWriter(), OwnedPartitions(follows=True)
-    owned_partitions.given({0: (0, 0)})
+    owned_partitions.assigned({0: (0, 0)})
     with following(reader, changelog, owned_partitions) as tail:
         for thread in tail._threads[:1]:
             thread.join(SECONDS)

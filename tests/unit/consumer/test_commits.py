@@ -46,7 +46,7 @@ def db() -> Iterator[Database]:
 def commits_of(name: str) -> Commits:
     """Commits of a worker, which has read partition 0 to offset 5."""
     commits = Commits(Kafka(topic=TOPIC), name, OwnedPartitions(), lambda _: 5, WAIT)
-    commits.given([0], {})
+    commits.assigned([0], {})
     commits.claim([0])
     return commits
 

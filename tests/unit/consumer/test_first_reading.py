@@ -61,9 +61,9 @@ class World:
         if offsets.next_of(self.db, TOPIC, ID, 0) is None:
             with self.db.transaction():
                 offsets.move_on(self.db, TOPIC, ID, 0, self.bounds[0], AT)
-        self.away.given(ID, {0: END}, {})
+        self.away.assigned(ID, {0: END}, {})
         stage(self.db, *records)
-        self.away.reached(0, to, at_end=to == END)
+        self.away.staged_to(0, to, at_end=to == END)
 
     def judged(self, *, ready: frozenset[int] = frozenset({0}), ledger_partition: int = 0) -> list[Absent]:
         """What follows from it before a flush."""
@@ -163,7 +163,7 @@ def test_nothing_is_concluded_before_the_end_and_the_ledger(world: World) -> Non
     world.settled(event(1, "cus-1"))
     world.read(to=5)
     assert world.judged() == []
-    world.away.taken([0])
+    world.away.removed([0])
     world.read()  # assigned again, it is read on and not from the beginning
     assert world.judged(ready=frozenset()) == []
     assert world.judged(ledger_partition=1) == []
@@ -177,7 +177,7 @@ def test_what_came_while_it_was_read_is_read_too(world: World) -> None:
     world.read()
     assert world.judged() == []
     stage(world.db, event(END, "cus-1", version=2))
-    world.away.reached(0, END + 1, at_end=True)
+    world.away.staged_to(0, END + 1, at_end=True)
     assert world.judged() == []
     assert world.changed() == {("cus-1", False)}
 

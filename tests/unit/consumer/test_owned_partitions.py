@@ -21,7 +21,7 @@ def test_no_call_is_begun_for_what_was_not_given() -> None:
     owned_partitions = OwnedPartitions(Timer())
     owned_partitions.polled()
     assert owned_partitions.held({0}) == frozenset()
-    owned_partitions.given({0: (0, 5), 1: (0, 0)})
+    owned_partitions.assigned({0: (0, 5), 1: (0, 0)})
     assert owned_partitions.may_call(owned_partitions.held({0}))
     assert owned_partitions.may_call(owned_partitions.held({0, 1}))
     assert {partition for partition, _ in owned_partitions.held({0, 2})} == {0}
@@ -31,9 +31,9 @@ def test_no_call_is_begun_once_a_partition_is_taken() -> None:
     """The loss takes effect as soon as it is reported."""
     owned_partitions = OwnedPartitions(Timer())
     owned_partitions.polled()
-    owned_partitions.given({0: (0, 0), 1: (0, 0)})
+    owned_partitions.assigned({0: (0, 0), 1: (0, 0)})
     first, second = owned_partitions.held({0}), owned_partitions.held({1})
-    owned_partitions.taken([0])
+    owned_partitions.removed([0])
     assert not owned_partitions.may_call(first)
     assert owned_partitions.may_call(second)
     assert owned_partitions.ready() == {1}
@@ -43,10 +43,10 @@ def test_no_call_is_begun_for_a_partition_that_was_taken_and_given_back() -> Non
     """Another worker may have had it meanwhile: what was planned before counts no more."""
     owned_partitions = OwnedPartitions(Timer())
     owned_partitions.polled()
-    owned_partitions.given({0: (0, 0)})
+    owned_partitions.assigned({0: (0, 0)})
     before = owned_partitions.held({0})
-    owned_partitions.taken([0])
-    owned_partitions.given({0: (0, 0)})
+    owned_partitions.removed([0])
+    owned_partitions.assigned({0: (0, 0)})
     assert not owned_partitions.may_call(before)
     assert owned_partitions.may_call(owned_partitions.held({0}))
 
@@ -55,7 +55,7 @@ def test_a_partition_is_not_ready_while_calls_of_its_former_owner_may_last() -> 
     """Mailchimp takes the calls of both; so the new owner waits as long as one may take."""
     timer = Timer()
     owned_partitions = OwnedPartitions(timer)
-    owned_partitions.given({0: (0, 0), 1: (0, 0)}, {1: 120.0})
+    owned_partitions.assigned({0: (0, 0), 1: (0, 0)}, {1: 120.0})
     assert owned_partitions.ready() == {0}
     timer.now = 119
     assert not owned_partitions.wait_until_ready(0)
@@ -67,7 +67,7 @@ def test_a_partition_is_not_ready_while_calls_of_its_former_owner_may_last() -> 
 def test_a_partition_is_not_ready_before_its_ledger_and_the_settings_are_known() -> None:
     """Consent depends on them, and another worker may have written there."""
     owned_partitions = OwnedPartitions(Timer(), follows=True)
-    owned_partitions.given({0: (0, 0)})
+    owned_partitions.assigned({0: (0, 0)})
     assert owned_partitions.ready() == set()
     ((partition, assignment),) = owned_partitions.wait_for_ledger(0).items()
     owned_partitions.ledger_read(partition, assignment)
@@ -81,7 +81,7 @@ def test_the_ledger_is_read_when_calls_of_the_former_owner_are_over() -> None:
     """What these did is written there until then."""
     timer = Timer()
     owned_partitions = OwnedPartitions(timer, follows=True)
-    owned_partitions.given({0: (0, 0)}, {0: 120.0})
+    owned_partitions.assigned({0: (0, 0)}, {0: 120.0})
     timer.now = 119
     assert owned_partitions.wait_for_ledger(0) == {}
     timer.now = 120
@@ -92,10 +92,10 @@ def test_a_ledger_read_under_an_earlier_assignment_does_not_count() -> None:
     """What another worker wrote since is not in it."""
     owned_partitions = OwnedPartitions(Timer(), follows=True)
     owned_partitions.settings_read()
-    owned_partitions.given({0: (0, 0)})
+    owned_partitions.assigned({0: (0, 0)})
     ((partition, assignment),) = owned_partitions.wait_for_ledger(0).items()
-    owned_partitions.taken([0])
-    owned_partitions.given({0: (0, 0)})
+    owned_partitions.removed([0])
+    owned_partitions.assigned({0: (0, 0)})
     assert not owned_partitions.awaits_ledger(partition, assignment)
     owned_partitions.ledger_read(partition, assignment)
     assert owned_partitions.ready() == set()
@@ -106,7 +106,7 @@ def test_no_call_is_begun_for_a_partition_whose_ledger_was_lost() -> None:
     owned_partitions = OwnedPartitions(Timer(), follows=True)
     owned_partitions.polled()
     owned_partitions.settings_read()
-    owned_partitions.given({0: (0, 0), 1: (0, 0)})
+    owned_partitions.assigned({0: (0, 0), 1: (0, 0)})
     for partition, assignment in owned_partitions.wait_for_ledger(0).items():
         owned_partitions.ledger_read(partition, assignment)
     first, second = owned_partitions.held({0}), owned_partitions.held({1})
@@ -125,7 +125,7 @@ def test_a_ledger_that_somebody_else_took_is_left_to_them_for_a_session() -> Non
     """The partition may be another worker's now, whose flush would end; within that time the group says so."""
     timer = Timer()
     owned_partitions = OwnedPartitions(timer, session_seconds=45, follows=True)
-    owned_partitions.given({0: (0, 0)})
+    owned_partitions.assigned({0: (0, 0)})
     owned_partitions.ledger_lost(0, fenced=True)
     timer.now = 44
     assert owned_partitions.wait_for_ledger(0) == {}
@@ -137,7 +137,7 @@ def test_no_call_is_begun_while_polling_hangs() -> None:
     """A worker that does not poll may have lost its partitions without knowing."""
     timer = Timer()
     owned_partitions = OwnedPartitions(timer, session_seconds=48)
-    owned_partitions.given({0: (0, 0)})
+    owned_partitions.assigned({0: (0, 0)})
     assert not owned_partitions.may_call(owned_partitions.held({0}))
     owned_partitions.polled()
     timer.now = 31
@@ -151,7 +151,7 @@ def test_no_call_is_begun_right_after_a_long_silence() -> None:
     """The first poll does not tell yet whether the partitions were lost meanwhile; soon after it is known."""
     timer = Timer()
     owned_partitions = OwnedPartitions(timer, session_seconds=48)
-    owned_partitions.given({0: (0, 0)})
+    owned_partitions.assigned({0: (0, 0)})
     owned_partitions.polled()
     timer.now = 50
     owned_partitions.polled()
@@ -166,7 +166,7 @@ def test_no_call_is_begun_right_after_a_long_silence() -> None:
 def test_a_partition_is_caught_up_at_the_end_that_it_had_when_assigned() -> None:
     """By the offset of that end, or where the broker says that the log ends: a transaction's marker is last."""
     owned_partitions = OwnedPartitions(Timer())
-    owned_partitions.given({0: (3, 10), 1: (3, 10), 2: (4, 4)})
+    owned_partitions.assigned({0: (3, 10), 1: (3, 10), 2: (4, 4)})
     assert owned_partitions.ready() == {2}
     owned_partitions.read_to(0, 9, at_end=False)
     owned_partitions.read_to(1, 9, at_end=True)
@@ -178,7 +178,7 @@ def test_a_partition_is_caught_up_at_the_end_that_it_had_when_assigned() -> None
 def test_what_is_published_later_leaves_a_partition_ready() -> None:
     """The end that counts is the one at the assignment."""
     owned_partitions = OwnedPartitions(Timer())
-    owned_partitions.given({0: (0, 1)})
+    owned_partitions.assigned({0: (0, 1)})
     owned_partitions.read_to(0, 1, at_end=False)
     owned_partitions.read_to(0, 2, at_end=False)
     assert owned_partitions.ready() == {0}
@@ -189,7 +189,7 @@ def test_is_not_read_before_anything_was_assigned() -> None:
     timer = Timer()
     owned_partitions = OwnedPartitions(timer)
     assert not owned_partitions.wait_until_ready(0)
-    owned_partitions.given({})
+    owned_partitions.assigned({})
     assert not owned_partitions.wait_until_ready(0)
     timer.now += NOTHING_SECONDS
     assert owned_partitions.wait_until_ready(0)
@@ -198,17 +198,17 @@ def test_is_not_read_before_anything_was_assigned() -> None:
 def test_is_not_read_between_two_assignments() -> None:
     """A worker whose partitions were taken waits for the next assignment."""
     owned_partitions = OwnedPartitions(Timer())
-    owned_partitions.given({0: (0, 10)})
-    owned_partitions.taken([0])
+    owned_partitions.assigned({0: (0, 10)})
+    owned_partitions.removed([0])
     assert not owned_partitions.wait_until_ready(0)
-    owned_partitions.given({0: (10, 10)})
+    owned_partitions.assigned({0: (10, 10)})
     assert owned_partitions.wait_until_ready(0)
 
 
 def test_the_backlog_is_what_was_there_at_the_assignment() -> None:
     """Progress never passes its end, whatever is published meanwhile."""
     owned_partitions = OwnedPartitions(Timer())
-    owned_partitions.given({0: (5, 10), 1: (0, 0)})
+    owned_partitions.assigned({0: (5, 10), 1: (0, 0)})
     assert owned_partitions.backlog() == (0, 5)
     owned_partitions.read_to(0, 7, at_end=False)
     assert owned_partitions.backlog() == (2, 5)
@@ -226,7 +226,7 @@ def test_what_is_read_of_a_partition_that_was_taken_is_not_counted() -> None:
 def test_what_is_read_again_is_not_delivered_before_that_is_done() -> None:
     """Though it was read to its end: who is gone from it is not known yet."""
     owned_partitions = OwnedPartitions(Timer())
-    owned_partitions.given({0: (0, 5), 1: (7, 7)}, again={0})
+    owned_partitions.assigned({0: (0, 5), 1: (7, 7)}, again={0})
     owned_partitions.read_to(0, 5, at_end=True)
     assert not owned_partitions.behind()
     assert owned_partitions.ready() == {1}

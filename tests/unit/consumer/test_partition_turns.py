@@ -39,7 +39,7 @@ def library() -> Any:
 def test_one_partition_is_read_after_the_other(library: Any) -> None:
     """The one with least unread first, each to its end; it is not paused again."""
     order = PartitionTurns("t")
-    order.given({0: (0, 3 * MUCH), 1: (100, 100 + MUCH), 2: (0, 2 * MUCH)})
+    order.assigned({0: (0, 3 * MUCH), 1: (100, 100 + MUCH), 2: (0, 2 * MUCH)})
     order.take(library)
     assert library.paused == {0, 2}
     order.read({1: 100 + MUCH - 10})
@@ -56,7 +56,7 @@ def test_one_partition_is_read_after_the_other(library: Any) -> None:
 def test_partitions_with_little_unread_are_read_together(library: Any) -> None:
     """As at most starts: nothing is asked of the library."""
     order = PartitionTurns("t")
-    order.given(dict.fromkeys(range(10), (0, READ_TOGETHER // 10)) | {10: (5, 5)})
+    order.assigned(dict.fromkeys(range(10), (0, READ_TOGETHER // 10)) | {10: (5, 5)})
     order.take(library)
     assert (library.paused, library.calls) == (set(), 0)
 
@@ -64,9 +64,9 @@ def test_partitions_with_little_unread_are_read_together(library: Any) -> None:
 def test_one_with_little_unread_does_not_wait_for_one_with_much(library: Any) -> None:
     """It is given while the other is read, and is read first."""
     order = PartitionTurns("t")
-    order.given({0: (0, MUCH)})
+    order.assigned({0: (0, MUCH)})
     order.take(library)
-    order.given({1: (0, 10), 2: (0, 3 * MUCH)})
+    order.assigned({1: (0, 10), 2: (0, 3 * MUCH)})
     order.take(library)
     assert library.paused == {0, 2}
     order.read({1: 10})
@@ -78,7 +78,7 @@ def test_another_is_read_too_while_nothing_comes(library: Any, monkeypatch: pyte
     """The broker of the one may not answer; nothing is dropped of what it may still send."""
     monkeypatch.setattr(partition_turns, "READ_TOGETHER", 1)
     order = PartitionTurns("t")
-    order.given({partition: (0, 10 + partition) for partition in range(3)})
+    order.assigned({partition: (0, 10 + partition) for partition in range(3)})
     for _ in range(MOST_EMPTY_POLLS):
         assert order.waiting() == {1, 2}
         order.read({})
@@ -93,12 +93,12 @@ def test_another_is_read_too_while_nothing_comes(library: Any, monkeypatch: pyte
 def test_what_is_given_again_is_resumed(library: Any) -> None:
     """The library keeps a partition paused that was paused when it was revoked."""
     order = PartitionTurns("t")
-    order.given({0: (0, MUCH), 1: (0, 2 * MUCH)})
+    order.assigned({0: (0, MUCH), 1: (0, 2 * MUCH)})
     order.take(library, assigned={0, 1})
     assert library.paused == {1}
-    order.taken({0, 1})
+    order.removed({0, 1})
     order.take(library)
     library.paused = {1}
-    order.given({1: (0, 2 * MUCH)})
+    order.assigned({1: (0, 2 * MUCH)})
     order.take(library, assigned={1})
     assert library.paused == set()

@@ -239,7 +239,7 @@ def test_a_fenced_member_owns_nothing_and_ends(world: World) -> None:
         world.consumer.read(threading.Event())
     assert not world.owned_partitions.may_call(held)
     assert world.owned_partitions.owned() == frozenset()
-    world.owned_partitions.given({0: (0, 0)})
+    world.owned_partitions.assigned({0: (0, 0)})
     assert world.owned_partitions.ready() == frozenset()
     assert world.library is not None
     assert world.library.closed
@@ -254,7 +254,7 @@ def test_fencing_that_comes_with_a_call_ends_the_worker_too(world: World) -> Non
     assert world.library is not None
     with patch.object(world.library, "committed", fenced), pytest.raises(ConsumerStopped, match="membership"):
         world.consumer.read(threading.Event())
-    world.owned_partitions.given({0: (0, 0)})
+    world.owned_partitions.assigned({0: (0, 0)})
     assert world.owned_partitions.owned() == frozenset()
 
 

@@ -25,7 +25,7 @@ class Report:
         self.metrics = Metrics()
         self.report = ConsumerReport("t", self.owned, self.metrics, self.timer, lambda: WALL + self.timer.now)
         self.end = 100
-        self.owned.given({0: (0, 100)})
+        self.owned.assigned({0: (0, 100)})
 
     def get_watermark_offsets(self, place: object, cached: bool) -> tuple[int, int]:
         """What librdkafka knows of the end."""
@@ -35,7 +35,7 @@ class Report:
     def at(self, now: float) -> None:
         """Sets the clock and looks, as before a poll; a broker has just answered."""
         self.timer.now = now
-        self.owned.heard()
+        self.owned.kafka_answered()
         self.report.look(self)
 
     def read_to(self, offset: int, age: float) -> None:

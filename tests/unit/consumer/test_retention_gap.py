@@ -35,8 +35,8 @@ class World:
 
     def begin(self) -> None:
         """The partition is assigned, to be read again up to offset 4."""
-        self.owned_partitions.given({0: (0, 4)}, again=[0])
-        self.away.given("id", {0: 4}, {0: 3})
+        self.owned_partitions.assigned({0: (0, 4)}, again=[0])
+        self.away.assigned("id", {0: 4}, {0: 3})
 
     def deleted(self) -> set[str]:
         """Who counts as deleted."""
@@ -53,12 +53,12 @@ def world() -> Iterator[World]:
 
 def test_who_was_not_seen_is_deleted_at_the_end(world: World) -> None:
     """Then the partition is up to date, and may be delivered."""
-    world.away.saw([event(1, "cus-1")])
-    world.away.reached(0, 3, at_end=False)
+    world.away.records_read([event(1, "cus-1")])
+    world.away.staged_to(0, 3, at_end=False)
     assert world.deleted() == set()
     assert world.owned_partitions.at_end() == {}
     world.owned_partitions.read_to(0, 4, at_end=False)
-    world.away.reached(0, 4, at_end=False)
+    world.away.staged_to(0, 4, at_end=False)
     assert world.deleted() == {"cus-2"}
     assert one(world.db, "cus-2").position.offset == 3
     assert [(at.next_offset, at.updated_at) for at in offsets.of_topic(world.db, "t")] == [
@@ -70,51 +70,51 @@ def test_who_was_not_seen_is_deleted_at_the_end(world: World) -> None:
 
 def test_what_came_while_it_was_read_is_read_too(world: World) -> None:
     """Compaction may have taken a record before it was reached: then a newer one is behind the first end."""
-    world.away.saw([event(1, "cus-1")])
+    world.away.records_read([event(1, "cus-1")])
     world.bounds = 0, 6
-    world.away.reached(0, 4, at_end=True)
+    world.away.staged_to(0, 4, at_end=True)
     assert world.deleted() == set()
-    world.away.saw([event(5, "cus-2")])
+    world.away.records_read([event(5, "cus-2")])
     world.bounds = 0, 9
-    world.away.reached(0, 6, at_end=False)
+    world.away.staged_to(0, 6, at_end=False)
     assert world.deleted() == set()
     assert not world.away.again
 
 
 def test_what_was_seen_before_a_partition_was_lost_does_not_count(world: World) -> None:
     """Given back, it is read again from its beginning."""
-    world.away.saw([event(1, "cus-1"), event(2, "cus-2")])
-    world.away.taken([0])
-    world.away.reached(0, 4, at_end=True)
+    world.away.records_read([event(1, "cus-1"), event(2, "cus-2")])
+    world.away.removed([0])
+    world.away.staged_to(0, 4, at_end=True)
     world.begin()
-    world.away.saw([event(2, "cus-2")])
-    world.away.reached(0, 4, at_end=True)
+    world.away.records_read([event(2, "cus-2")])
+    world.away.staged_to(0, 4, at_end=True)
     assert world.deleted() == {"cus-1"}
 
 
 def test_a_log_that_lost_its_beginning_meanwhile_tells_nothing(world: World) -> None:
     """Nobody is deleted, and the partition goes on."""
     world.bounds = 2, 4
-    world.away.reached(0, 4, at_end=True)
+    world.away.staged_to(0, 4, at_end=True)
     assert world.deleted() == set()
     assert not world.away.again
 
 
 def test_a_process_that_was_frozen_finds_out_by_the_clock(world: World) -> None:
     """Once, after longer than nulls are kept."""
-    world.away.slept()
-    for hours, slept in ((24, False), (24.1, True), (0.1, False)):
+    world.away.was_frozen()
+    for hours, frozen in ((24, False), (24.1, True), (0.1, False)):
         world.now += timedelta(hours=hours)
-        assert world.away.slept() is slept
+        assert world.away.was_frozen() is frozen
 
 
 @pytest.mark.parametrize("keeps", [0.0, 5.0])
 def test_a_short_silence_is_none_whatever_the_topic_keeps(world: World, keeps: float) -> None:
     """Up to the session timeout the group takes nothing away."""
     world.away.compaction = Compaction("compact", keeps)
-    world.away.slept()
+    world.away.was_frozen()
     world.now += timedelta(seconds=6)
-    assert not world.away.slept()
+    assert not world.away.was_frozen()
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def db() -> Iterator[Database]:
 def eligibility(db: Database, *owned: int) -> GroupEligibility:
     """Of a worker that has these partitions, all read."""
     owned_partitions = OwnedPartitions(lambda: 0.0)
-    owned_partitions.given(dict.fromkeys(owned, (0, 0)))
+    owned_partitions.assigned(dict.fromkeys(owned, (0, 0)))
     return GroupEligibility(db, owned_partitions, "t", "id", lambda account: partition_of(account, 6))
 
 

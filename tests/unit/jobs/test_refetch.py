@@ -74,7 +74,7 @@ class World:
         self.app = App(Config(staging=Staging(path=path), kafka=Kafka(topic="t")), lambda: NOW)
         self.db: Database = self.app.open_database()
         self.owned = OwnedPartitions()
-        self.owned.given({0: (0, 0)})
+        self.owned.assigned({0: (0, 0)})
         self.ended = False
         self.db.must_end = lambda: self.ended
         self.job = Refetch(self.app, self.owned, lambda: self.topic_id)
@@ -172,11 +172,11 @@ def test_a_partition_that_is_taken_is_left_to_its_new_owner(world: World) -> Non
     """It is not read to its end here, and nothing is concluded from what is still bare."""
     world.publish(*many(ONE, range(3)))
     connected(world.db, ONE)
-    world.owned.taken({0})
+    world.owned.removed({0})
     world.job.step(world.db)
     assert world.log.read == []
     assert bare_customers.of_account(world.db, ONE) == Bare(3, reading=True)  # type: ignore[arg-type]
-    world.owned.given({0: (3, 3)})
+    world.owned.assigned({0: (3, 3)})
     world.job.step(world.db)
     assert world.bare() == []
 
@@ -185,7 +185,7 @@ def test_nothing_is_read_again_before_staging_reached_the_end(world: World) -> N
     """Until then newer events may come that bring the fields anyway."""
     world.publish(*many(ONE, range(3)))
     connected(world.db, ONE)
-    world.owned.given({0: (3, 9)})
+    world.owned.assigned({0: (3, 9)})
     world.job.step(world.db)
     assert (world.log.read, world.waiting()) == ([], {ONE})
 

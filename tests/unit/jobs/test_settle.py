@@ -33,7 +33,7 @@ def db() -> Iterator[Database]:
 
 def take_over(partitions: OwnedPartitions) -> None:
     """Partition 0 is assigned, and its events are read."""
-    partitions.given({0: (0, 2)})
+    partitions.assigned({0: (0, 2)})
     partitions.read_to(0, 2, at_end=True)
 
 
@@ -77,7 +77,7 @@ def test_each_assignment_is_compared_once_and_a_resync_is_not_undone(db: Databas
             db.execute("UPDATE customer SET changed = 1")
         job.step(db)
         assert len(waiting(db)) == 2, "compared twice"
-        partitions.taken([0])
+        partitions.removed([0])
     take_over(partitions)
     read_ledger(partitions)
     with db.transaction():

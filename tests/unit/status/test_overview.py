@@ -149,10 +149,10 @@ def test_a_worker_says_in_a_file_what_it_has(tmp_path: Path) -> None:
     """Anybody may read it; nothing is written more than once a second; it is gone with the worker."""
     path = tmp_path / "worker.db"
     owned_partitions = OwnedPartitions()
-    owned_partitions.given({3: (0, 9)})
+    owned_partitions.assigned({3: (0, 9)})
     file = LiveFile(path, lambda: NOW)
     file.write(owned_partitions)
-    owned_partitions.given({4: (0, 0)})
+    owned_partitions.assigned({4: (0, 0)})
     file.write(owned_partitions)
     live = read_live(path)
     assert live is not None

@@ -51,7 +51,7 @@ def scraped(world: World) -> str:
     """An answer of /metrics, of a worker that flushed once and has a partition."""
     with world.db.transaction():
         runs.end(world.db, runs.start(world.db, as_text(NOW), "daily", None), as_text(NOW), RunResult.DONE)
-    world.owned.given({0: (0, 10)})
+    world.owned.assigned({0: (0, 10)})
     world.owned.read_times({0: 1.0})
     return world.scrape()
 

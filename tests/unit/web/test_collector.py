@@ -103,7 +103,7 @@ def test_what_was_counted_and_read_is_shown(world: World) -> None:
     world.metrics.called("read_member", "4xx", 0.2)
     world.metrics.called("read_member", "garbled", 0.3)
     world.metrics.changelog_written(0.02)
-    world.owned.given({7: (0, 100)})
+    world.owned.assigned({7: (0, 100)})
     world.owned.ends_at({7: 150}, time.time())
     values = world.values()
     assert values["events_total", "staged"] == 5

@@ -88,7 +88,7 @@ def test_a_worker_is_ready_once_it_is_a_member_and_has_read_the_changelog(worker
     """Step by step, each with what is missing."""
     worker.goes_on(1)
     assert missing(worker.health.ready()) == {"changelog_read", "group_member"}
-    worker.owned.given({3: (0, 100)})
+    worker.owned.assigned({3: (0, 100)})
     assert missing(worker.health.ready()) == {"changelog_read"}
     worker.owned.settings_read()
     assert worker.health.ready()["changelog_read"] == "The ledger of these partitions is not read yet: 3."
@@ -99,18 +99,18 @@ def test_a_worker_is_ready_once_it_is_a_member_and_has_read_the_changelog(worker
 def test_a_worker_without_partitions_is_ready(worker: Worker) -> None:
     """Others have them all; it takes over when one of them ends."""
     worker.owned.settings_read()
-    worker.owned.given({})
+    worker.owned.assigned({})
     assert missing(worker.health.ready()) == set()
 
 
 def test_a_worker_that_kafka_does_not_answer_or_has_fenced_is_not_ready(worker: Worker) -> None:
     """It is live all the same, while it tries: its restart would not bring Kafka back."""
     worker.owned.settings_read()
-    worker.owned.given({})
+    worker.owned.assigned({})
     worker.goes_on(STALE_SECONDS)
     assert missing(worker.health.ready()) == {"group_member"}
     assert missing(worker.health.live()) == set()
-    worker.owned.heard()
+    worker.owned.kafka_answered()
     assert missing(worker.health.ready()) == set()
     worker.owned.fenced()
     assert missing(worker.health.ready()) == {"group_member"}
