@@ -9,7 +9,7 @@ import typer
 
 from worker.app import App
 from worker.cli import output
-from worker.cli.context import Json, existing, opened, load_app
+from worker.cli.context import Json, existing, load_app, opened
 from worker.clock import as_text
 from worker.consumer.batch import replay as replay_letter
 from worker.errors import NotFound, UsageError, WorkerError

@@ -13,7 +13,7 @@ import typer
 
 from worker.app import App
 from worker.cli import flush_plan, output
-from worker.cli.context import AccountOption, Json, opened, load_app
+from worker.cli.context import AccountOption, Json, load_app, opened
 from worker.cli.progress import Progress
 from worker.cli.stage import read_for_plan
 from worker.clock import as_text, utc_now
@@ -124,12 +124,12 @@ def carry_out(
     """
     with opened(app) as db:
         account_id, stop = _known(db, account), stop_on_signals()
-        ask = partial(asked, app, db, account_id, confirmed=confirmed, reads_back=reads_back)
+        new_request = partial(flush_request, app, db, account_id, confirmed=confirmed, reads_back=reads_back)
         try:
-            with DatabaseLock(app.config.staging.path), ask() as request:
+            with DatabaseLock(app.config.staging.path), new_request() as request:
                 code = _read_and_flush(app, stop, request, display, as_json=as_json)
         except AlreadyRunning:
-            with ask() as request:
+            with new_request() as request:
                 code = _follow(app, db, request, stop, display, as_json=as_json)
     leave(code)
 

@@ -6,7 +6,7 @@ import threading
 
 from worker.app import App
 from worker.cli import output
-from worker.cli.context import Json, opened, load_app
+from worker.cli.context import Json, load_app, opened
 from worker.cli.progress import Progress
 from worker.errors import AlreadyRunning, KafkaError
 from worker.jobs.finish_staging import finish_staging

@@ -122,9 +122,7 @@ class WatchedApp(App):
         """Opens what sends an account's calls, whose patience is as short as a quick stop makes waiting."""
         key = api_keys.key_of(db, account_id, self.secret)
         with self.open_client(key) as client:
-            yield RetryingSender(
-                client, self.limiters.limiter(key), self.config.mailchimp.patience, stop, quick_clock
-            )
+            yield RetryingSender(client, self.limiters.limiter(key), self.config.mailchimp.patience, stop, quick_clock)
 
 
 class _Watched:
