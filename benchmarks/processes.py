@@ -70,7 +70,7 @@ def measured(
 
 
 def peak_mb() -> float:
-    """Returns the peak of this process's memory in MB, without that of the process that started it."""
+    """Returns the peak memory of this process in MB, without that of its parent."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
