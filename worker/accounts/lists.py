@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from worker.accounts.api_keys import OpenSender, key_of
@@ -132,18 +132,8 @@ def refreshed(settings: AccountSettings, mailchimp_lists: Iterable[MailchimpList
 
 
 def _updated(known: AccountList | None, mailchimp_list: MailchimpList, at: datetime) -> AccountList:
-    return AccountList(
-        list_id=mailchimp_list.list_id,
-        name=mailchimp_list.name,
-        stored=known.stored if known else False,
-        member_count=mailchimp_list.member_count,
-        marketing_permissions=mailchimp_list.marketing_permissions,
-        refreshed_at=at,
-        pause=known.pause if known else None,
-        departures_read_at=known.departures_read_at if known else None,
-        merge_fields=known.merge_fields if known else None,
-        members_read_at=known.members_read_at if known else None,
-    )
+    news = asdict(mailchimp_list) | {"refreshed_at": at, "gone_at": None}
+    return replace(known, **news) if known is not None else AccountList(stored=False, **news)
 
 
 def store(
