@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -53,45 +53,45 @@ def missing(settings: AccountSettings) -> tuple[Missing, ...]:
     Used by the settings page, status, plan and flush alike. If empty, the account's customers are delivered. A stored
     list that is gone or paused holds back only its own customers, so it is included only if it is the master list.
     """
-    lacking = []
-    account_id = settings.account_id
-    if settings.unapplied is not None:
-        lacking.append(
-            Missing(
-                "record_not_applied",
-                f"A record of its ledger or settings cannot be applied: dead letter {settings.unapplied}.",
-                f"See why: mailchimp-worker dead-letters show {settings.unapplied}. If it is signed with another "
-                "secret key, see mailchimp-worker check. If a later release wrote it, run that release. Only "
-                f"if it is of no use: mailchimp-worker dead-letters drop {settings.unapplied}",
-            )
+    return tuple(_missing(settings))
+
+
+def _missing(settings: AccountSettings) -> Iterator[Missing]:
+    account_id, letter = settings.account_id, settings.unapplied
+    if letter is not None:
+        yield Missing(
+            "record_not_applied",
+            f"A record of its ledger or settings cannot be applied: dead letter {letter}.",
+            f"See why: mailchimp-worker dead-letters show {letter}. If it is signed with another secret key, see "
+            "mailchimp-worker check. If a later release wrote it, run that release. Only if it is of no use: "
+            f"mailchimp-worker dead-letters drop {letter}",
         )
     if settings.key_hint is None:
-        lacking.append(
-            Missing(
-                "no_key",
-                "No Mailchimp API key is stored.",
-                f"Enter it: mailchimp-worker account connect {account_id}",
-            )
-        )
+        advice = f"Enter it: mailchimp-worker account connect {account_id}"
+        yield Missing("no_key", "No Mailchimp API key is stored.", advice)
     if not settings.enabled:
-        lacking.append(
-            Missing(
-                "not_enabled",
-                "The integration is not enabled.",
-                f"Enable it: mailchimp-worker account enable {account_id}",
-            )
-        )
+        advice = f"Enable it: mailchimp-worker account enable {account_id}"
+        yield Missing("not_enabled", "The integration is not enabled.", advice)
     if settings.pause is not None:
-        lacking.append(
-            Missing(
-                "paused",
-                f"The account is paused: {settings.pause.reason}",
-                f"Store a new API key (mailchimp-worker account connect {account_id}), or, when the cause is gone: "
-                f"mailchimp-worker account resume {account_id}",
-            )
+        yield Missing(
+            "paused",
+            f"The account is paused: {settings.pause.reason}",
+            f"Store a new API key (mailchimp-worker account connect {account_id}), or, when the cause is gone: "
+            f"mailchimp-worker account resume {account_id}",
         )
-    lists = _missing_lists(settings)
-    return (*lacking, *lists)
+    choose = f"Choose a stored list: mailchimp-worker lists master {account_id} LIST"
+    master = settings.list_of(settings.master_list)
+    if not settings.stored:
+        refresh = f"mailchimp-worker lists refresh {account_id}, then " if settings.refreshed_at is None else ""
+        advice = f"Store the lists to use: {refresh}mailchimp-worker lists store {account_id} LIST..."
+        yield Missing("no_stored_list", "No list is stored.", advice)
+    elif settings.master_list is None:
+        yield Missing("no_master_list", "No master list is chosen.", choose)
+    elif master is None or not master.stored:
+        yield Missing("master_list_not_stored", f"The master list {settings.master_list} is not stored.", choose)
+    elif master.gone:
+        advice = f"{LOOKED_FOR} choose another stored list: mailchimp-worker lists master {account_id} LIST"
+        yield Missing("master_list_gone", f"The master list {master.label} is gone from Mailchimp.", advice)
 
 
 def missing_before_calls(settings: AccountSettings) -> tuple[Missing, ...]:
@@ -100,26 +100,6 @@ def missing_before_calls(settings: AccountSettings) -> tuple[Missing, ...]:
     A master list that is marked as gone prevents no call: only a call shows whether it is back.
     """
     return tuple(lack for lack in missing(settings) if lack.code != "master_list_gone")
-
-
-def _missing_lists(settings: AccountSettings) -> tuple[Missing, ...]:
-    account_id = settings.account_id
-    if not settings.stored:
-        refresh = f"mailchimp-worker lists refresh {account_id}, then " if settings.refreshed_at is None else ""
-        advice = f"Store the lists to use: {refresh}mailchimp-worker lists store {account_id} LIST..."
-        return (Missing("no_stored_list", "No list is stored.", advice),)
-    choose = f"Choose a stored list: mailchimp-worker lists master {account_id} LIST"
-    if settings.master_list is None:
-        return (Missing("no_master_list", "No master list is chosen.", choose),)
-    master = settings.list_of(settings.master_list)
-    if master is None or not master.stored:
-        sentence = f"The master list {settings.master_list} is not stored."
-        return (Missing("master_list_not_stored", sentence, choose),)
-    if master.gone:
-        sentence = f"The master list {master.label} is gone from Mailchimp."
-        advice = f"{LOOKED_FOR} choose another stored list: mailchimp-worker lists master {account_id} LIST"
-        return (Missing("master_list_gone", sentence, advice),)
-    return ()
 
 
 def ended_by_missing(lacking: Sequence[Missing]) -> RunResult:
