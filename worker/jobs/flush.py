@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
+from concurrent.futures import Future, wait
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -80,22 +81,18 @@ class FlushThread:
         request: Request | None = None,
         only: Collection[AccountId] | None = None,
     ) -> None:
-        self._arguments = trigger, request, only
-        self._flushing = flushing
-        self._run: Run | None = None
-        self._error: BaseException | None = None
-        self._begun = threading.Event()
         self.request = request
-        self._thread = threading.Thread(target=self._carry_out, name="flush", daemon=True)
-        self._thread.start()
+        self._future, self._begun = Future[Run](), threading.Event()
 
-    def _carry_out(self) -> None:
-        try:
-            self._run = self._flushing.flush(*self._arguments, self._begun.set)
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._begun.set()
+        def carry_out() -> None:
+            try:
+                self._future.set_result(flushing.flush(trigger, request, only, self._begun.set))
+            except BaseException as error:
+                self._future.set_exception(error)
+            finally:
+                self._begun.set()
+
+        threading.Thread(target=carry_out, name="flush", daemon=True).start()
 
     @property
     def has_begun(self) -> bool:
@@ -104,8 +101,7 @@ class FlushThread:
 
     def wait(self, seconds: float) -> bool:
         """Waits up to `seconds` for its end; returns whether it has ended."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        return bool(wait([self._future], seconds).done)
 
     def result(self) -> Run:
         """Returns the run as it ended.
@@ -114,7 +110,4 @@ class FlushThread:
             DatabaseError: the database cannot be used.
             RequestWithdrawn: the request was withdrawn, and nothing was delivered.
         """
-        if self._error is not None:
-            raise self._error
-        assert self._run is not None, "a flush has a result only once it has ended"
-        return self._run
+        return self._future.result(0)
