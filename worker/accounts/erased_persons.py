@@ -58,10 +58,7 @@ class Erasing:
         staged = next(iter(customers.by_ids(self.db, account_id, [customer_id])), None)
         statuses = ledger.customer_statuses_of(self.db, account_id, [customer_id])
         hashes = self._hashes(account_id, customer_id, staged, next(iter(statuses), CustomerStatus(customer_id)))
-        return [
-            *forgotten.put(self.db, hashes),
-            *ledger_erasure.hand_over(self.db, account_id, customer_id, self.at),
-        ]
+        return [*forgotten.put(self.db, hashes), *ledger_erasure.hand_over(self.db, account_id, customer_id, self.at)]
 
     def _hashes(
         self, account_id: AccountId, customer_id: CustomerId, staged: Customer | None, customer_status: CustomerStatus

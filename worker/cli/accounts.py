@@ -131,13 +131,7 @@ def enable(
         after = settings.with_enabled(before, status, app.clock())
         confirmed = consequences.announce(app, db, after, every=False, yes=yes, json=json)
         account_settings = settings.enable(
-            db,
-            app.changelog,
-            before.account_id,
-            status,
-            at=app.clock(),
-            confirmed=confirmed,
-            author=author(app),
+            db, app.changelog, before.account_id, status, at=app.clock(), confirmed=confirmed, author=author(app)
         )
         waiting = customers.changed_count(db, account_settings.account_id)
     if json:

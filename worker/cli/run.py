@@ -139,8 +139,7 @@ def _known(db: Database, account: str | None) -> AccountId | None:
         return None
     if accounts.find(db, AccountId(account)) is None:
         raise AccountError(
-            f"Account {account} has no Mailchimp settings.",
-            f"Connect it: mailchimp-worker account connect {account}",
+            f"Account {account} has no Mailchimp settings.", f"Connect it: mailchimp-worker account connect {account}"
         )
     return AccountId(account)
 

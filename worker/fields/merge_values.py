@@ -43,10 +43,7 @@ class Fields:
 
 
 def merge_fields(
-    state: CustomerState,
-    available: Sequence[MergeField],
-    state_if_missing: str,
-    mapping: Mapping[str, str] = DEFAULT,
+    state: CustomerState, available: Sequence[MergeField], state_if_missing: str, mapping: Mapping[str, str] = DEFAULT
 ) -> Fields:
     """Returns what to send of a customer to a list with these merge fields.
 

@@ -36,17 +36,7 @@ from worker.status.other_workers import accounts_elsewhere
 from worker.status.receipts_since import receipts_since_by_account
 from worker.status.run_summary import run_data
 from worker.status.times import in_words, span_in_words
-from worker.store import (
-    counts,
-    customers,
-    dead_letters,
-    erasure_requests,
-    ignored,
-    offsets,
-    receipts,
-    refusals,
-    runs,
-)
+from worker.store import counts, customers, dead_letters, erasure_requests, ignored, offsets, receipts, refusals, runs
 from worker.store.accounts import AccountSettings
 from worker.store.erasure_requests import ErasureRequest
 from worker.store.offsets import Reading

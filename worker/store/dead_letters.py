@@ -153,8 +153,7 @@ def drop_beyond(db: Database, most: int) -> int:
 def drop_all(db: Database, numbers: Sequence[int]) -> int:
     """Deletes dead letters, in many transactions; returns how many."""
     return db.in_parts(
-        [(number,) for number in numbers],
-        lambda part: db.executemany("DELETE FROM dead_letter WHERE number = ?", part),
+        [(number,) for number in numbers], lambda part: db.executemany("DELETE FROM dead_letter WHERE number = ?", part)
     )
 
 

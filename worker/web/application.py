@@ -31,10 +31,7 @@ PAGES: Sequence[Page] = (*signing_in.PAGES, *page_routes.PAGES, *api_routes.PAGE
 
 
 def web_application(
-    live: Callable[[], Conditions],
-    ready: Callable[[], Conditions],
-    registry: CollectorRegistry,
-    context: WebContext,
+    live: Callable[[], Conditions], ready: Callable[[], Conditions], registry: CollectorRegistry, context: WebContext
 ) -> Starlette:
     """Returns the application.
 

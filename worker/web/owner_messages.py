@@ -24,10 +24,7 @@ _BY_CODE: Mapping[str, OwnerMessage] = {
         "The ending of this key is not right.",
         "Copy the whole key from Mailchimp again, with its ending, such as -us21.",
     ),
-    "mailchimp_unreachable": (
-        "Mailchimp does not answer at the moment.",
-        "Nothing was changed. Try again soon.",
-    ),
+    "mailchimp_unreachable": ("Mailchimp does not answer at the moment.", "Nothing was changed. Try again soon."),
     "certificate_not_accepted": (
         "We cannot reach Mailchimp safely at the moment.",
         "Nothing was changed, and your key was not sent. If this happens again, contact our support.",

@@ -40,11 +40,7 @@ def save(call: Call) -> Response:
 
 
 def _form(
-    call: Call,
-    list_id: ListId,
-    sources: Mapping[str, str] | None = None,
-    error: str | None = None,
-    status: int = 200,
+    call: Call, list_id: ListId, sources: Mapping[str, str] | None = None, error: str | None = None, status: int = 200
 ) -> Response:
     on_list = settings_of(call).list_of(list_id)
     try:

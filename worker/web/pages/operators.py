@@ -87,10 +87,7 @@ def show(call: Call) -> Response:
 
 
 def _account_row(account: dict[str, Any]) -> dict[str, Any]:
-    return account | {
-        "path": account_path(AccountId(account["account_id"])),
-        "tone": TONES.get(account["state"], ""),
-    }
+    return account | {"path": account_path(AccountId(account["account_id"])), "tone": TONES.get(account["state"], "")}
 
 
 def warnings_of(status: Mapping[str, Any]) -> Iterator[str]:

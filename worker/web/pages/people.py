@@ -31,14 +31,7 @@ from worker.web.pages.words import LIST_REASONS, OUTCOMES, Group, run_in_words, 
 MOST_SHOWN = 200
 LONGEST_DAYS = 5000
 """How many days ago the requested day may be."""
-TONES = {
-    Group.ADDED: "good",
-    Group.UPDATED: "",
-    Group.OFF: "",
-    Group.NOT_ADDED: "warn",
-    Group.WAITING: "bad",
-    None: "",
-}
+TONES = {Group.ADDED: "good", Group.UPDATED: "", Group.OFF: "", Group.NOT_ADDED: "warn", Group.WAITING: "bad", None: ""}
 _COLUMNS = ("time", "name", "email", "list", "what happened", "why", "customer id")
 """A spreadsheet would run a cell that begins with one of these as a formula."""
 

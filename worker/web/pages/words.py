@@ -50,9 +50,7 @@ OUTCOMES: Mapping[str, Words] = {
     Outcome.SHARED: Words(None, "sharing an address", "Another customer has the same address and newer details."),
     Outcome.UNCHANGED: Words(None, "unchanged", "The list had these details already."),
     Outcome.ARCHIVED: Words(
-        Group.OFF,
-        "taken off",
-        "Taken off the list, because none of your customers belongs there with this address.",
+        Group.OFF, "taken off", "Taken off the list, because none of your customers belongs there with this address."
     ),
     Outcome.UNSUBSCRIBED: Words(
         Group.OFF, "unsubscribed", "Unsubscribed, because they withdrew their consent or had not confirmed yet."
