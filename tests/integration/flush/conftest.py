@@ -9,7 +9,8 @@ from tests.integration.flush.world import World
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them."""
-    with World(tmp_path) as made:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """One account with two stored lists, nobody in them. The mark of a test or module says how its calls are made."""
+    mark = request.node.get_closest_marker("world")
+    with World(tmp_path, **(mark.kwargs if mark is not None else {})) as made:
         yield made

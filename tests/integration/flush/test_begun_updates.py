@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.integration.flush.test_lost_answers import A, B
 from tests.integration.flush.world import World
 from worker.mailchimp.call import Call
 
+pytestmark = pytest.mark.world(direct=True, connections=1)
+
 
 class Death(BaseException):
     """Ends the process between an answer and its commit, as kill -9 does."""
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; one call at a time, straight to the stand-in."""
-    with World(tmp_path, direct=True, connections=1) as made:
-        yield made
 
 
 def die_after_update(world: World) -> None:

@@ -1,8 +1,6 @@
 """Many members that would leave a list wait for an operator, who confirms what was shown and no more."""
 
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -15,12 +13,7 @@ from worker.model import ListId
 from worker.plan.related_customers import chunks
 from worker.sandbox.audit import BY_HAND
 
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
+pytestmark = pytest.mark.world(direct=True)
 
 
 def address(number: int) -> str:

@@ -1,8 +1,5 @@
 """Check is green only where a flush now would deliver everything of an account."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.checked_changelog import CHANGELOG
@@ -13,14 +10,8 @@ from worker.status.account_facts import facts_of_all
 from worker.status.check_accounts import check_account
 from worker.status.checks import Finding, Level
 
+pytestmark = pytest.mark.world(direct=True)
 OTHER_KEY = "fedcba9876543210fedcba9876543210-us1"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
 
 
 def checked(world: World) -> Finding:

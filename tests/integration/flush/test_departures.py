@@ -1,20 +1,11 @@
 """An opt-out stays with the customer whose member it was: another one may take the address on, or find it gone."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.integration.flush.world import World
 
+pytestmark = pytest.mark.world(direct=True)
 A, B, C, D = (f"{one}@example.com" for one in "abcd")
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
 
 
 @pytest.mark.parametrize("taken", [False, True])

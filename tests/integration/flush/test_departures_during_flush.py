@@ -1,22 +1,13 @@
 """What one call of a flush tells of a departure counts for every call after it, whatever becomes of its customer."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.integration.flush.world import World
 from worker.mailchimp.call import Call
 from worker.sandbox.faults import Fault
 
+pytestmark = pytest.mark.world(direct=True, connections=1)
 A, B, C = "a@example.com", "b@example.com", "c@example.com"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; one call at a time, straight to the stand-in."""
-    with World(tmp_path, direct=True, connections=1) as made:
-        yield made
 
 
 def archived_by_hand(world: World, email: str, list_id: str) -> None:

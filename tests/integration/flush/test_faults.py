@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,14 +11,8 @@ from tests.integration.flush.world import World
 from worker.flush import account_flush, bulk_add, put_member
 from worker.store import receipts
 
+pytestmark = pytest.mark.world(direct=True)
 NAMES = ("ann", "bob", "cat")
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
 
 
 def write(world: World, version: int) -> None:

@@ -1,9 +1,7 @@
 """An account's first delivery, and what is said and asked before its settings change."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,15 +16,9 @@ from worker.flush.what_follows import what_follows
 from worker.model import ListId
 from worker.store.runs import Run
 
+pytestmark = pytest.mark.world(direct=True)
 TEN, LONDON = time(10), ZoneInfo("Europe/London")
 SPARE = ListId("spare")
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
 
 
 def daily(world: World) -> Run:

@@ -1,23 +1,14 @@
 """A proxy or another machine in between answers a call itself: nothing counts as done but what Mailchimp documents."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.integration.flush.world import KEY, World
 from worker.mailchimp.call import Call
 from worker.sandbox.faults import Fault
 
+pytestmark = pytest.mark.world(direct=True)
 ANN = "ann@example.com"
 PAGES = [Fault("page", method="DELETE|POST"), Fault("lacking", method="DELETE|POST")]
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
 
 
 @pytest.mark.parametrize("fault", PAGES, ids=lambda fault: fault.kind)

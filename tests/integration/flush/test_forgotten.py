@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,14 +16,8 @@ from worker.model import AddressKey
 from worker.sqlite.database import Database
 from worker.store import customers
 
+pytestmark = pytest.mark.world(direct=True)
 EVE, A, B, C = (f"{one}@example.com" for one in ("eve", "a", "b", "c"))
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
 
 
 def forget(world: World, email: str) -> dict[str, int]:

@@ -1,22 +1,13 @@
 """A member that this worker found goes along with a customer only where it surely is that customer's."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.integration.flush.world import World
 from worker.sandbox.audit import BY_HAND
 from worker.sandbox.faults import Fault
 
+pytestmark = pytest.mark.world(direct=True)
 TYPO, RIGHT = "an@example.com", "ann@example.com"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
 
 
 @pytest.mark.parametrize("list_id", ["master", "other"])

@@ -1,23 +1,14 @@
 """A person who left joins again by the list's form: whom that departure kept out is looked at again by itself."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.integration.flush.world import ACCOUNT, World
 from worker.model import CustomerId
 from worker.store import customer_outcomes
 
+pytestmark = pytest.mark.world(direct=True)
 A, B, C = (f"{one}@example.com" for one in "abc")
 WAITING = ("moved", "sharer", "newcomer")
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
 
 
 def published(world: World, customer: str) -> tuple[str | None, str, str, str]:

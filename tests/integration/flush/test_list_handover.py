@@ -1,8 +1,6 @@
 """A list that was handed from one account to another: the first account writes nothing there any more."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,14 +12,8 @@ from worker.model import AccountId, ListId
 from worker.sqlite.database import Database
 from worker.store import accounts
 
+pytestmark = pytest.mark.world(direct=True)
 ANN = "ann@example.com"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
 
 
 def take_over(world: World, db: Database) -> None:

@@ -1,6 +1,5 @@
 """What a write did whose answer was lost: decided by the contact and by Mailchimp's own times, never by the intent."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,14 +9,8 @@ from tests.integration.flush.world import World
 from worker.mailchimp.call import Call
 from worker.sandbox.faults import Fault
 
+pytestmark = pytest.mark.world(direct=True)
 A, B, C = (f"{one}@example.com" for one in "abc")
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
 
 
 def losing(world: World, method: str, kind: str = "timeout_after") -> None:

@@ -1,6 +1,5 @@
 """The answer to an archive is lost while a customer moves: it counts as no departure, and hides none."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,14 +8,8 @@ from tests.integration.flush.world import World
 from worker.mailchimp.call import Call
 from worker.sandbox.faults import Fault
 
+pytestmark = pytest.mark.world(direct=True)
 A, B = "a@example.com", "b@example.com"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
 
 
 def moved_without_answer(world: World, kind: str = "timeout_after") -> None:

@@ -1,19 +1,11 @@
 """Fields of a write whose answer was lost: the next one sends or clears them, for Mailchimp may have them."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.integration.flush.test_lost_answers import A, B, losing
 from tests.integration.flush.world import World
 
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
+pytestmark = pytest.mark.world(direct=True)
 
 
 def test_a_value_that_came_and_went_around_a_lost_update_is_sent_again(world: World) -> None:

@@ -1,23 +1,14 @@
 """Consent is withdrawn and the answer to the unsubscribing is lost, before or after it was done."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.integration.flush.world import World
 from worker.sandbox.audit import BY_HAND
 from worker.sandbox.faults import Fault
 
+pytestmark = pytest.mark.world(direct=True)
 A, B = "a@example.com", "b@example.com"
 LOST = pytest.mark.parametrize("lost", ["timeout_after", "timeout_before", "bare_after", "cut"])
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
 
 
 def withdrawn_without_answer(world: World, lost: str) -> bool:

@@ -1,22 +1,13 @@
 """An opt-out belongs to the address and to the customers known by it, over all lists of the account."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.integration.flush.world import World
 from worker.mailchimp.call import Call
 from worker.sandbox.faults import Fault
 
+pytestmark = pytest.mark.world(direct=True)
 A, B, C, D = (f"{one}@example.com" for one in "abcd")
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
 
 
 def noted(world: World, customer: str, email: str, act: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +12,8 @@ from worker.mailchimp.call import Call
 from worker.sandbox.faults import Fault
 from worker.store.runs import Run, Trigger
 
+# As patient as by default, in time that passes a hundred times as fast.
+pytestmark = pytest.mark.world(direct=True, patience=Mailchimp().patience)
 STORMS = {
     "5xx": (Fault("status", status=500, chance=0.5), Fault("bare", status=503)),
     "429": (Fault("status", status=429, title="Too Many Requests"),),
@@ -27,13 +27,6 @@ CALLS_OF_THE_FIRST = 60
 """What eight threads make until they give up, each of one customer's call, one at a time: about 40."""
 CALLS_OF_OTHERS = 10
 """What a flush makes that learns at its first read that nothing goes: about 3."""
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A world whose calls are as patient as by default, in time that passes a hundred times as fast."""
-    with World(tmp_path, direct=True, patience=Mailchimp().patience) as made:
-        yield made
 
 
 def person(number: int) -> str:

@@ -1,8 +1,5 @@
 """What people and owners do in Mailchimp is read back before each daily flush, whatever the members' status."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.integration.flush.world import ACCOUNT, World
@@ -12,14 +9,8 @@ from worker.sandbox.faults import Fault
 from worker.store import customer_outcomes, readings, runs, totals
 from worker.store.customer_outcomes import CustomerOutcome
 
+pytestmark = pytest.mark.world(direct=True)
 ANN, BOB, NEW = "ann@example.com", "bob@example.com", "new@example.com"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
 
 
 def told(world: World, customer: str) -> CustomerOutcome:

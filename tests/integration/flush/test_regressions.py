@@ -1,8 +1,6 @@
 """Histories that once put somebody back, added somebody elsewhere, or lost a customer."""
 
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -13,14 +11,8 @@ from worker.mailchimp.call import Call
 from worker.plan.related_customers import chunks
 from worker.sandbox.faults import Fault
 
+pytestmark = pytest.mark.world(direct=True)
 A, B, C, D = (f"{one}@example.com" for one in "abcd")
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
 
 
 def lost_post(world: World, kind: str = "timeout_after") -> None:

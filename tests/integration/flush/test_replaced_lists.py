@@ -1,8 +1,5 @@
 """A list that is replaced takes nobody's opt-out along: who left it is read before anybody moves off it."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.checked_changelog import CHANGELOG
@@ -14,14 +11,8 @@ from worker.model import ListId
 from worker.sandbox.faults import Fault
 from worker.sqlite.changed_rows import account_rows
 
+pytestmark = pytest.mark.world(direct=True)
 ANN, BOB = "ann@example.com", "bob@example.com"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; calls go straight to the stand-in."""
-    with World(tmp_path, direct=True) as made:
-        yield made
 
 
 def replace_list(world: World, *, deleted: bool) -> None:

@@ -1,6 +1,5 @@
 """Calls that were not made or whose answer said nothing: they are made again, and receipts tell what was sent."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,14 +8,8 @@ from tests.integration.flush.world import World
 from worker.mailchimp.call import Call
 from worker.sandbox.faults import Fault
 
+pytestmark = pytest.mark.world(direct=True, connections=1)
 A, B = "a@example.com", "b@example.com"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One account with two stored lists, nobody in them; one call at a time, straight to the stand-in."""
-    with World(tmp_path, direct=True, connections=1) as made:
-        yield made
 
 
 def shared_on_other(world: World) -> None:
