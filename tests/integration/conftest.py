@@ -30,6 +30,12 @@ def whole_kafka(kafka: Broker) -> Broker:
 
 
 @pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The database's file."""
+    return tmp_path / "worker.db"
+
+
+@pytest.fixture
 def own_kafka(tmp_path: Path) -> Iterator[KafkaProcess]:
     """A Kafka for one test alone, which may stop and kill it."""
     problem = can_run_kafka()

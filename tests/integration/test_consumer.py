@@ -15,12 +15,6 @@ from worker.sqlite.database import open_database
 from worker.store import counts, customers, dead_letters
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """The database's file."""
-    return tmp_path / "worker.db"
-
-
 def test_stages_what_the_topic_holds(topic: Topic, path: Path) -> None:
     """Customers of every account and partition, each once and as its newest event says."""
     people = [event(f"cus-{n}", f"acct-{n % 3}", version=round) for round in (1, 2) for n in range(300)]

@@ -28,12 +28,6 @@ PROTOCOLS = ("classic", "consumer")
 pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("whole_kafka")]
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """The database's file."""
-    return tmp_path / "worker.db"
-
-
 class SlowConsumer:
     """The library's consumer, whose consume() is late: rebalances are waiting by then."""
 

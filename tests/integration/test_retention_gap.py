@@ -27,12 +27,6 @@ MINE = partition_of(ACCOUNT, 2)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """The database's file."""
-    return tmp_path / "worker.db"
-
-
-@pytest.fixture
 def topic(whole_kafka: object, topic: Topic) -> Topic:
     """A compacted topic that keeps nulls for a day."""
     topic.configure(cleanup_policy="compact", delete_retention_ms=str(DAY))

@@ -6,10 +6,13 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from worker.sqlite.database import Database, open_database
 from worker.text import redaction
 
 
@@ -29,6 +32,19 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 def nothing_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the log forget the secrets that tests before this one, in the same process, kept out of it."""
     monkeypatch.setattr(redaction, "_hidden", {})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The file of a database that is not there yet."""
+    return tmp_path / "x.db"
+
+
+@pytest.fixture
+def db() -> Iterator[Database]:
+    """An empty database in memory."""
+    with closing(open_database(":memory:")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -9,12 +9,6 @@ from worker.sqlite.database import Database, open_database
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Returns where the database is."""
-    return tmp_path / "x.db"
-
-
-@pytest.fixture
 def db(path: Path) -> Iterator[Database]:
     """Returns an empty database."""
     database = open_database(path)

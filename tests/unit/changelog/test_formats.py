@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3 as library
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -41,14 +40,6 @@ def rows(records: list[Record]) -> list[ChangelogRow]:
     found = [changelog_row_of(*record) for record in records]
     assert [one for one in found if isinstance(one, Unreadable)] == []
     return [one for one in found if isinstance(one, ChangelogRow)]
-
-
-@pytest.fixture
-def db() -> Iterator[Database]:
-    """An empty database of this release, whose writes are noted."""
-    made = open_database(":memory:")
-    with closing(made):
-        yield made
 
 
 def written(db: Database) -> list[Record]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -37,14 +36,12 @@ LETTER = DeadLetter("customers", "t", 0, 0, b"acct-1/ann", b"no JSON", (), "It i
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
+def db(db: Database) -> Database:
     """Two receipts of two days, customers and lists, and an account."""
-    made = open_database(":memory:")
-    with made.transaction():
-        receipts.write(made, [ONE, OTHER])
-        accounts.save(made, AccountSettings(AccountId("acct-1")))
-    yield made
-    made.close()
+    with db.transaction():
+        receipts.write(db, [ONE, OTHER])
+        accounts.save(db, AccountSettings(AccountId("acct-1")))
+    return db
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,14 +28,6 @@ FIELDS: dict[str, Any] = {
     "tags": ["vip"],
 }
 TOLD = ("ann@", "Ann", "Lee", "0113", "a1b2c3d4e5", "High St", "Gold", "vip")
-
-
-@pytest.fixture
-def db() -> Iterator[Database]:
-    """An empty staging database; no account is connected."""
-    opened = open_database(":memory:")
-    yield opened
-    opened.close()
 
 
 def stage(db: Database, *records: Record, topic_id: str = "id") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -26,11 +25,9 @@ ACCOUNT = AccountId("acct-1")
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
+def db(db: Database) -> Database:
     """An empty staging database."""
-    opened = connected(open_database(":memory:"))
-    yield opened
-    opened.close()
+    return connected(db)
 
 
 def event(offset: int, customer: str = "cus-1", kind: str = "updated", partition: int = 0, **members: Any) -> Record:

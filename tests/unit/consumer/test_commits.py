@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +13,7 @@ from worker.config import Kafka
 from worker.consumer.commits import Commits
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.kafka.client import Problems
-from worker.sqlite.database import Database, open_database
+from worker.sqlite.database import Database
 from worker.store import offsets
 
 TOPIC, NOW, WAIT = "customers", datetime(2026, 11, 20, 10, tzinfo=UTC), 120.0
@@ -35,12 +35,10 @@ class Group:
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
+def db(db: Database) -> Database:
     """The database of worker-2."""
-    opened = open_database(":memory:")
-    offsets.instance_id(opened, "worker-2")
-    yield opened
-    opened.close()
+    offsets.instance_id(db, "worker-2")
+    return db
 
 
 def commits_of(name: str) -> Commits:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -24,11 +23,9 @@ TOO_HIGH = 2**62
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
+def db(db: Database) -> Database:
     """An empty staging database."""
-    opened = connected(open_database(":memory:"))
-    yield opened
-    opened.close()
+    return connected(db)
 
 
 def withdrawal(offset: int, **members: Any) -> Record:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.unit.plan import build
-from worker.sqlite.database import Database, open_database
+from worker.sqlite.database import Database
 from worker.store import accounts
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
+def db(db: Database) -> Database:
     """A database with one account."""
-    made = open_database(":memory:")
-    with made.transaction():
-        accounts.save(made, build.settings())
-    yield made
-    made.close()
+    with db.transaction():
+        accounts.save(db, build.settings())
+    return db

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.unit.consumer.test_batch import AT, event, stage
@@ -12,7 +10,7 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.flush.eligibility import GroupEligibility, misplaced, partition_mismatch
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
-from worker.sqlite.database import Database, open_database
+from worker.sqlite.database import Database
 from worker.store import counts, offsets
 from worker.store.offsets import TopicSize
 from worker.store.run_result import RunResult
@@ -23,13 +21,11 @@ OTHER = (MINE + 1) % 6
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
+def db(db: Database) -> Database:
     """A database of a worker that found six partitions in both topics."""
-    opened = open_database(":memory:")
-    with opened.transaction():
-        offsets.note_size(opened, "t", TopicSize("id", 6, 6))
-    yield opened
-    opened.close()
+    with db.transaction():
+        offsets.note_size(db, "t", TopicSize("id", 6, 6))
+    return db
 
 
 def eligibility(db: Database, *owned: int) -> GroupEligibility:

@@ -1,7 +1,5 @@
 """Customers that another worker delivered do not wait for the next flush after a take-over."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.staged import stage_batch
@@ -9,7 +7,7 @@ from tests.unit.consumer.test_batch import event
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.jobs.settle import Settle
 from worker.model import AccountId
-from worker.sqlite.database import Database, open_database
+from worker.sqlite.database import Database
 from worker.store import accounts, customers, marking
 from worker.store.accounts import AccountSettings
 
@@ -17,18 +15,16 @@ ACCOUNT, TOPIC, ID, AT = AccountId("acct-1"), "customers", "id", "2026-11-20T10:
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
+def db(db: Database) -> Database:
     """A new owner's database: two customers are staged, and their status says that the first two events are settled."""
-    opened = open_database(":memory:")
-    with opened.transaction():
-        accounts.save(opened, AccountSettings(ACCOUNT, True, "c3d4"))
-    stage_batch(opened, TOPIC, ID, [event(0, "cus-1"), event(1, "cus-2")], AT)
-    with opened.transaction():
-        found = customers.changed(opened, ACCOUNT, None, 10)
-        customers.settle(opened, ACCOUNT, [(customer.customer_id, customer.revision) for customer in found])
-        opened.execute("UPDATE customer SET changed = 1")
-    yield opened
-    opened.close()
+    with db.transaction():
+        accounts.save(db, AccountSettings(ACCOUNT, True, "c3d4"))
+    stage_batch(db, TOPIC, ID, [event(0, "cus-1"), event(1, "cus-2")], AT)
+    with db.transaction():
+        found = customers.changed(db, ACCOUNT, None, 10)
+        customers.settle(db, ACCOUNT, [(customer.customer_id, customer.revision) for customer in found])
+        db.execute("UPDATE customer SET changed = 1")
+    return db
 
 
 def take_over(partitions: OwnedPartitions) -> None:

@@ -20,12 +20,6 @@ SECRET = b"gone-for-good"
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Returns where the database is."""
-    return tmp_path / "x.db"
-
-
-@pytest.fixture
 def db(path: Path) -> Iterator[Database]:
     """Returns a database in which many rows were written, grew and moved, and some were removed."""
     chance = random.Random(7)

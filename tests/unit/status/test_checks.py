@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,7 +12,7 @@ from worker.changelog import signatures
 from worker.clock import as_text
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId, ListId
-from worker.sqlite.database import Database, open_database
+from worker.sqlite.database import Database
 from worker.status.check_accounts import lists_not_there
 from worker.status.check_kafka import check_staging
 from worker.status.checks import Finding, Level, exit_code, ok
@@ -29,13 +28,11 @@ WRONG = (RIGHT + 1) % 6
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
+def db(db: Database) -> Database:
     """A staging database of a topic with six partitions."""
-    opened = open_database(":memory:")
-    with opened.transaction():
-        offsets.note_size(opened, "t", TopicSize("id", 6, 6))
-    yield opened
-    opened.close()
+    with db.transaction():
+        offsets.note_size(db, "t", TopicSize("id", 6, 6))
+    return db
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,7 +17,7 @@ from worker.model import (
     MembershipKey,
     Position,
 )
-from worker.sqlite.database import Database, open_database
+from worker.sqlite.database import Database
 from worker.status.explanation import (
     Explanation,
     event_name,
@@ -41,17 +40,15 @@ AT = "2026-11-22T10:00:00.000Z"
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
+def db(db: Database) -> Database:
     """A database that was recreated: it has the ledger from Kafka, no receipt, and no event of these customers."""
-    made = open_database(":memory:")
-    with made.transaction():
-        ledger.put_entries(made, ACCOUNT, [entry("cus-1", ANN, status="unsubscribed")])
+    with db.transaction():
+        ledger.put_entries(db, ACCOUNT, [entry("cus-1", ANN, status="unsubscribed")])
         ledger.put_customer_statuses(
-            made, OTHER, [CustomerStatus(CustomerId("cus-2"), MembershipKey(ListId("master"), ANN))]
+            db, OTHER, [CustomerStatus(CustomerId("cus-2"), MembershipKey(ListId("master"), ANN))]
         )
-        ledger.put_customer_statuses(made, OTHER, [CustomerStatus(CustomerId("cus-3"), None, "Invalid Resource", ANN)])
-    yield made
-    made.close()
+        ledger.put_customer_statuses(db, OTHER, [CustomerStatus(CustomerId("cus-3"), None, "Invalid Resource", ANN)])
+    return db
 
 
 def entry(customer_id: str, address: AddressKey, status: str) -> LedgerEntry:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +18,7 @@ from worker.consumer.owned_partitions import Lag, OwnedPartitions
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId, ListId
 from worker.sqlite import lock
-from worker.sqlite.database import Database, open_database
+from worker.sqlite.database import Database
 from worker.sqlite.lock import DatabaseLock, is_locked, lock_path, seconds_since_beat
 from worker.status.live import LiveFile, LiveWorker, read_live
 from worker.status.overview import overview
@@ -38,19 +37,17 @@ LIVE = LiveWorker("host-1", 42, as_text(NOW), as_text(NOW), None, {0: Lag(0, 0.0
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
+def db(db: Database) -> Database:
     """A database with a ready account, a customer that waits, and three partitions that were read."""
-    opened = open_database(":memory:")
-    stage_batch(opened, TOPIC, "id", [event(0, email="ann@example.com")], "2026-11-22T08:42:00.000Z")
+    stage_batch(db, TOPIC, "id", [event(0, email="ann@example.com")], "2026-11-22T08:42:00.000Z")
     master = AccountList(ListId("m"), "Master", True, 0, False, NOW)
-    with opened.transaction():
-        accounts.save(opened, AccountSettings(ACCOUNT, True, "c3d4", ListId("m"), lists=(master,)))
-        runs.account_done(opened, ACCOUNT, "2026-11-21T10:00:10.000Z", completes=True)
-        offsets.note_size(opened, TOPIC, TopicSize("id", 3, 3))
+    with db.transaction():
+        accounts.save(db, AccountSettings(ACCOUNT, True, "c3d4", ListId("m"), lists=(master,)))
+        runs.account_done(db, ACCOUNT, "2026-11-21T10:00:10.000Z", completes=True)
+        offsets.note_size(db, TOPIC, TopicSize("id", 3, 3))
         for partition in range(3):
-            offsets.move_on(opened, TOPIC, "id", partition, 1, "2026-11-22T09:41:30.000Z")
-    yield opened
-    opened.close()
+            offsets.move_on(db, TOPIC, "id", partition, 1, "2026-11-22T09:41:30.000Z")
+    return db
 
 
 def shown(db: Database, beat: float | None = 1.0, live: LiveWorker | None = LIVE) -> dict[str, Any]:

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-
-import pytest
 
 from worker.clock import as_moment, as_text
 from worker.config import Config
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
-from worker.sqlite.database import Database, open_database
+from worker.sqlite.database import Database
 from worker.status.receipts_since import none_in_words, receipts_since
 from worker.store import offsets
 from worker.store.offsets import TopicSize
 
 ACCOUNT, OTHER = AccountId("acct-1"), AccountId("acct-2")
 TOPIC = Config().kafka.topic
-
-
-@pytest.fixture
-def db() -> Iterator[Database]:
-    """A new database."""
-    made = open_database(":memory:")
-    yield made
-    made.close()
 
 
 def test_receipts_are_complete_since_the_account_was_taken_over_last(db: Database) -> None:

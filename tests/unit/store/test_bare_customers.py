@@ -23,12 +23,6 @@ HERE = BareAccount(ACCOUNT, "t", "id", 0, 0)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the database is."""
-    return tmp_path / "x.db"
-
-
-@pytest.fixture
 def db(path: Path) -> Iterator[Database]:
     """A database with many customers of one account, as an earlier release staged them, and three of another."""
     with closing(open_database(path)) as made:

@@ -30,12 +30,6 @@ MANY = 2500
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Returns where the database is."""
-    return tmp_path / "x.db"
-
-
-@pytest.fixture
 def db(path: Path) -> Iterator[Database]:
     """Returns an empty database."""
     with closing(open_database(path)) as made:

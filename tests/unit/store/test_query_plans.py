@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,19 +11,12 @@ from tests.checked_changelog import CHANGELOG
 from worker.accounts.erased_persons import Erasing
 from worker.model import AccountId, AddressKey, CustomerId
 from worker.plan import elsewhere
-from worker.sqlite.database import Database, open_database
+from worker.sqlite.database import Database
 from worker.store import customer_outcomes, customers, dead_letters, ledger, ledger_erasure, receipts, refusals, totals
 from worker.store.accounts import AccountSettings
 
 ACCOUNT, ANN = AccountId("acct-1"), AddressKey("ann@example.com")
 CUSTOMER = CustomerId("cus-1")
-
-
-@pytest.fixture
-def db() -> Iterator[Database]:
-    """Returns an empty database, as small as any is when its statements are first planned."""
-    with closing(open_database(":memory:")) as made:
-        yield made
 
 
 def plans(db: Database, act: Callable[[], Any]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,13 +18,6 @@ from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.held_counts import HeldCount
 
 AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
-
-
-@pytest.fixture
-def db() -> Iterator[Database]:
-    """An empty one."""
-    with closing(open_database(":memory:")) as made:
-        yield made
 
 
 def stage(db: Database, *staged: tuple[str, str]) -> None:

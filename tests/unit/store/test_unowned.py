@@ -22,12 +22,6 @@ NOON, LATER, LAST = "2026-11-22T12:00:00.000Z", "2026-11-23T12:00:00.000Z", "202
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the database is."""
-    return tmp_path / "x.db"
-
-
-@pytest.fixture
 def db(path: Path) -> Iterator[Database]:
     """A database with many customers of one account, whose partition is 0, and three of another, in partition 1."""
     with closing(open_database(path)) as made:
