@@ -22,6 +22,7 @@ from typing import Any
 from sqlite_utils import Database as Tables
 
 from worker.__main__ import main
+from worker.changelog import backfill
 from worker.changelog.writer import ChangelogWriter
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.client import Client
@@ -105,5 +106,6 @@ if __name__ == "__main__":
         alarm.start()
     else:
         wrap(Killer(where, int(float(when))))
+    backfill.MOST_AT_ONCE = 2  # several writes, also of few rows
     sys.argv[0] = "mailchimp-worker"
     main()

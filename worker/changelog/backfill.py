@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
 
 from worker.changelog import table_rows
+from worker.changelog.copied_from import check_same_state, note_of_copy
 from worker.changelog.loss import Note
 from worker.changelog.reader import Reader
-from worker.changelog.records import key_of
+from worker.changelog.rows_in_kafka import RowsInKafka
+from worker.changelog.table_rows import ChangelogRow
 from worker.changelog.writer import ChangelogWriter
 from worker.sqlite.changed_rows import Kind
 from worker.sqlite.database import Database
@@ -28,8 +32,13 @@ def accept_loss(changelog: ChangelogWriter, reader: Reader) -> None:
     """
     topics = changelog.topics
     take_everything(changelog)
-    settings, _ = reader.read_all(topics.settings)
-    lost = [row for row in map(table_rows.with_departures_lost, settings.values()) if row is not None]
+    accounts = {
+        row.key: row
+        for rows in reader.rows_of(topics.settings)
+        for row, _, stray in rows
+        if row.kind == "account" and not stray
+    }
+    lost = [row for row in map(table_rows.with_departures_lost, accounts.values()) if row is not None]
     for start in range(0, len(lost), MOST_AT_ONCE):
         changelog.write(lost[start : start + MOST_AT_ONCE])
     with reader.db.transaction():
@@ -52,31 +61,50 @@ def take_everything(changelog: ChangelogWriter) -> None:
         changelog.take(topic, partition, lambda: None)
 
 
-def move(db: Database, changelog: ChangelogWriter, reader: Reader) -> Counter[Kind]:
+def move(
+    db: Database, changelog: ChangelogWriter, reader: Reader, progress: Callable[[int], None] = lambda count: None
+) -> Counter[Kind]:
     """Writes to Kafka the rows that it lacks; those that it has are read from it.
+
+    Nothing is written to the database before Kafka has everything, and settings come last: no worker takes a part of
+    the ledger for the whole, and until then the database can go on with other topics.
 
     Args:
         db: the reader's connection, outside of a transaction; no worker may run with this database.
+        progress: called with how many rows were written so far.
 
     Returns:
         How many rows of each kind were written.
 
     Raises:
+        NotMoved: the database has changed since a copy of it was interrupted.
         KafkaError: Kafka cannot be read, or did not accept everything; the command can be repeated.
         DatabaseError: the database cannot be used.
     """
-    topics = changelog.topics
+    topics, counts = changelog.topics, Counter[Kind]()
     take_everything(changelog)
-    ledger, strays = reader.read_all(topics.ledger)
-    settings, stray_settings = reader.read_all(topics.settings)
-    in_kafka, strays = ledger | settings, strays | stray_settings
+    in_kafka = RowsInKafka(db)
+    for topic in (topics.ledger, topics.settings):
+        for topic_rows in reader.rows_of(topic):
+            in_kafka.add(topic_rows)
+    note = note_of_copy(db, topics)
+    check_same_state(in_kafka.find(note.row_key), note, topics)
+    changelog.write([note])
     # After partitions were added to the topic, some rows are in partitions where nobody looks for them.
-    missing = [row for key, row in strays.items() if key not in in_kafka]
-    missing += [row for row in table_rows.all_rows(db) if key_of(row) not in in_kafka | strays]
-    for start in range(0, len(missing), MOST_AT_ONCE):
-        changelog.write(missing[start : start + MOST_AT_ONCE])
+    missing = (in_kafka.missing(rows) for rows in _parts(table_rows.all_rows(db)))
+    for rows in chain(in_kafka.pages(stray=True), missing):
+        changelog.write(rows)
+        counts.update(row.kind for row in rows)
+        progress(counts.total())
     with db.transaction():
-        table_rows.apply(db, [*missing, *in_kafka.values()])
+        for rows in chain(in_kafka.pages(stray=True), in_kafka.pages(stray=False)):
+            table_rows.apply(db, rows)
         for topic, partition in topics.partitions():
             reader.note_read(topic, partition)
-    return Counter(row.kind for row in missing)
+    changelog.write([ChangelogRow(note.kind, note.key, None)])
+    return counts
+
+
+def _parts(rows: Iterator[ChangelogRow]) -> Iterator[list[ChangelogRow]]:
+    while part := list(islice(rows, MOST_AT_ONCE)):
+        yield part

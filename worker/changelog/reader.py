@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from confluent_kafka import Message
 
 from worker.changelog import table_rows
 from worker.changelog.loss import Note, check_beginning, check_identity, truncated
-from worker.changelog.records import Unreadable, account_of, changelog_row_of, key_of
+from worker.changelog.records import Unreadable, account_of, changelog_row_of
+from worker.changelog.rows_in_kafka import TopicRow
 from worker.changelog.signatures import Signatures
 from worker.changelog.signed_from import SignedFromLookup
 from worker.changelog.table_rows import ChangelogRow
@@ -187,27 +188,24 @@ class Reader:
             log.info("applied %s that an earlier release could not apply", applied_text, extra={"count": applied})
         return applied
 
-    def read_all(self, topic: ChangelogTopic) -> tuple[dict[bytes, ChangelogRow], dict[bytes, ChangelogRow]]:
-        """Returns everything that a topic holds, by record key.
-
-        Returns:
-            The rows in their account's partition; and those in another one, because partitions were added to the topic.
+    def rows_of(self, topic: ChangelogTopic) -> Iterator[list[TopicRow]]:
+        """Yields all rows of a topic, in the order of their records; of a key only the last one is its row now.
 
         Raises:
             NotSigned: an earlier release, or one with another secret key, wrote it.
             KafkaError: it cannot be read.
         """
-        rows, strays = dict[bytes, ChangelogRow](), dict[bytes, ChangelogRow]()
         for partition in range(topic.partitions):
             self._signed_from.of(topic, partition)
             low, high = self._log.bounds(topic, partition)
             for messages in self._log.records(topic, partition, low, high):
+                rows = list[TopicRow]()
                 for message in messages:
                     row = changelog_row_of(message.key(), message.value())
-                    if isinstance(row, ChangelogRow) and not row.of_these_topics and not self._flaw_of(topic, message):
-                        in_its_partition = topic.partition_of(row.key[0]) == partition
-                        (rows if in_its_partition else strays)[key_of(row)] = row
-        return rows, strays
+                    if isinstance(row, ChangelogRow) and not self._flaw_of(topic, message):
+                        stray = topic.partition_of(row.key[0]) != partition
+                        rows.append(TopicRow(row, message.value(), stray))
+                yield rows
 
     def note_read(self, topic: ChangelogTopic, partition: int) -> None:
         """Records that the database has a partition up to its end, in the caller's transaction.

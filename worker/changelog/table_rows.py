@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ class ChangelogRow:
         return self.kind == "topic" and self.key[0] in _OF_THESE_TOPICS
 
 
-_OF_THESE_TOPICS = ("ledger", "settings", "outcomes", "signed")
+_OF_THESE_TOPICS = ("ledger", "settings", "outcomes", "signed", "copied")
 _KEYS: Mapping[Kind, tuple[str, tuple[str, ...]]] = {
     "place": ("ledger", ("account_id", "list_id", "address")),
     "customer": ("standing", ("account_id", "customer_id")),
@@ -74,23 +74,26 @@ def rows_of(db: Database, keys: Iterable[RowKey]) -> list[ChangelogRow]:
     return rows + _accounts(db, [key[0] for key in keys_by_kind.get("account", ())])
 
 
-def all_rows(db: Database) -> Iterable[ChangelogRow]:
-    """Returns all rows of accounts. Settings come last, so that a reader of them has what they depend on."""
-    for kind, (table, _, _) in _ROWS.items():
+def all_rows(db: Database) -> Iterator[ChangelogRow]:
+    """Yields all rows of accounts, read page by page. Settings come last: a reader of them has what they depend on."""
+    for kind, (table, key, columns) in _ROWS.items():
         if kind != "topic":
-            yield from _rows(db, kind, table)
+            for rows in db.pages(table, key, more=(*columns, _UNKNOWN)):
+                yield from (
+                    ChangelogRow(kind, row[: len(key)], _whole(columns, row[len(key) :])) for row in map(tuple, rows)
+                )
     notes = db.execute(
         f"SELECT about, partition FROM changelog_topic WHERE about NOT IN ({','.join('?' * len(_OF_THESE_TOPICS))})",
         _OF_THESE_TOPICS,
     )
     yield from rows_of(db, [RowKey("topic", tuple(row)) for row in notes.fetchall()])
-    yield from _accounts(db, db.column(str, "SELECT account_id FROM account ORDER BY account_id"))
+    for rows in db.pages("account", ("account_id",)):
+        yield from _accounts(db, [row[0] for row in rows])
 
 
 def accounts_known(db: Database) -> tuple[set[AccountId], set[AccountId]]:
     """Returns the accounts in the ledger or the customer statuses, and those with settings."""
-    ledger = db.column(AccountId, "SELECT account_id FROM ledger UNION SELECT account_id FROM standing")
-    return set(ledger), accounts.all_ids(db)
+    return {*accounts.ids_in(db, "ledger"), *accounts.ids_in(db, "standing")}, accounts.all_ids(db)
 
 
 def apply(db: Database, rows: Iterable[ChangelogRow]) -> None:
@@ -147,7 +150,7 @@ def _whole(columns: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
     return row if values[-1] is None else {**json.loads(values[-1]), **row}
 
 
-def _rows(db: Database, kind: Kind, keys: str, values: tuple[str, ...] = ()) -> list[ChangelogRow]:
+def _rows(db: Database, kind: Kind, keys: str, values: tuple[str, ...]) -> list[ChangelogRow]:
     table, key, columns = _ROWS[kind]
     selected = ", ".join(f"current.{column}" for column in (*columns, _UNKNOWN))
     key_names = ", ".join(f"wanted.{column}" for column in key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -211,6 +211,18 @@ def all_accounts(db: Database) -> tuple[AccountSettings, ...]:
     """Returns the settings of all accounts that have any, by id."""
     rows = db.execute(f"{_SELECT} ORDER BY account_id").fetchall()
     return tuple(_settings(db, row) for row in rows)
+
+
+def ids_in(db: Database, table: str) -> Iterator[AccountId]:
+    """Yields the accounts that have rows in a table whose primary key begins with the account, in order.
+
+    Looks each up by that key: millions of rows may belong to a hundred accounts.
+    """
+    after = ""
+    query = f"SELECT min(account_id) FROM {table} WHERE account_id > ?"
+    while (account_id := db.value(AccountId, query, (after,))) is not None:
+        yield account_id
+        after = account_id
 
 
 def all_ids(db: Database) -> set[AccountId]:

@@ -71,6 +71,20 @@ def of_topic(db: Database, topic: str) -> list[Reading]:
     return [Reading(*row) for row in rows]
 
 
+def of_other_changelogs(db: Database, names: tuple[str, str]) -> list[tuple[str, str, int, int]]:
+    """Returns topic, topic id, partition and next offset of each partition of ledger or settings of other topics.
+
+    Args:
+        names: of the ledger and settings topics in use.
+    """
+    rows = db.execute(
+        "SELECT topic, topic_id, partition, next_offset FROM next_offset WHERE topic NOT IN (?, ?) "
+        "AND (topic LIKE '%.ledger' OR topic LIKE '%.settings') ORDER BY topic, topic_id, partition",
+        names,
+    )
+    return [tuple(row) for row in rows]
+
+
 def forget(db: Database, topic: str, topic_id: str, partition: int) -> None:
     """Deletes the next offset of a partition, so that it is read from its beginning. Call it in a transaction."""
     db.execute(

@@ -21,11 +21,12 @@ NoteKind = Literal[
     "outcomes",
     "settings",
     "signed",
+    "copied",
 ]
 """hash_key: the key for hashes of erased persons · mailchimp_user: the owner of an account's API key · new_lists: an
 account's lists that it has not stored · rekey: a change of the secret key · settings_log: who changed an account's
 settings · web_access: revoked sessions and links · worker_url: where a worker answers · ledger, outcomes, settings,
-signed: about these topics themselves."""
+signed, copied: about these topics themselves."""
 _OF_ACCOUNT: tuple[NoteKind, ...] = ("mailchimp_user", "new_lists", "settings_log")
 
 

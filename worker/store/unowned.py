@@ -7,12 +7,12 @@ comes back, and its reader ends the dropping first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.model import AccountId
 from worker.sqlite.database import Database
-from worker.store import offsets
+from worker.store import accounts, offsets
 
 KEPT, DROPPING, BACK = 0, 1, 2
 """States of a partition: back means that its events are being reread, but its ledger is not yet."""
@@ -153,18 +153,9 @@ def drop_accounts(db: Database, unowned: Unowned, partition_of: Callable[[Accoun
     """
     deleted = 0
     for table, columns in _OF_ACCOUNTS.items():
-        for account_id in [name for name in _accounts(db, table) if partition_of(name) == unowned.partition]:
+        for account_id in [name for name in accounts.ids_in(db, table) if partition_of(name) == unowned.partition]:
             deleted += _drop(db, unowned.partition, table, columns, {"account_id": account_id})
     return deleted
-
-
-def _accounts(db: Database, table: str) -> Iterator[AccountId]:
-    # Looks up each account by the index: millions of rows may belong to a hundred accounts.
-    after = ""
-    query = f"SELECT min(account_id) FROM {table} WHERE account_id > ?"
-    while (account_id := db.value(AccountId, query, (after,))) is not None:
-        yield account_id
-        after = account_id
 
 
 def _drop(db: Database, partition: int, table: str, key_columns: tuple[str, ...], match: Mapping[str, object]) -> int:
