@@ -45,13 +45,17 @@ def watch(db: Database) -> None:
             )
 
 
+def written(db: Database) -> set[RowKey]:
+    """Returns which rows a watched connection wrote since :func:`touched` was called last. Only reads."""
+    run = db.connection.execute
+    return {RowKey(kind, tuple(row)) for kind in _KINDS for row in run(f"SELECT DISTINCT * FROM temp.touched_{kind}")}
+
+
 def touched(db: Database) -> set[RowKey]:
     """Returns which rows a watched connection wrote since this was asked last."""
-    run = db.connection.execute
-    row_keys = set[RowKey]()
+    row_keys = written(db)
     for kind in _KINDS:
-        row_keys |= {RowKey(kind, tuple(row)) for row in run(f"SELECT DISTINCT * FROM temp.touched_{kind}")}
-        run(f"DELETE FROM temp.touched_{kind}")
+        db.connection.execute(f"DELETE FROM temp.touched_{kind}")
     return row_keys
 
 

@@ -55,24 +55,38 @@ class Rehearsal:
         version: of the database, see :meth:`worker.sqlite.database.Database.version`; it changes once another
             connection has committed.
         changes: total rows changed by this connection when it ended; more once it has changed others.
-        writes_rows_alone: whether all of them only write rows; others, such as CREATE TABLE, cannot be repeated.
+        changed_rows: how many rows it changed, by SQLite's own count.
+        writes_rows_alone: whether all of them only write rows; others, such as CREATE TABLE, are not repeated.
         statements: each with the values of one run or of several.
     """
 
     version: int
     changes: int = 0
+    changed_rows: int = 0
     writes_rows_alone: bool = True
     statements: list[tuple[str, list[Any]]] = field(default_factory=list)
 
     def note(self, sql: str, rows: Sequence[Any]) -> None:
         """Records a statement, unless it only reads."""
-        if sql.startswith(("SELECT", "PRAGMA")):
+        # SQL's grammar: what begins with one of these words is no other statement. Anything else, such as WITH or a
+        # comment, counts as one that cannot be repeated. SQLite's authorizer would tell more, but calls Python for each
+        # column of each statement that is compiled; how many rows the repetition must change shows what this misses.
+        if sql.startswith("SELECT"):
             return
         self.writes_rows_alone &= sql.startswith(("INSERT", "UPDATE", "DELETE"))
         if self.statements and self.statements[-1][0] == sql:
             self.statements[-1][1].extend(rows)
         else:
             self.statements.append((sql, list(rows)))
+
+    def check(self, changed_rows: int) -> None:
+        """Checks that the repetition changed as many rows.
+
+        Raises:
+            RuntimeError: it did not: a statement was not noted. This is a bug.
+        """
+        if changed_rows != self.changed_rows:
+            raise RuntimeError(f"{changed_rows} rows were changed, and {self.changed_rows} in the rehearsal")
 
 
 def entry_rows(account_id: AccountId, memberships: Iterable[MembershipKey]) -> Rows:

@@ -270,11 +270,13 @@ class Database:
         """
         with self.snapshot("BEGIN IMMEDIATE"):
             self._rehearsal = rehearsal = Rehearsal(self.version())
+            before = self.connection.total_changes
             try:
                 yield rehearsal
             finally:
                 self._rehearsal = None
                 rehearsal.changes = self.connection.total_changes
+                rehearsal.changed_rows = rehearsal.changes - before
 
     def unchanged_since(self, rehearsal: Rehearsal) -> bool:
         """Returns whether nobody has written since a rehearsal ended."""
@@ -288,6 +290,7 @@ class Database:
 
         Raises:
             DatabaseError: it cannot be written.
+            RuntimeError: it changed another number of rows, which is a bug.
         """
         if not (rehearsal.writes_rows_alone and self.unchanged_since(rehearsal)):
             return False
@@ -297,6 +300,7 @@ class Database:
                     self.execute(sql, row).fetchall()
             else:
                 self.executemany(sql, rows)
+        rehearsal.check(self.connection.total_changes - rehearsal.changes)
         return True
 
     def open_scratch(self) -> None:

@@ -57,6 +57,17 @@ def test_a_rehearsal_that_did_more_than_write_rows_is_not_repeated(tmp_path: Pat
             assert not db.repeat(rehearsal)
 
 
+def test_a_statement_that_the_rehearsal_did_not_note_is_noticed(tmp_path: Path) -> None:
+    """One that was run past it, on SQLite's own connection: the repetition changes fewer rows, and is rolled back."""
+    with closing(open_database(tmp_path / "worker.db")) as db:
+        with db.rehearsal() as rehearsal:
+            write(db, "a")
+            db.connection.execute("UPDATE changelog_topic SET note = 'b'")
+        with pytest.raises(RuntimeError, match="1 rows were changed, and 2 in the rehearsal"), db.transaction():
+            db.repeat(rehearsal)
+        assert notes(db) == []
+
+
 def by_another(db: Database, path: Path) -> None:
     """Commits by another connection."""
     with closing(open_database(path)) as other, other.transaction():
