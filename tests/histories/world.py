@@ -389,4 +389,4 @@ class World:
 
     def receipts(self) -> list[Receipt]:
         """Returns the receipts of the last flush, oldest first."""
-        return list(receipts.find(self.db, account_id=ACCOUNT, run=runs.last(self.db, 1)[0].run))
+        return list(receipts.find(self.db, account_id=ACCOUNT, runs=[runs.last(self.db, 1)[0].run]))

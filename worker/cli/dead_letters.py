@@ -46,7 +46,7 @@ def list_letters(
         other = elsewhere(app.config, db, None)
     if other:
         output.note(other)
-    letters = output.newest(letters, limit)
+    letters = list(output.newest(letters, len(letters), limit))
     if json:
         output.as_json([dead_letter_data(letter) for letter in letters])
     elif not letters:

@@ -68,9 +68,12 @@ def resync(
         settings.load(db, AccountId(account))
         cleared, lasting = 0, 0
         if clear_suppressed:
-            refused, lasting = refusals.clearable(db, AccountId(account), address)
+            lasting = refusals.lasting_count(db, AccountId(account), address)
             cleared = commit_in_parts(
-                app.changelog, db, refused, lambda part: refusals.clear(db, AccountId(account), part)
+                app.changelog,
+                db,
+                refusals.clearable(db, AccountId(account), address),
+                lambda part: refusals.clear(db, AccountId(account), part),
             )
         forgotten, marked = app.changelog.commit(
             db, partial(_mark, db, AccountId(account), address, forget_version=forget_version)
@@ -123,8 +126,9 @@ def move_ledger(json: Json = False) -> None:
         DatabaseLock(app.config.staging.path),
         closing(app.open_database()) as db,
         closing(app.open_reader(db)) as reader,
+        Progress("moving") as progress,
     ):
-        moved = move(db, app.changelog, reader)
+        moved = move(db, app.changelog, reader, progress.counted)
     if json:
         output.as_json({"accounts": moved["account"], "customers": moved["customer"], "list_entries": moved["place"]})
         return

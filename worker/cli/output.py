@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, TextIO, TypeVar
 
 import typer
@@ -104,15 +105,16 @@ def note(text: str) -> None:
         err.write([visible(text)])
 
 
-def newest(rows: list[_Row], limit: int) -> list[_Row]:
+def newest(rows: Iterable[_Row], count: int, limit: int) -> Iterator[_Row]:
     """Returns the last rows, and mentions on stderr if there are more.
 
     Args:
         rows: oldest first, one more than the limit if there are more.
+        count: how many rows these are.
     """
-    if len(rows) > limit:
+    if count > limit:
         note(f"Only the newest {limit} are shown; there are more. See more: --limit {10 * limit}")
-    return rows[-limit:]
+    return islice(rows, max(count - limit, 0), None)
 
 
 def ask(question: str) -> bool:

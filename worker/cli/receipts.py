@@ -17,6 +17,7 @@ from worker.status.json_data import receipt_data
 from worker.status.other_workers import elsewhere
 from worker.status.receipts_since import none_in_words, receipts_since
 from worker.store import receipts
+from worker.store.receipts import Receipt
 
 COLUMNS = ("at", "run", "account_id", "customer_id", "email", "list_id", "outcome", "detail", "next")
 """Of the CSV: the same names as in JSON."""
@@ -50,46 +51,44 @@ def list_receipts(
         account_id = known_account(db, account)
         other = elsewhere(app.config, db, account_id)
         none = none_in_words(receipts_since(db, app.config, app.clock(), account_id), app.clock(), app.config)
-        matching = list(
-            receipts.find(
-                db,
-                account_id=account_id,
-                customer_id=CustomerId(customer) if customer else None,
-                list_id=ListId(list_id) if list_id else None,
-                address=address_key(email),
-                outcome=outcome,
-                since=moment,
-                run=run,
-                refused=refused,
-                limit=limit + 1,
-            )
+        matching = receipts.find(
+            db,
+            account_id=account_id,
+            customer_id=CustomerId(customer) if customer else None,
+            list_id=ListId(list_id) if list_id else None,
+            address=address_key(email),
+            outcomes=[outcome] if outcome is not None else None,
+            since=moment,
+            runs=[run] if run is not None else None,
+            refused=refused,
+            limit=limit + 1,
         )
-    if other:
-        output.note(other)
-    matching = output.newest(matching, limit)
-    if not matching and (json or csv):
-        output.note(none)
-    if json:
-        output.as_json([receipt_data(receipt) for receipt in matching])
-    elif csv:
-        rows = map(receipt_data, matching)
-        output.as_csv(COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
-    elif not matching:
-        output.say(none)
-    else:
-        rows_shown = [
-            (
-                receipt.at,
-                receipt.account_id,
-                receipt.customer_id,
-                receipt.address,
-                receipt.list_id,
-                receipt.outcome,
-                receipt.detail,
-            )
-            for receipt in matching
-        ]
-        output.table(("at", "account", "customer", "email", "list", "outcome", "detail"), rows_shown)
+        if other:
+            output.note(other)
+        shown = output.newest(matching, len(matching), limit)
+        if not matching and (json or csv):
+            output.note(none)
+        if json:
+            output.as_json([receipt_data(receipt) for receipt in shown])
+        elif csv:
+            rows = map(receipt_data, shown)
+            output.as_csv(COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
+        elif not matching:
+            output.say(none)
+        else:
+            output.table(("at", "account", "customer", "email", "list", "outcome", "detail"), map(_cells, shown))
+
+
+def _cells(receipt: Receipt) -> tuple[str | None, ...]:
+    return (
+        receipt.at,
+        receipt.account_id,
+        receipt.customer_id,
+        receipt.address,
+        receipt.list_id,
+        receipt.outcome,
+        receipt.detail,
+    )
 
 
 def moment_of(text: str, zone: tzinfo) -> datetime:

@@ -250,7 +250,7 @@ class _Demo:
 
     def _receipts(self, run: Run) -> list[Receipt]:
         with closing(self._app.open_database()) as db:
-            return list(receipts.find(db, run=run.run))
+            return list(receipts.find(db, runs=[run.run]))
 
     def _print_reasons(self, run: Run) -> None:
         run_receipts = self._receipts(run)

@@ -13,7 +13,7 @@ from functools import partial
 
 from worker.model import AccountId
 from worker.sqlite.database import Database
-from worker.store import counts
+from worker.store import accounts, counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,13 @@ def note_not_staged(db: Database, topic: str, topic_id: str, not_staged: Iterabl
     )
 
 
-_NOT_THERE = (
-    "NOT EXISTS (SELECT 1 FROM customer WHERE customer.account_id = known.account_id "
-    "AND customer.customer_id = known.customer_id) "
-    "AND NOT EXISTS (SELECT 1 FROM not_staged WHERE not_staged.account_id = known.account_id "
-    "AND not_staged.customer_id = known.customer_id)"
-)
+def _not_there(known: str) -> str:
+    """Returns the condition that a customer of a table is neither staged nor in a record that was not."""
+    return " AND ".join(
+        f"NOT EXISTS (SELECT 1 FROM {table} WHERE {table}.account_id = {known}.account_id "
+        f"AND {table}.customer_id = {known}.customer_id)"
+        for table in ("customer", "not_staged")
+    )
 
 
 def judge(
@@ -102,11 +103,12 @@ def judge(
         "SELECT partition, next_offset, reason FROM first_reading WHERE topic = ? AND topic_id = ? AND state = 'read'",
         (topic, topic_id),
     ).fetchall()
+    known = {*accounts.ids_in(db, "standing"), *accounts.ids_in(db, "ledger")} if rows else set()
     results = []
     for partition, next_offset, reason in rows:
         if partition not in ready:
             continue
-        account_ids = sorted(account_id for account_id in _accounts(db) if ledger_partition(account_id) == partition)
+        account_ids = sorted(account_id for account_id in known if ledger_partition(account_id) == partition)
         keys = () if reason else _gone(db, f" {topic_id} {partition} ", next_offset, account_ids)
         deleted = db.in_parts(keys, partial(_delete, db, (topic, topic_id, partition, next_offset - 1, at)))
         unclear = _unclear(db, account_ids)
@@ -118,20 +120,16 @@ def judge(
     return results
 
 
-def _accounts(db: Database) -> set[AccountId]:
-    return set(db.column(AccountId, "SELECT account_id FROM standing UNION SELECT account_id FROM ledger"))
-
-
 def _gone(db: Database, log: str, next_offset: int, account_ids: Iterable[AccountId]) -> Iterator[tuple[str, str]]:
     # Only customers settled by an event of this very log, under the topic's current id.
+    where = (
+        "account_id = ?1 AND coalesce(deleted, 0) = 0 AND instr(settled, ?2) > 0 "
+        f"AND CAST(substr(settled, instr(settled, ?2) + length(?2)) AS INTEGER) < ?3 AND {_not_there('standing')}"
+    )
     for account_id in account_ids:
-        rows = db.execute(
-            "SELECT account_id, customer_id FROM standing AS known WHERE account_id = ?1 AND coalesce(deleted, 0) = 0 "
-            "AND instr(settled, ?2) > 0 AND CAST(substr(settled, instr(settled, ?2) + length(?2)) AS INTEGER) < ?3 "
-            f"AND {_NOT_THERE}",
-            (account_id, log, next_offset),
-        )
-        yield from [(row[0], row[1]) for row in rows]
+        values = (account_id, log, next_offset)
+        for rows in db.pages("standing", ("account_id", "customer_id"), where, values):
+            yield from ((row[0], row[1]) for row in rows)
 
 
 def _delete(db: Database, position: tuple[str, str, int, int, str], keys: Sequence[tuple[str, str]]) -> int:
@@ -145,14 +143,15 @@ def _delete(db: Database, position: tuple[str, str, int, int, str], keys: Sequen
 
 
 def _unclear(db: Database, account_ids: Iterable[AccountId]) -> int:
-    known = (
-        "(SELECT account_id, customer_id FROM standing WHERE account_id = ?1 "
-        "UNION SELECT account_id, customer_id FROM ledger WHERE account_id = ?1 "
-        f"AND state IN ('intended', 'present')) AS known WHERE {_NOT_THERE} "
-        "AND NOT EXISTS (SELECT 1 FROM standing WHERE standing.account_id = known.account_id "
-        "AND standing.customer_id = known.customer_id AND standing.deleted = 1)"
+    query = (
+        "SELECT (SELECT count(*) FROM standing WHERE account_id = ?1 AND deleted IS NOT 1 "
+        f"AND {_not_there('standing')}) + "
+        "(SELECT count(DISTINCT customer_id) FROM ledger AS known WHERE account_id = ?1 "
+        "AND state IN ('intended', 'present') AND NOT EXISTS (SELECT 1 FROM standing "
+        "WHERE standing.account_id = known.account_id AND standing.customer_id = known.customer_id) "
+        f"AND {_not_there('known')})"
     )
-    return sum(db.count(known, (account_id,)) for account_id in account_ids)
+    return sum(db.value(int, query, (account_id,)) or 0 for account_id in account_ids)
 
 
 _REVIVED = (

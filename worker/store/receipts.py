@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from worker.store import offsets
 
 ERASED = "(erased)"
 """In place of the address of an erased person."""
+_READ_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,25 @@ def write(db: Database, receipts: Sequence[Receipt]) -> None:
     db.executemany(_WRITE, [_ROW.values(receipt) for receipt in receipts])
 
 
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """Receipts that were found, oldest first. Each iteration reads them page by page: they may be millions."""
+
+    db: Database
+    numbers: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[Receipt]:
+        for start in range(0, len(self.numbers), _READ_AT_ONCE):
+            rows = self.db.execute(
+                f"SELECT {_ROW.names} FROM receipt WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number",
+                (json.dumps(list(self.numbers[start : start + _READ_AT_ONCE])),),
+            )
+            yield from _ROW.read_all(rows)
+
+
 def find(
     db: Database,
     *,
@@ -103,24 +124,27 @@ def find(
     customer_id: CustomerId | None = None,
     list_id: ListId | None = None,
     address: AddressKey | None = None,
-    outcome: str | None = None,
+    outcomes: Collection[str] | None = None,
     since: str | None = None,
-    run: int | None = None,
+    runs: Collection[int] | None = None,
     refused: bool = False,
     limit: int | None = None,
-) -> Iterator[Receipt]:
-    """Yields receipts, oldest first; with a limit, only the newest ones.
+) -> Receipts:
+    """Returns receipts, with a limit only the newest ones. Memory holds eight bytes for each, until they are read.
 
     Args:
         address: only of customers who have or ever had this address, so that an address change hides none.
         refused: only the last refusal of each customer whom Mailchimp refuses now.
     """
     where, values = ["1"], list[Any]()
-    filters = {"account_id": account_id, "customer_id": customer_id, "list_id": list_id, "outcome": outcome, "run": run}
-    for name, value in filters.items():
+    for name, value in {"account_id": account_id, "customer_id": customer_id, "list_id": list_id}.items():
         if value is not None:
             where.append(f"{name} = ?")
             values.append(value)
+    for name, chosen in {"outcome": outcomes, "run": runs}.items():
+        if chosen is not None:
+            where.append(f"{name} IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps(list(chosen)))
     if since is not None:
         where.append("at >= ?")
         values.append(since)
@@ -130,11 +154,12 @@ def find(
         where.append(f"(account_id, customer_id) IN ({_HOLDERS})")
         values += [address] * 3
     rows = db.execute(
-        f"SELECT {_ROW.names} FROM (SELECT * FROM receipt WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?) "
-        "ORDER BY number",
+        f"SELECT number FROM receipt WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?",
         (*values, -1 if limit is None else limit),
     )
-    return (_ROW.read(row) for row in rows)
+    numbers = array("q", (row[0] for row in rows))
+    numbers.reverse()
+    return Receipts(db, numbers)
 
 
 def oldest(db: Database) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Iterator, Sequence
 
 from worker.model import AccountId, AddressKey, CustomerId
 from worker.sqlite.changed_rows import Changed, customer_rows
@@ -10,8 +11,8 @@ from worker.sqlite.database import Database
 from worker.store.ledger import LASTING_REFUSALS, customer_statuses_of
 
 
-def clearable(db: Database, account_id: AccountId, address: AddressKey | None) -> tuple[list[CustomerId], int]:
-    """Returns the customers whose refusals an operator may clear, and how many others there are.
+def clearable(db: Database, account_id: AccountId, address: AddressKey | None) -> Iterator[CustomerId]:
+    """Yields the customers whose refusals an operator may clear, page by page.
 
     People whom Mailchimp forgot, or holds in compliance state, can only join again by the list's form: see
     LASTING_REFUSALS.
@@ -19,18 +20,24 @@ def clearable(db: Database, account_id: AccountId, address: AddressKey | None) -
     Args:
         address: only customers who have or had this address, or were refused for it.
     """
-    rows = db.execute(
-        "SELECT customer_id, refusal, refused_address FROM standing "
-        "WHERE account_id = ?1 AND refusal IS NOT NULL AND (?2 IS NULL OR address = ?2 OR refused_address = ?2 "
-        "OR customer_id IN (SELECT customer_id FROM customer WHERE account_id = ?1 AND address = ?2))",
-        (account_id, address),
-    ).fetchall()
-    passing = [
-        row["customer_id"]
-        for row in rows
-        if row["refused_address"] is not None and row["refusal"] not in LASTING_REFUSALS
-    ]
-    return passing, len(rows) - len(passing)
+    where, values = f"{_OF_ADDRESS} AND NOT {_LASTING}", (account_id, address, _TITLES)
+    for rows in db.pages("standing", ("customer_id",), where, values):
+        yield from (CustomerId(row[0]) for row in rows)
+
+
+def lasting_count(db: Database, account_id: AccountId, address: AddressKey | None) -> int:
+    """Returns how many others were refused, whose refusals only they can end."""
+    values = (account_id, address, _TITLES)
+    row = db.execute(f"SELECT count(*) FROM standing WHERE {_OF_ADDRESS} AND {_LASTING}", values).fetchone()
+    return int(row[0])
+
+
+_OF_ADDRESS = (
+    "account_id = ?1 AND refusal IS NOT NULL AND (?2 IS NULL OR address = ?2 OR refused_address = ?2 "
+    "OR customer_id IN (SELECT customer_id FROM customer WHERE account_id = ?1 AND address = ?2))"
+)
+_LASTING = "(refused_address IS NULL OR refusal IN (SELECT value FROM json_each(?3)))"
+_TITLES = json.dumps(sorted(LASTING_REFUSALS))
 
 
 def clear(db: Database, account_id: AccountId, customers: Sequence[CustomerId]) -> Changed[int]:

@@ -218,7 +218,7 @@ class Promise(RuleBasedStateMachine):
             if not customers.changed_count(world.db, ACCOUNT):
                 break
         # Where the answer to the unsubscribing of a pending member was late, it counts as its opt-out.
-        nobody_left = self.quiet and not list(receipts.find(world.db, outcome="unsubscribed"))
+        nobody_left = self.quiet and not list(receipts.find(world.db, outcomes=["unsubscribed"]))
         for customer in customers.by_ids(world.db, ACCOUNT, NAMES_OF_CUSTOMERS):  # type: ignore[list-item]
             told = world.receipts(customer.customer_id)
             assert told, f"{customer.customer_id} has no receipt"

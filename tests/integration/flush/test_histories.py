@@ -229,7 +229,7 @@ class Histories(Promise):
             return
         with db.transaction():
             if what == "clear suppressed":
-                refusals.clear(db, ACCOUNT, refusals.clearable(db, ACCOUNT, address_key(email))[0])
+                refusals.clear(db, ACCOUNT, [*refusals.clearable(db, ACCOUNT, address_key(email))])
             marking.mark_changed(db, ACCOUNT, address_key(email) if what == "clear suppressed" else None)
 
     @rule(stored=st.sampled_from([("master",), ("master", "other"), ("master", "spare")]))

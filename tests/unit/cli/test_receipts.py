@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from worker.cli import app
 from worker.cli.context import known_account
+from worker.cli.output import newest
 from worker.cli.receipts import moment_of
 from worker.clock import as_text
 from worker.errors import NotFound, UsageError
@@ -114,3 +116,26 @@ def test_a_limit_that_leaves_rows_out_is_mentioned(
     assert [at for at in TIMES if at in ended.stdout] == TIMES[-limit:]
     more = "Only the newest 1 are shown; there are more. See more: --limit 10\n"
     assert ended.stderr == (more if limit == 1 else "")
+
+
+def test_memory_does_not_grow_with_the_number_of_receipts(db: Database) -> None:
+    """They are read page by page."""
+    text = "It was added. " * 50
+    with db.transaction():
+        receipts.write(db, [replace(ONE, customer_id=CustomerId(str(n)), detail=text) for n in range(10_000)])
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in receipts.find(db))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert count == 10_002
+    assert most < 2_000_000
+
+
+def test_the_newest_are_shown_and_the_rest_is_mentioned(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of rows in order, the last ones."""
+    assert list(newest(iter("abc"), 3, 2)) == ["b", "c"]
+    assert "Only the newest 2 are shown" in capsys.readouterr().err
+    assert list(newest(iter("ab"), 2, 2)) == ["a", "b"]
+    assert capsys.readouterr().err == ""

@@ -314,8 +314,9 @@ def test_refusals_of_a_person_stay_when_an_operator_takes_refusals_back(db: Data
                 ),
             ],
         )
-        assert refusals.clearable(db, ACCOUNT, None) == (["cus-1", "cus-2"], 3)
-        assert refusals.clear(db, ACCOUNT, refusals.clearable(db, ACCOUNT, None)[0]).result == 2
+        assert [*refusals.clearable(db, ACCOUNT, None)] == ["cus-1", "cus-2"]
+        assert refusals.lasting_count(db, ACCOUNT, None) == 3
+        assert refusals.clear(db, ACCOUNT, [*refusals.clearable(db, ACCOUNT, None)]).result == 2
     assert [
         one.customer_id
         for one in ledger.customer_statuses_of(db, ACCOUNT, [f"cus-{n}" for n in range(9)])

@@ -268,11 +268,12 @@ def _part_data(run: PartOfRun) -> dict[str, Any]:
 def show_receipts(call: Call) -> Response:
     """Returns the newest receipts, oldest first."""
     list_id, customer_id = call.query.get("list_id"), call.query.get("customer_id")
+    run, outcome = inputs.number(call, "run", 0, inputs.LARGEST), inputs.outcome(call)
     matching = receipts.find(
         call.db,
         account_id=call.account,
-        run=inputs.number(call, "run", 0, inputs.LARGEST) or None,
-        outcome=inputs.outcome(call),
+        runs=[run] if run else None,
+        outcomes=[outcome] if outcome is not None else None,
         list_id=ListId(list_id) if list_id is not None else None,
         customer_id=CustomerId(customer_id) if customer_id is not None else None,
         limit=inputs.number(call, "limit", 100, inputs.MOST_RECEIPTS),

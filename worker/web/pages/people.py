@@ -5,21 +5,24 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
-from itertools import chain
-from typing import Any
+from itertools import islice
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, cast
 from urllib.parse import urlencode
 
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from worker.clock import as_moment
 from worker.model import Customer, CustomerId
 from worker.plan.outcomes import Outcome
+from worker.sqlite.file import translated_file
 from worker.store import customers, receipts, runs
 from worker.store.accounts import AccountSettings
-from worker.store.receipts import Receipt
+from worker.store.receipts import Receipt, Receipts
 from worker.store.runs import PartOfRun
 from worker.text.escape import without_formula
 from worker.web.account_reader import receipts_complete_since, runs_of, settings_of
@@ -29,6 +32,10 @@ from worker.web.pages.layout import SLUGS, page, when
 from worker.web.pages.words import LIST_REASONS, OUTCOMES, Group, run_in_words, words_of
 
 MOST_SHOWN = 200
+READ_AT_ONCE = 500
+"""People whose names are looked up together."""
+MOST_IN_MEMORY, SENT_AT_ONCE = 1024 * 1024, 64 * 1024
+"""Bytes of CSV that are kept in memory before it goes to a file, and those sent at a time."""
 LONGEST_DAYS = 5000
 """How many days ago the requested day may be."""
 TONES = {Group.ADDED: "good", Group.UPDATED: "", Group.OFF: "", Group.NOT_ADDED: "warn", Group.WAITING: "bad", None: ""}
@@ -74,7 +81,7 @@ class _Selection:
 def show(call: Call) -> Response:
     """Shows the people of a sync, of a day's syncs, or of one outcome or group."""
     selection = _selection(call)
-    matching = _receipts(call, selection, MOST_SHOWN + 1)
+    matching = list(_receipts(call, selection, MOST_SHOWN + 1))
     by_id, settings = _customers(call, matching), settings_of(call)
     rows = [_row(receipt, by_id.get(receipt.customer_id), settings) for receipt in reversed(matching[-MOST_SHOWN:])]
     return page(
@@ -91,21 +98,36 @@ def show(call: Call) -> Response:
 
 
 def as_csv(call: Call) -> Response:
-    """Returns all of the same people as CSV for a spreadsheet."""
+    """Returns all of the same people as CSV for a spreadsheet. They may be millions, so it passes through a file."""
     selection = _selection(call)
-    matching = _receipts(call, selection, None)
-    by_id, settings = _customers(call, matching), settings_of(call)
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(_COLUMNS)
-    for receipt in matching:
-        row = _row(receipt, by_id.get(receipt.customer_id), settings)
-        cells = (receipt.at, row["name"], row["email"], row["list"], row["label"], row["sentence"], receipt.customer_id)
-        writer.writerow([without_formula(str(cell or "")) for cell in cells])
+    matching, settings = iter(_receipts(call, selection, None)), settings_of(call)
+    folder = call.context.app.config.staging.path.parent
+    with translated_file(), ExitStack() as opened:
+        file = opened.enter_context(SpooledTemporaryFile(MOST_IN_MEMORY, dir=str(folder)))
+        text = io.TextIOWrapper(cast(IO[bytes], file), "utf-8-sig", newline="")  # spreadsheets know UTF-8 by the mark
+        writer = csv.writer(text)
+        writer.writerow(_COLUMNS)
+        while part := list(islice(matching, READ_AT_ONCE)):
+            by_id = _customers(call, part)
+            writer.writerows(_cells(receipt, by_id.get(receipt.customer_id), settings) for receipt in part)
+        text.detach()
+        file.seek(0)
+        opened.pop_all()
     name = f"mailchimp-sync-{selection.name[1]}.csv" if selection.name is not None else "mailchimp-syncs.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    # The byte order mark tells spreadsheets that it is UTF-8.
-    return Response("\ufeff" + out.getvalue(), headers=headers, media_type="text/csv; charset=utf-8")
+    return StreamingResponse(_content(file), headers=headers, media_type="text/csv; charset=utf-8")
+
+
+def _content(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while content := file.read(SENT_AT_ONCE):
+            yield content
+
+
+def _cells(receipt: Receipt, customer: Customer | None, settings: AccountSettings) -> list[str]:
+    row = _row(receipt, customer, settings)
+    cells = (receipt.at, row["name"], row["email"], row["list"], row["label"], row["sentence"], receipt.customer_id)
+    return [without_formula(str(cell or "")) for cell in cells]
 
 
 def _selection(call: Call) -> _Selection:
@@ -153,17 +175,10 @@ def _no_such_sync() -> PageNotFound:
     return PageNotFound("There is no such sync.", "Choose one under Syncs.")
 
 
-def _receipts(call: Call, selection: _Selection, limit: int | None) -> list[Receipt]:
-    names = outcomes_of(call.query.get("group", ""), call.query.get("outcome", ""))
-    outcomes = [Outcome(name) for name in names] if names is not None else [None]
-    numbers: Sequence[int | None] = [run.run for run in selection.parts] if selection.parts is not None else [None]
-    parts = [
-        list(receipts.find(call.db, account_id=call.account, run=number, outcome=outcome, limit=limit))
-        for number in numbers
-        for outcome in outcomes
-    ]
-    matching = parts[0] if len(parts) == 1 else sorted(chain.from_iterable(parts), key=lambda receipt: receipt.at)
-    return matching if limit is None else matching[-limit:]
+def _receipts(call: Call, selection: _Selection, limit: int | None) -> Receipts:
+    outcomes = outcomes_of(call.query.get("group", ""), call.query.get("outcome", ""))
+    numbers = [run.run for run in selection.parts] if selection.parts is not None else None
+    return receipts.find(call.db, account_id=call.account, runs=numbers, outcomes=outcomes, limit=limit)
 
 
 def _customers(call: Call, matching: Iterable[Receipt]) -> dict[CustomerId, Customer]:
