@@ -8,15 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
+from tests.e2e.door import Door
 from tests.integration.topic import Topic, event
 from tests.reliability.commands import Commands, end
 from worker.cli.status import ALIVE_SECONDS
 from worker.consumer import instance
-from worker.mailchimp.call import Answer, Call
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
 from worker.sqlite.lock import seconds_since_beat
@@ -28,28 +28,6 @@ END_SECONDS = 15.0
 
 pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("whole_kafka")]
 Until = Callable[..., None]
-
-
-class Door:
-    """A stand-in as one worker reaches it: counts that worker's calls, and may keep it waiting."""
-
-    def __init__(self, standin: StandIn) -> None:
-        self._standin = standin
-        self.latency = 0.0
-        self.written_at: list[float] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._standin, name)
-
-    def in_flight(self, key: str) -> Any:
-        """Counts the call as begun."""
-        return self._standin.in_flight(key)
-
-    def answer(self, key: str, call: Call, *, crowded: bool) -> Answer:
-        """Notes that a call writes."""
-        if not call.reads_only:
-            self.written_at.append(time.monotonic())
-        return self._standin.answer(key, call, crowded=crowded)
 
 
 class Placed(Commands):

@@ -28,6 +28,8 @@ COMMIT_SECONDS = 5.0
 """How often offsets are committed during continuous reading."""
 CONFIRM_SECONDS = 15.0
 """How often they are committed when nothing was read: the group accepts them only from its members."""
+DOUBT_SECONDS = 1.0
+"""The same while it is in doubt whether this worker is still a member."""
 
 RELEASED = "released:"
 """Before the name of an owner that had no call in flight at its end."""
@@ -84,8 +86,15 @@ class Commits:
         self._uncommitted: dict[int, int] = {}
         self._unclaimed: dict[int, float] = {}
         self._committed_at = self._confirmed_at = time.monotonic()
+        self.began_again()
         self.released = False
         """Set before the end if no call is in flight that the next owner must wait for."""
+
+    def began_again(self) -> None:
+        """Records that commits go to a new consumer, which answers none of those before."""
+        self._sent = self._answered = 0
+        self._asked: tuple[int, int] | None = None
+        """A doubt, and how many commits were sent before it: the group may have answered these before the silence."""
 
     # The last owner of a partition: its name is committed with the offset
 
@@ -142,15 +151,19 @@ class Commits:
 
     def due(self) -> bool:
         """Returns whether it is time for a commit."""
-        return time.monotonic() - self._committed_at > COMMIT_SECONDS
+        return self._ownership.doubt is not None or time.monotonic() - self._committed_at > COMMIT_SECONDS
 
     def claim(self, partitions: Collection[int]) -> None:
-        """Names the owner of partitions, even idle ones, and repeats it now and then."""
+        """Names the owner of partitions, even idle ones, and repeats it now and then, or at once after a silence."""
         now = time.monotonic()
         for partition in [partition for partition, free_at in self._unclaimed.items() if now >= free_at]:
             del self._unclaimed[partition]
             self._add([partition])
-        if now - self._confirmed_at > CONFIRM_SECONDS:
+        doubt = self._ownership.doubt
+        new = doubt is not None and (self._asked is None or self._asked[0] != doubt)
+        if doubt is not None and new:
+            self._asked = doubt, self._sent
+        if new or now - self._confirmed_at > (CONFIRM_SECONDS if doubt is None else DOUBT_SECONDS):
             self._confirmed_at = now
             self._add(partitions - self._unclaimed.keys())
 
@@ -177,10 +190,14 @@ class Commits:
         ]
         try:
             consumer.commit(offsets=positions, asynchronous=True)
+            self._sent += 1
         except KafkaException as error:
             log.debug("offsets were not committed: %s", error, extra={"partitions": sorted(ready)})
 
     def answered(self, error: LibraryError | None, positions: Sequence[TopicPartition]) -> None:
-        """Handles the group's answer to a commit."""
+        """Handles the group's answer to a commit. They come in the order in which the commits were sent."""
+        self._answered += 1
         if error is None and not any(position.error for position in positions):
             self._ownership.kafka_answered()
+            if self._asked is not None and self._answered > self._asked[1]:
+                self._ownership.confirmed(self._asked[0])

@@ -187,6 +187,7 @@ class Consumer:
             self._consumer.close()
             stop.wait(NAME_TAKEN_SECONDS)
             self._problems.fatal = None
+            self.commits.began_again()
             self._consumer = self._opened()
             self.join()
             return True

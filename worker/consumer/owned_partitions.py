@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 SESSION_SECONDS = 45.0
 """How long a member may be silent before the group assigns its partitions to others: librdkafka's default."""
-SILENT, IN_DOUBT = 2 / 3, 1 / 8
-"""Parts of the session timeout. After SILENT without a poll, no call may start; nor during IN_DOUBT after the next
-poll, in which a process that was frozen learns whether it lost its partitions."""
+SILENT = 2 / 3
+"""Part of the session timeout. After so long without a poll, as in a process that was frozen, no call may start before
+the group has confirmed that this worker is still its member."""
 NOTHING_SECONDS = 10.0
 """How long a new member waits for partitions: two heartbeats of the other members, and time to release them."""
 
@@ -50,7 +50,8 @@ class OwnedPartitions:
     """The partitions that the consumer group assigned to this worker. Thread-safe.
 
     One lock guards the partitions and their states. The times of the last poll, of Kafka's last answer and of an outage
-    are single values without a lock: the poll thread writes them, and any thread reads them.
+    are single values without a lock, as is the doubt after a silence: the poll thread writes them, and any thread reads
+    them.
     """
 
     def __init__(
@@ -69,7 +70,9 @@ class OwnedPartitions:
         """
         self._clock, self._session_seconds = clock, session_seconds
         self._follows, self._settings_read = follows, not follows
-        self._assignments, self._in_doubt_until = 0, 0.0
+        self._assignments, self._doubts = 0, 0
+        self.doubt: int | None = None
+        """The number of the silence after which the group has not confirmed this worker yet; None without one."""
         self._lock = threading.Condition()
         self._partitions: dict[int, _Partition] = {}
         self._assigned, self._assigned_at, self._fenced = False, 0.0, False
@@ -84,8 +87,14 @@ class OwnedPartitions:
         """Records that the consumer was polled."""
         now = self._clock()
         if self._polled_at is not None and now - self._polled_at >= self._session_seconds * SILENT:
-            self._in_doubt_until = now + self._session_seconds * IN_DOUBT
+            self._doubts += 1
+            self.doubt = self._doubts
         self._polled_at = now
+
+    def confirmed(self, doubt: int) -> None:
+        """Records that the group confirmed this worker after a silence; does nothing after a later one."""
+        if self.doubt == doubt:
+            self.doubt = None
 
     def kafka_answered(self) -> None:
         """Records that the group or a partition's broker answered this worker."""
@@ -214,7 +223,10 @@ class OwnedPartitions:
                     known.free_at = max(known.free_at, self._clock() + self._session_seconds)
 
     def _awaited(self) -> dict[int, int]:
-        # Not before the former owner's calls have ended, because it may still write their results.
+        # Not before the former owner's calls have ended, because it may still write their results. Nor in doubt: if
+        # another worker has the partition now, that would end its flush.
+        if self.doubt is not None:
+            return {}
         now = self._clock()
         waiting = ((number, state) for number, state in self._partitions.items() if not state.ledger_read)
         return {number: state.assignment for number, state in waiting if now >= state.free_at}
@@ -281,7 +293,7 @@ class OwnedPartitions:
         if self._polled_at is None:
             return False
         now = self._clock()
-        if now - self._polled_at >= self._session_seconds * SILENT or now < self._in_doubt_until:
+        if now - self._polled_at >= self._session_seconds * SILENT or self.doubt is not None:
             return False
         return held == self.held([partition for partition, _ in held])
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
+from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import TopicPartition
 
+from tests.unit.consumer.test_owned_partitions import Timer
 from worker.clock import as_text
 from worker.config import Kafka
 from worker.consumer.commits import Commits
@@ -86,3 +89,35 @@ def test_a_partition_that_an_earlier_release_gave_back_may_have_been_anybodys(db
     owners.note(db, TOPIC, [0], NOW)
     assert owners.waits == {}
     assert offsets.taken_since(db, TOPIC, None) == as_text(NOW)
+
+
+def test_only_the_answer_to_a_commit_sent_after_a_silence_shows_that_the_worker_is_a_member(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An answer from before may come after it; a refusal shows nothing, and another commit follows a second later."""
+    timer = Timer()
+    monkeypatch.setattr("worker.consumer.commits.time", SimpleNamespace(monotonic=timer))
+    owned, group = OwnedPartitions(timer, session_seconds=48), Group()
+    commits = Commits(Kafka(topic=TOPIC), "worker-2-here", owned, lambda _: 5, WAIT)
+    owned.polled()
+    commits.assigned([0], {})
+    commits.claim({0})
+    commits.commit(group)
+    timer.now = 50
+    owned.polled()
+    assert commits.due()
+    commits.answered(None, [])
+    assert owned.doubt is not None
+    refused = LibraryError(LibraryError.REBALANCE_IN_PROGRESS)
+    for answer in (refused, None):
+        group.positions.clear()
+        commits.claim({0})
+        commits.commit(group)
+        assert group.positions
+        assert owned.doubt is not None
+        commits.claim({0})
+        assert not commits._uncommitted
+        commits.answered(answer, [])
+        timer.now += 1.1
+    assert owned.doubt is None
+    assert not commits.due()

@@ -147,20 +147,41 @@ def test_no_call_is_begun_while_polling_hangs() -> None:
     assert owned_partitions.seconds_since_poll() == 32
 
 
-def test_no_call_is_begun_right_after_a_long_silence() -> None:
-    """The first poll does not tell yet whether the partitions were lost meanwhile; soon after it is known."""
+def test_no_call_is_begun_after_a_long_silence_before_the_group_confirms_the_worker() -> None:
+    """The partitions may have been lost meanwhile, however long the group takes to say so."""
     timer = Timer()
     owned_partitions = OwnedPartitions(timer, session_seconds=48)
     owned_partitions.assigned({0: (0, 0)})
     owned_partitions.polled()
     timer.now = 50
     owned_partitions.polled()
-    assert not owned_partitions.may_call(owned_partitions.held({0}))
-    timer.now = 55
+    first = owned_partitions.doubt
+    assert first is not None
+    for timer.now in (50, 60, 70):
+        owned_partitions.polled()
+        assert not owned_partitions.may_call(owned_partitions.held({0}))
+    timer.now = 120
     owned_partitions.polled()
+    owned_partitions.confirmed(first)
     assert not owned_partitions.may_call(owned_partitions.held({0}))
-    timer.now = 56
+    assert owned_partitions.doubt is not None
+    owned_partitions.confirmed(owned_partitions.doubt)
     assert owned_partitions.may_call(owned_partitions.held({0}))
+
+
+def test_a_worker_that_may_have_lost_its_partitions_takes_no_ledger() -> None:
+    """It would end the flush of the worker that has the partition now."""
+    timer = Timer()
+    owned_partitions = OwnedPartitions(timer, session_seconds=48, follows=True)
+    owned_partitions.polled()
+    owned_partitions.assigned({0: (0, 0)})
+    ((_, assignment),) = owned_partitions.wait_for_ledger(0).items()
+    timer.now = 50
+    owned_partitions.polled()
+    assert owned_partitions.wait_for_ledger(0) == {}
+    assert not owned_partitions.awaits_ledger(0, assignment)
+    owned_partitions.confirmed(owned_partitions.doubt or 0)
+    assert owned_partitions.wait_for_ledger(0) == {0: assignment}
 
 
 def test_a_partition_is_caught_up_at_the_end_that_it_had_when_assigned() -> None:
