@@ -124,6 +124,11 @@ class KafkaProcess:
         assert self._process is not None, "it runs"
         self._process.send_signal(signal.SIGSTOP)
 
+    def thaw(self) -> None:
+        """Lets it go on as if nothing had happened."""
+        assert self._process is not None, "it runs"
+        self._process.send_signal(signal.SIGCONT)
+
     def _format(self, data: Path) -> None:
         # By a Java process of its own, which takes two seconds: once in these tests, whichever ports a broker has.
         formatted = Path(os.environ[FOLDER]) / "formatted" if FOLDER in os.environ else None

@@ -27,6 +27,8 @@ from worker.store import customers
 ACCOUNT = "acct-1"
 LISTS = {ACCOUNT: ("master", "other")}
 Until = Callable[..., None]
+HANGS_SECONDS = 30.0
+"""Less than the session timeout, for which a write may wait."""
 
 pytestmark = pytest.mark.kafka
 
@@ -121,6 +123,27 @@ def test_a_broker_killed_during_a_flush(
     process = worker.spawn("run", "--once")
     until(lambda: len(standin.audit.writes()) > 10)
     restart(own_kafka)
+    assert process.wait(60) == 0, worker.log()
+    assert names(standin) == {f"c{n}@example.com": "v2" for n in range(150)}
+    assert len(standin.audit.writes()) == 150
+    assert "Traceback" not in worker.log()
+
+
+def test_a_broker_that_hangs_for_half_a_minute_during_a_flush(
+    own_commands: Commands, own_kafka: KafkaProcess, standin: StandIn, until: Until
+) -> None:
+    """The partitions are this worker's still: the flush goes on, and each customer is delivered once."""
+    worker = own_commands
+    worker.topic.publish(people(150, 1))
+    worker("run", "--once")
+    worker.topic.publish(people(150, 2))
+    standin.audit.clear_calls()
+    standin.latency = 0.1
+    process = worker.spawn("run", "--once")
+    until(lambda: len(standin.audit.writes()) > 10)
+    own_kafka.freeze()
+    time.sleep(HANGS_SECONDS)
+    own_kafka.thaw()
     assert process.wait(60) == 0, worker.log()
     assert names(standin) == {f"c{n}@example.com": "v2" for n in range(150)}
     assert len(standin.audit.writes()) == 150

@@ -18,7 +18,7 @@ from confluent_kafka import KafkaException, Message, Producer
 from worker.changelog.group_commit import GroupCommit
 from worker.config import Kafka
 from worker.errors import KafkaError, WriterFenced
-from worker.kafka.client import ANSWER_SECONDS, AWAY, Problems, client, unreachable
+from worker.kafka.client import ANSWER_SECONDS, AWAY, Problems, client, session_seconds, unreachable
 
 _librdkafka = logging.getLogger("worker.changelog.librdkafka")
 # librdkafka calls it critical. Here it is normal: a command takes a partition over from the running worker, which takes
@@ -26,7 +26,9 @@ _librdkafka = logging.getLogger("worker.changelog.librdkafka")
 _librdkafka.addFilter(lambda line: "fenced" not in line.getMessage())
 
 TAKEN_SECONDS = 20.0
-"""How long Kafka may take to accept a write, including a broker restart."""
+"""How long Kafka may take to let a writer open, including a broker restart."""
+MOST_SECONDS = 55.0
+"""How long Kafka may take to accept a write, at most: see :func:`accepted_seconds`."""
 TRANSACTION_SECONDS = 60.0
 """After how long a broker aborts the transaction of a silent writer, if no other writer did so before."""
 POLL_SECONDS = 0.2
@@ -93,10 +95,11 @@ class PartitionWriter:
         self._settings, self._topic, self._partition = settings, topic, partition
         self._headers_of, self._second_topic = headers_of, second_topic
         self._problems = Problems()
+        self._accepted_seconds = accepted_seconds(settings)
         own = {
             "transactional.id": f"{topic}-{partition}",
             "transaction.timeout.ms": int(TRANSACTION_SECONDS * 1000),
-            "message.timeout.ms": int(TAKEN_SECONDS * 1000),
+            "message.timeout.ms": int(self._accepted_seconds * 1000),
             "enable.idempotence": True,
             "acks": "all",
             "linger.ms": 0,
@@ -209,7 +212,7 @@ class PartitionWriter:
                 for key, value in wanted.second_records:
                     headers = self._second_topic.headers if value is not None else None
                     self._produce(self._second_topic.topic, key, value, None, headers)
-        self._producer.commit_transaction(TAKEN_SECONDS + 1)
+        self._producer.commit_transaction(self._accepted_seconds + 1)
         first = min(offset for wanted in together for offset in wanted.offsets)
         if self._end and first - self._end > 1:  # a transaction marker takes one offset
             raise KafkaError(
@@ -257,6 +260,18 @@ class PartitionWriter:
         absent = unreachable(self._settings, self._problems.last, KafkaException(error))
         # For a write, say first that nothing was confirmed.
         return not_taken(absent.message.rstrip(".")) if self._opened else absent
+
+
+def accepted_seconds(settings: Kafka) -> float:
+    """Returns how long Kafka may take to accept a write: as long as the group waits for a silent worker.
+
+    Until then the partition is this worker's, so a broker that hangs for less costs no flush. The broker must not abort
+    the transaction before: see TRANSACTION_SECONDS.
+
+    Raises:
+        ConfigError: the operator's session.timeout.ms is not a number.
+    """
+    return min(max(session_seconds(settings), TAKEN_SECONDS), MOST_SECONDS)
 
 
 def not_taken(reason: str) -> KafkaError:

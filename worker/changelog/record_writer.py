@@ -242,10 +242,12 @@ class RecordWriter:
             return Acknowledged(topic, partition, writer, written)
         except KafkaError as error:
             with self._lock:
-                if writer is not None and self._writers.get((topic.name, partition)) is writer:
+                # Not if the partition was given up meanwhile, or taken again by another writer.
+                in_use = writer is not None and self._writers.get((topic.name, partition)) is writer
+                if in_use:
                     del self._writers[topic.name, partition]
                     self._failed[topic.name, partition] = error
-            if topic == self.topics.ledger and writer is not None and self.lost is not None:
+            if topic == self.topics.ledger and in_use and self.lost is not None:
                 self.lost(partition, isinstance(error, WriterFenced))
             raise
 
