@@ -17,8 +17,6 @@ from worker.consumer.assignment import State
 from worker.kafka.admin import Admin
 from worker.kafka.client import fetching, heartbeat_ms
 
-QUEUED_KIB = 16 * 1024
-"""Memory for fetched records that were not read yet."""
 ASK_SECONDS = 1.0
 """How often to query whether the group has partitions for this worker."""
 
@@ -41,8 +39,6 @@ def properties(settings: Kafka, name: str) -> dict[str, Any]:
         "auto.offset.reset": "error",
         "enable.partition.eof": True,
         "isolation.level": "read_committed",
-        "queued.max.messages.kbytes": QUEUED_KIB,
-        "fetch.queue.backoff.ms": 20,
         **fetching(settings),
     }
     if settings.group_protocol == "classic":

@@ -41,6 +41,8 @@ _ENDED = {LibraryError._FATAL, LibraryError.FENCED_INSTANCE_ID}
 HEARTBEAT_MS = 3000
 """librdkafka's default."""
 _HEARTBEAT = "heartbeat.interval.ms"
+QUEUED_KIB = 16 * 1024
+"""Memory of a consumer for fetched records that were not read yet; librdkafka's default is four times as much."""
 FETCH_WAIT_MS = 100
 _FETCH_WAIT = "fetch.wait.max.ms"
 _CORRECT = "Correct [kafka.client] in the configuration file, or WORKER_KAFKA__CLIENT."
@@ -79,12 +81,13 @@ def client(kind: Callable[[dict[str, Any]], _Client], kafka: Kafka, own: Mapping
 
 
 def fetching(kafka: Kafka) -> dict[str, Any]:
-    """Returns consumer properties that shorten the wait at the end of a partition.
+    """Returns consumer properties that bound the memory for fetched records, and the wait at the end of a partition.
 
     A broker answers a fetch at the end only after this wait (librdkafka: 500 ms), and a start reads three topics to
-    their ends, one after the other. The operator's own value wins.
+    their ends, one after the other. The operator's own value of it wins.
     """
-    return {} if _FETCH_WAIT in kafka.client else {_FETCH_WAIT: FETCH_WAIT_MS}
+    wait = {} if _FETCH_WAIT in kafka.client else {_FETCH_WAIT: FETCH_WAIT_MS}
+    return {"queued.max.messages.kbytes": QUEUED_KIB, "fetch.queue.backoff.ms": 20} | wait
 
 
 def session_seconds(kafka: Kafka) -> float:
