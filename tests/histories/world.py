@@ -334,8 +334,7 @@ class World:
         trigger: Trigger = "command" if confirmed or command else "daily"
         if confirmed:
             with self.db.transaction():
-                number = runs.ask(self.db, as_text(self.time.machine()), None, confirmed=confirmed)
-            request = runs.request(self.db, number)
+                request = runs.ask(self.db, as_text(self.time.machine()), None, confirmed=confirmed)
         self.flushing = True
         try:
             with patch.object(list_readings, *_UNTHREADED):

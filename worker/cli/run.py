@@ -156,15 +156,13 @@ def flush_request(
         reads_back: whether to read members and deliver nothing.
     """
     with db.transaction():
-        number = runs.ask(db, as_text(app.clock()), account_id, confirmed=confirmed, reads_back=reads_back)
-    request = runs.request(db, number)
-    assert request is not None, "the request was just written"
+        request = runs.ask(db, as_text(app.clock()), account_id, confirmed=confirmed, reads_back=reads_back)
     try:
         yield request
     finally:
         # If that fails too, it expires.
         with suppress(WorkerError), db.transaction():
-            runs.withdraw(db, number)
+            runs.withdraw(db, request.request)
 
 
 def _read_and_flush(

@@ -302,13 +302,13 @@ def requests_since(db: Database, account_id: AccountId, moment: str) -> list[Req
 
 def ask(
     db: Database, at: str, account_id: AccountId | None, *, confirmed: bool = False, reads_back: bool = False
-) -> int:
-    """Stores a request for the running daemon and returns its number."""
+) -> Request:
+    """Stores a request for the running daemon and returns it."""
     cursor = db.execute(
         "INSERT INTO flush_request (requested_at, account_id, confirmed, reads_back) VALUES (?,?,?,?)",
         (at, account_id, confirmed, reads_back),
     )
-    return int(cursor.lastrowid)
+    return Request(int(cursor.lastrowid), at, account_id, confirmed, None, reads_back)
 
 
 def open_requests(db: Database) -> list[Request]:

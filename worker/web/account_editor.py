@@ -176,7 +176,4 @@ def sync_now(call: Call, *, confirm_held: bool = False) -> Request:
         at = as_text(current.sync_again_at)
         raise TooManyTries("A sync was asked for within the last ten minutes.", f"You can ask again at {at}.")
     with call.db.transaction():
-        number = runs.ask(call.db, as_text(call.now), call.account, confirmed=confirm_held)
-    request = runs.request(call.db, number)
-    assert request is not None, "it was just written"
-    return request
+        return runs.ask(call.db, as_text(call.now), call.account, confirmed=confirm_held)

@@ -262,17 +262,15 @@ class World:
         """Flushes and returns the run."""
         self.clock.forward(seconds=1)
         with self.db.transaction():
-            number = runs.ask(self.db, as_text(self.clock()), None, confirmed=confirmed)
-        return self.app.flusher(self.stop).flush("command", Everybody(), runs.request(self.db, number))
+            request = runs.ask(self.db, as_text(self.clock()), None, confirmed=confirmed)
+        return self.app.flusher(self.stop).flush("command", Everybody(), request)
 
     def read_back(self) -> Run:
         """Reads the lists as by the command, and returns the run; the calls before it are forgotten."""
         self.standin.audit.calls.clear()
         self.clock.forward(seconds=1)
         with self.db.transaction():
-            number = runs.ask(self.db, as_text(self.clock()), None, reads_back=True)
-        request = runs.request(self.db, number)
-        assert request is not None
+            request = runs.ask(self.db, as_text(self.clock()), None, reads_back=True)
         return self.app.flusher(self.stop).flush(request.trigger, Everybody(), request)
 
     def plan(self) -> AccountPlan:

@@ -92,7 +92,7 @@ def test_runs_go_with_their_receipts(db, caplog):
             at = as_text(NOW - timedelta(days=days))
             run = runs.start(db, at, "command", None)
             runs.put_account(db, run, AccountRun(AccountId("acct-1"), {}, 1))
-            runs.take(db, runs.ask(db, at, None, confirmed=False), run)
+            runs.take(db, runs.ask(db, at, None, confirmed=False).request, run)
         runs.ask(db, as_text(NOW - timedelta(days=9)), None, confirmed=False)
     with caplog.at_level(logging.INFO, "worker.daemon"):
         drop_old(db, NOW, Config(receipts=Receipts(keep_days=2)))

@@ -190,7 +190,7 @@ def test_what_is_written_next_has_a_number_of_its_own(db):
     """Numbers of rows that were removed are not given again."""
     with db.transaction():
         assert runs.start(db, MOMENT, "daily", None) == 3
-        assert runs.ask(db, MOMENT, None, confirmed=False) == 3
+        assert runs.ask(db, MOMENT, None, confirmed=False).request == 3
 
 
 def test_two_that_open_a_new_database_at_once_both_have_it(tmp_path, monkeypatch):
