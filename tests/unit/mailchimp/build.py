@@ -1,6 +1,8 @@
-"""A Mailchimp that answers from a list."""
+"""A Mailchimp that answers from a list, and time that only waiting moves."""
 
 from __future__ import annotations
+
+from math import inf
 
 from worker.mailchimp.call import Answer, Call
 
@@ -17,3 +19,26 @@ class Scripted:
         """Returns the next answer."""
         self.calls.append(call)
         return self.answers.pop(0)
+
+
+class Time:
+    """A clock that only waiting moves, and a stop that may come during a wait."""
+
+    def __init__(self, stop_at: float = inf) -> None:
+        """Begins at 0."""
+        self.now, self.stop_at = 0.0, stop_at
+        self.waits: list[float] = []
+
+    def __call__(self) -> float:
+        """The seconds."""
+        return self.now
+
+    def is_set(self) -> bool:
+        """Whether it is time to stop."""
+        return self.now >= self.stop_at
+
+    def wait(self, timeout: float) -> bool:
+        """Waits; returns whether it is time to stop."""
+        self.waits.append(timeout)
+        self.now = min(self.now + timeout, self.stop_at)
+        return self.is_set()

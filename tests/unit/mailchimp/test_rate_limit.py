@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.mailchimp.build import Time
 from worker.mailchimp import api_key, rate_limit
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.rate_limit import INITIAL_LIMIT, LONGEST_WAIT, Limiter, Limiters, Window, wait_after
@@ -17,28 +18,6 @@ BUSY = Answer(429, {"title": "Too Many Requests"})
 BARE_403 = Answer(403, None)
 FORBIDDEN = Answer(403, {"title": "Forbidden"})
 DOWN = Answer(503, None)
-
-
-class _Time:
-    """A clock that only waiting moves, and a stop that can be set to come during a wait."""
-
-    def __init__(self, stop_at=None):
-        self.now = 0.0
-        self.stop_at = stop_at
-        self.waits = []
-
-    def __call__(self):
-        return self.now
-
-    def is_set(self):
-        return self.stop_at is not None and self.now >= self.stop_at
-
-    def wait(self, timeout):
-        self.waits.append(timeout)
-        self.now += timeout
-        if self.is_set():
-            self.now = self.stop_at
-        return self.is_set()
 
 
 class _Scripted:
@@ -291,7 +270,7 @@ def test_a_write_that_may_have_acted_is_not_repeated(call, answer, again):
 
 def test_patience_brings_a_call_through_trouble():
     """A call that meets two refusals and a failure gets through with waits that double."""
-    time, sender = _Time(), _Scripted(BUSY, DOWN, BUSY, OK)
+    time, sender = Time(), _Scripted(BUSY, DOWN, BUSY, OK)
     assert _patient(sender, time).send(WRITE).ok
     assert len(sender.calls) == 4
     assert time.waits == [1.0, 2.0, 4.0]
@@ -299,7 +278,7 @@ def test_patience_brings_a_call_through_trouble():
 
 def test_patience_ends_and_gives_the_last_answer():
     """When Mailchimp stays down, the last answer comes back within the patience."""
-    time, sender = _Time(), _Scripted(BUSY, DOWN)
+    time, sender = Time(), _Scripted(BUSY, DOWN)
     assert _patient(sender, time, patience=60).send(WRITE) == DOWN
     assert time.now <= 60
     assert 4 <= len(sender.calls) <= 10
@@ -307,14 +286,14 @@ def test_patience_ends_and_gives_the_last_answer():
 
 def test_no_patience_means_one_try():
     """With a patience of nothing each call is sent once."""
-    time, sender = _Time(), _Scripted(DOWN)
+    time, sender = Time(), _Scripted(DOWN)
     assert _patient(sender, time, patience=0).send(READ) == DOWN
     assert len(sender.calls) == 1
 
 
 def test_stop_ends_patience_with_the_last_answer():
     """A stop during a wait ends it at once, and the answer there was comes back."""
-    time, sender = _Time(stop_at=4.0), _Scripted(DOWN)
+    time, sender = Time(stop_at=4.0), _Scripted(DOWN)
     assert _patient(sender, time).send(WRITE) == DOWN
     assert time.now == 4.0
     assert len(sender.calls) == 3
@@ -322,7 +301,7 @@ def test_stop_ends_patience_with_the_last_answer():
 
 def test_stop_before_the_first_try_sends_nothing():
     """A stop before a call could begin gives an answer that says so, and nothing was sent."""
-    time, sender = _Time(stop_at=0.0), _Scripted(OK)
+    time, sender = Time(stop_at=0.0), _Scripted(OK)
     answer = _patient(sender, time).send(WRITE)
     assert answer.failure == "stopped"
     assert answer.unsent
@@ -331,7 +310,7 @@ def test_stop_before_the_first_try_sends_nothing():
 
 def test_the_next_call_of_a_key_waits_for_its_trouble_to_pass():
     """After a refusal the key's next call, of whichever account, waits as well."""
-    time = _Time()
+    time = Time()
     limiter = Limiter(8, time, full_chance)
     limiter.send(_Scripted(BUSY), READ, time)
     limiter.send(_Scripted(OK), READ, time)
@@ -340,7 +319,7 @@ def test_the_next_call_of_a_key_waits_for_its_trouble_to_pass():
 
 def test_once_sends_once():
     """A write that depends on what was just read is sent one time, whatever comes back."""
-    time, sender = _Time(), _Scripted(DOWN)
+    time, sender = Time(), _Scripted(DOWN)
     assert _patient(sender, time).once(WRITE) == DOWN
     assert len(sender.calls) == 1
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.unit.mailchimp.build import Time
 from worker.mailchimp.call import FRESH_SECONDS, Answer, Call
 from worker.mailchimp.rate_limit import Limiter
 
@@ -14,27 +15,10 @@ STALE, STOPPED = Answer(None, failure="stale"), Answer(None, failure="stopped")
 A_MOMENT = 0.001
 
 
-class _Time:
-    """A clock that waiting moves, and that stops where a test wants it."""
-
-    def __init__(self) -> None:
-        self.now, self.stop_at = 0.0, float("inf")
-
-    def __call__(self) -> float:
-        return self.now
-
-    def is_set(self) -> bool:
-        return self.now >= self.stop_at
-
-    def wait(self, timeout: float) -> bool:
-        self.now = min(self.now + timeout, self.stop_at)
-        return self.is_set()
-
-
 class _Sender:
     """Answers each call well after a while, and notes which came."""
 
-    def __init__(self, time: _Time, seconds: float = 0.0) -> None:
+    def __init__(self, time: Time, seconds: float = 0.0) -> None:
         self.time, self.seconds = time, seconds
         self.calls: list[Call] = []
 
@@ -44,14 +28,14 @@ class _Sender:
         return OK
 
 
-def _limiter(time: _Time) -> Limiter:
+def _limiter(time: Time) -> Limiter:
     return Limiter(8, time, lambda: 0.0, watch=time)
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(FRESH_SECONDS, OK), (FRESH_SECONDS + A_MOMENT, STALE)])
 def test_a_write_that_was_held_up_after_its_read_is_not_sent(seconds: float, expected: Answer):
     """Whatever held it up: two seconds after the read somebody may have acted."""
-    time = _Time()
+    time = Time()
     sender = _Sender(time)
     with _limiter(time).reserve(sender, time) as turn:
         turn.send(READ)
@@ -62,7 +46,7 @@ def test_a_write_that_was_held_up_after_its_read_is_not_sent(seconds: float, exp
 
 def test_holdups_between_several_calls_add_up():
     """Two reads and a write: what passed between the first two counts too."""
-    time = _Time()
+    time = Time()
     sender = _Sender(time)
     with _limiter(time).reserve(sender, time) as turn:
         turn.send(READ)
@@ -75,7 +59,7 @@ def test_holdups_between_several_calls_add_up():
 
 def test_how_long_the_calls_themselves_take_does_not_count():
     """A slow Mailchimp holds nobody's write back for good."""
-    time = _Time()
+    time = Time()
     with _limiter(time).reserve(_Sender(time, seconds=60), time) as turn:
         assert [turn.send(one) for one in (READ, READ, WRITE)] == [OK, OK, OK]
 
@@ -83,7 +67,7 @@ def test_how_long_the_calls_themselves_take_does_not_count():
 @pytest.mark.parametrize("call", [READ, WRITE])
 def test_the_first_call_of_a_turn_hangs_on_nothing(call: Call):
     """It is sent after any wait: of fields alone, or as the read itself."""
-    time = _Time()
+    time = Time()
     sender = _Sender(time)
     with _limiter(time).reserve(sender, time) as turn:
         time.now += 100
@@ -92,7 +76,7 @@ def test_the_first_call_of_a_turn_hangs_on_nothing(call: Call):
 
 def test_a_read_is_sent_after_any_wait():
     """What was read a moment ago is only read again."""
-    time = _Time()
+    time = Time()
     with _limiter(time).reserve(_Sender(time), time) as turn:
         turn.send(READ)
         time.now += 100
@@ -107,7 +91,7 @@ def _troubled(limiter: Limiter, times: int) -> None:
 @pytest.mark.parametrize(("failures", "expected"), [(1, OK), (3, STALE)])
 def test_a_write_that_must_wait_for_trouble_of_its_key_is_not_kept_waiting(failures: int, expected: Answer):
     """Trouble of another call of the key: one second is waited out, four are not even begun."""
-    time = _Time()
+    time = Time()
     limiter = _limiter(time)
     sender = _Sender(time)
     with limiter.reserve(sender, time) as turn:
@@ -119,7 +103,7 @@ def test_a_write_that_must_wait_for_trouble_of_its_key_is_not_kept_waiting(failu
 
 def test_a_write_whose_wait_grows_while_it_waits_is_not_sent():
     """Waiting for a second, it learns of more trouble: what it waited in all decides, once it may go."""
-    time = _Time()
+    time = Time()
     limiter = _limiter(time)
     sender = _Sender(time)
     wait: Callable[[float], bool] = time.wait
@@ -142,7 +126,7 @@ def test_a_write_whose_wait_grows_while_it_waits_is_not_sent():
 
 def test_a_stale_write_tells_the_pace_nothing():
     """It was not sent, so it neither slows the key down nor speeds it up."""
-    time = _Time()
+    time = Time()
     limiter = _limiter(time)
     with limiter.reserve(_Sender(time), time) as turn:
         turn.send(READ)
@@ -154,7 +138,7 @@ def test_a_stale_write_tells_the_pace_nothing():
 
 def test_nothing_is_sent_once_it_is_time_to_stop():
     """Neither before a call nor while one waits."""
-    time = _Time()
+    time = Time()
     limiter = _limiter(time)
     sender = _Sender(time)
     with limiter.reserve(sender, time) as turn:
@@ -171,7 +155,7 @@ def test_nothing_is_sent_once_it_is_time_to_stop():
 
 def test_the_connection_is_given_back():
     """Also where the calls broke: the next turn of the key gets it."""
-    time = _Time()
+    time = Time()
     limiter = Limiter(1, time, lambda: 0.0, watch=time)
     with pytest.raises(RuntimeError), limiter.reserve(_Sender(time), time):
         raise RuntimeError

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.mailchimp.build import Time
 from worker.mailchimp.call import Answer, Call
 from worker.mailchimp.rate_limit import Limiter
 from worker.mailchimp.retry import RetryingSender, should_retry
@@ -10,25 +11,6 @@ READ, WRITE = Call("GET", "/ping"), Call("POST", "/lists/a1", body={})
 LATER_ANSWERS = [Answer(429, {}), Answer(403), Answer(500, {}), Answer(503), Answer(None, failure="unconnected")]
 DOUBTFUL = [Answer(None, failure="timeout"), Answer(None, failure="connection"), Answer(504)]
 FINAL = [Answer(200, {}), Answer(400, {}), Answer(401, {}), Answer(403, {}), Answer(404, {}), Answer(302)]
-
-
-class _Waits:
-    """A clock that waiting moves, calls too, and that never stops."""
-
-    def __init__(self):
-        self.now = 0.0
-        self.waits = []
-
-    def __call__(self):
-        return self.now
-
-    def is_set(self):
-        return False
-
-    def wait(self, timeout):
-        self.waits.append(timeout)
-        self.now += timeout
-        return False
 
 
 class _Endless:
@@ -52,7 +34,7 @@ def patient(sender, time, patience, chance=lambda: 0.0):
 @given(st.lists(st.sampled_from(LATER_ANSWERS + DOUBTFUL), max_size=4), st.sampled_from(FINAL), st.booleans())
 def test_a_call_is_sent_until_an_answer_is_not_worth_another(before, final, reads):
     """Whatever comes first, the answer that comes back is the first one that ends the trying."""
-    time, call = _Waits(), READ if reads else WRITE
+    time, call = Time(), READ if reads else WRITE
     script = [*before, final]
     expected = next(one for one in script if not should_retry(call, one))
     sender = _Endless(time, *script)
@@ -63,7 +45,7 @@ def test_a_call_is_sent_until_an_answer_is_not_worth_another(before, final, read
 @pytest.mark.parametrize("answer", DOUBTFUL)
 def test_a_write_in_doubt_is_never_sent_twice(answer):
     """After a timeout or a broken connection a write comes back at once, as it may have been done."""
-    time = _Waits()
+    time = Time()
     sender = _Endless(time, answer)
     assert patient(sender, time, 1000).send(WRITE) == answer
     assert (sender.calls, time.waits) == (1, [])
@@ -73,7 +55,7 @@ def test_a_write_in_doubt_is_never_sent_twice(answer):
 @pytest.mark.parametrize("seconds", [0.0, 25.0])
 def test_no_call_is_begun_when_patience_is_over(answer, seconds):
     """Patience counts from the first answer: no later try begins after it, however long each takes."""
-    time, begun = _Waits(), []
+    time, begun = Time(), []
 
     class _Noting(_Endless):
         def send(self, call):
@@ -88,7 +70,7 @@ def test_no_call_is_begun_when_patience_is_over(answer, seconds):
 @given(st.floats(0, 1), st.floats(0, 300))
 def test_waits_fit_into_the_patience(chance, patience):
     """All waits of one call together take no longer than the patience, whatever chance takes away."""
-    time = _Waits()
+    time = Time()
     sender = _Endless(time, Answer(503))
     patient(sender, time, patience, lambda: chance).send(WRITE)
     assert sum(time.waits) <= patience
@@ -97,10 +79,10 @@ def test_waits_fit_into_the_patience(chance, patience):
 
 def test_a_stop_while_a_later_try_waits_gives_the_answer_before():
     """When the worker stops as a second try waits for its turn, the first try's answer comes back: it was sent."""
-    time = _Waits()
+    time = Time()
     limiter = Limiter(8, time, lambda: 0.0)
 
-    class _Stop(_Waits):
+    class _Stop(Time):
         def is_set(self):
             return bool(self.waits)
 
