@@ -12,15 +12,8 @@ from worker.accounts.lists import new_of
 from worker.clock import as_text
 from worker.model import AccountId, CustomerId, ListId, address_key
 from worker.sqlite.lock import seconds_since_beat
+from worker.status import json_data
 from worker.status.explanation import letters_naming
-from worker.status.json_data import (
-    dead_letter_data,
-    explanation_data,
-    lists_data,
-    mapping_data,
-    receipt_data,
-    settings_data,
-)
 from worker.status.live import read_live
 from worker.status.next_flush import RunningFlush
 from worker.status.overview import account_data, overview
@@ -31,15 +24,6 @@ from worker.store.runs import PartOfRun
 from worker.web import account_editor, account_reader
 from worker.web.access import sessions
 from worker.web.access.visitor import Need
-from worker.web.account_reader import (
-    Preview,
-    current_state,
-    merge_fields_of,
-    people_at,
-    receipts_complete_since,
-    runs_of,
-    settings_of,
-)
 from worker.web.api import inputs
 from worker.web.api.openapi import document
 from worker.web.call import Call
@@ -53,7 +37,7 @@ OF_ACCOUNT = f"{ROOT}/accounts/{{account_id}}"
 
 
 def _settings(call: Call, settings: AccountSettings) -> dict[str, Any]:
-    return settings_data(settings, customers.changed_count(call.db, settings.account_id))
+    return json_data.settings_data(settings, customers.changed_count(call.db, settings.account_id))
 
 
 # For operators
@@ -77,7 +61,7 @@ def list_accounts(call: Call) -> Response:
     return JSONResponse(
         {
             "accounts": [
-                settings_data(settings, waiting.get(settings.account_id, 0))
+                json_data.settings_data(settings, waiting.get(settings.account_id, 0))
                 for settings in accounts.all_accounts(call.db)
             ]
         }
@@ -109,13 +93,13 @@ def list_dead_letters(call: Call) -> Response:
     """Returns the newest dead letters, newest first, without their values."""
     limit = inputs.number(call, "limit", 100, inputs.MOST_DEAD_LETTERS)
     letters = dead_letters.all_letters(call.db, limit)
-    data = [dead_letter_data(letter, whole=False) for letter in reversed(letters)]
+    data = [json_data.dead_letter_data(letter, whole=False) for letter in reversed(letters)]
     return JSONResponse({"count": dead_letters.count(call.db), "dead_letters": data})
 
 
 def show_dead_letter(call: Call) -> Response:
     """Returns one dead letter with its value."""
-    return JSONResponse(dead_letter_data(dead_letter_of(call, inputs.number_in_path(call))))
+    return JSONResponse(json_data.dead_letter_data(dead_letter_of(call, inputs.number_in_path(call))))
 
 
 def replay_dead_letter(call: Call) -> Response:
@@ -130,10 +114,10 @@ def replay_dead_letter(call: Call) -> Response:
 
 def show_account(call: Call) -> Response:
     """Returns an account's settings, its state and what comes next."""
-    current, config = current_state(call), call.context.app.config
-    data, user = settings_data(current.facts.settings, current.facts.waiting), api_keys.owner_of(call.db, call.account)
+    current, config = account_reader.current_state(call), call.context.app.config
+    user = api_keys.owner_of(call.db, call.account)
     return JSONResponse(
-        data
+        json_data.settings_data(current.facts.settings, current.facts.waiting)
         | {
             "mailchimp": {"account_name": user.name, "login": user.login} if user is not None else None,
             "problems": [
@@ -181,7 +165,7 @@ def preview(call: Call) -> Response:
     return JSONResponse(_preview_data(account_reader.preview(call, inputs.body(call, inputs.Wanted).requested())))
 
 
-def _preview_data(preview: Preview) -> dict[str, Any]:
+def _preview_data(preview: account_reader.Preview) -> dict[str, Any]:
     follows = preview.follows
     return {
         "delivers": follows is not None,
@@ -204,23 +188,25 @@ def resume(call: Call) -> Response:
 
 def show_lists(call: Call) -> Response:
     """Returns the lists that the last refresh found."""
-    settings = settings_of(call)
+    settings = account_reader.settings_of(call)
     new = new_of(call.db, settings)
-    lists = [data | {"new": data["list_id"] in new} for data in lists_data(settings)]
+    lists = [data | {"new": data["list_id"] in new} for data in json_data.lists_data(settings)]
     return JSONResponse({"lists": lists})
 
 
 def show_fields(call: Call) -> Response:
     """Returns the merge fields of a list, as Mailchimp has them now, with their sources."""
     list_id = ListId(call.path["list_id"])
-    return JSONResponse({"list_id": list_id, "fields": mapping_data(merge_fields_of(call, list_id))})
+    return JSONResponse(
+        {"list_id": list_id, "fields": json_data.mapping_data(account_reader.merge_fields_of(call, list_id))}
+    )
 
 
 def put_fields(call: Call) -> Response:
     """Replaces the mapping of a list's merge fields."""
     list_id = ListId(call.path["list_id"])
     fields = account_editor.choose_fields(call, list_id, inputs.body(call, inputs.ChosenFields).sources())
-    return JSONResponse({"list_id": list_id, "fields": mapping_data(fields)})
+    return JSONResponse({"list_id": list_id, "fields": json_data.mapping_data(fields)})
 
 
 def show_refresh(call: Call) -> Response:
@@ -257,7 +243,7 @@ def sync(call: Call) -> Response:
 def show_runs(call: Call) -> Response:
     """Returns the account's parts of recent flushes, oldest first."""
     days = inputs.number(call, "days", 30, inputs.MOST_DAYS)
-    return JSONResponse({"runs": [_part_data(part) for part in runs_of(call, days)]})
+    return JSONResponse({"runs": [_part_data(part) for part in account_reader.runs_of(call, days)]})
 
 
 def _part_data(run: PartOfRun) -> dict[str, Any]:
@@ -278,19 +264,21 @@ def show_receipts(call: Call) -> Response:
         customer_id=CustomerId(customer_id) if customer_id is not None else None,
         limit=inputs.number(call, "limit", 100, inputs.MOST_RECEIPTS),
     )
-    since = as_text(receipts_complete_since(call))
-    return JSONResponse({"receipts": [receipt_data(receipt) for receipt in matching], "complete_since": since})
+    since = as_text(account_reader.receipts_complete_since(call))
+    return JSONResponse(
+        {"receipts": [json_data.receipt_data(receipt) for receipt in matching], "complete_since": since}
+    )
 
 
 def explain(call: Call) -> Response:
     """Returns the history of one person. The address is in the body, so that no access log contains it."""
     asked = inputs.body(call, inputs.Person)
-    people = people_at(call, asked.email, live=asked.live)
+    people = account_reader.people_at(call, asked.email, live=asked.live)
     address = address_key(asked.email)
     # A dead letter may belong to any account, so only operators see them.
     letters = letters_naming(call.db, address) if address is not None and call.signed_in.operator else []
     return JSONResponse(
-        {"customers": [explanation_data(person.explanation, person.live, letters) for person in people]}
+        {"customers": [json_data.explanation_data(person.explanation, person.live, letters) for person in people]}
     )
 
 
