@@ -203,11 +203,10 @@ class Daemon:
         at, zone = self._app.config.flush.time_of_day, self._app.config.flush.zone
         under_way = self._flusher.turns.accounts() | unread
         return [
-            account_flush.account_id
-            for account_flush in runs.failed_accounts(db)
-            if account_flush.failed_at is not None
-            and is_retry_due(now, at, zone, account_flush.failures, as_moment(account_flush.failed_at))
-            and account_flush.account_id not in under_way
+            account.account_id
+            for account in runs.failed_accounts(db)
+            if is_retry_due(now, at, zone, account.failures, as_moment(account.failed_at))
+            and account.account_id not in under_way
         ]
 
     def _record_end(self, ended: FlushThread) -> None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, KEY, Everybody, World
 from tests.integration.web.site import Site
-from worker.accounts import lists
-from worker.model import ListId
 from worker.store import bare_customers, runs
 from worker.store.runs import Run
 from worker.web.access.signing_in import account_path
@@ -97,10 +94,6 @@ class Shop(World):
         (request,) = runs.open_requests(self.db)
         self.clock.forward(seconds=1)
         return self.app.flusher(self.stop).flush("command", Everybody(), request)
-
-    def store_lists(self, *names: str) -> None:
-        """Chooses lists as a command does."""
-        lists.store(self.db, CHANGELOG, ACCOUNT, [ListId(one) for one in names])
 
 
 __all__ = ["ACCOUNT", "KEY", "Shop"]

@@ -29,8 +29,8 @@ def _facts(
     db: Database, all_settings: Iterable[AccountSettings], under_way: Sequence[Run], only: AccountId | None = None
 ) -> list[AccountFacts]:
     waiting, held_by_account, parts = customers.waiting(db, only), held_counts.all_shown(db), runs.last_parts(db, only)
-    failed = [(flush, as_moment(flush.failed_at)) for flush in runs.failed_accounts(db) if flush.failed_at is not None]
-    retries = {flush.account_id: next_retry(flush.failures, failed_at) for flush, failed_at in failed}
+    failed = runs.failed_accounts(db)
+    retries = {account.account_id: next_retry(account.failures, as_moment(account.failed_at)) for account in failed}
     delivered, bare = delivering(under_way), bare_customers.of_connected(db, only)
     facts = []
     for settings in all_settings:

@@ -40,7 +40,7 @@ from worker.store import counts, customers, dead_letters, erasure_requests, igno
 from worker.store.accounts import AccountSettings
 from worker.store.erasure_requests import ErasureRequest
 from worker.store.offsets import Reading
-from worker.store.runs import AccountFlush, Request, Run
+from worker.store.runs import FailedAccount, Request, Run
 
 RUNS_SHOWN = 5
 ERASURES_SHOWN = 5
@@ -271,15 +271,9 @@ def _needing(last: Sequence[Run]) -> dict[str, int]:
     }
 
 
-def _failed_data(flush: AccountFlush) -> dict[str, Any]:
-    assert flush.failed_at is not None, "only accounts that failed are shown"
-    retry = next_retry(flush.failures, as_moment(flush.failed_at))
-    return {
-        "account_id": flush.account_id,
-        "failures": flush.failures,
-        "failed_at": flush.failed_at,
-        "next_try": as_text(retry) if retry else None,
-    }
+def _failed_data(account: FailedAccount) -> dict[str, Any]:
+    retry = next_retry(account.failures, as_moment(account.failed_at))
+    return asdict(account) | {"next_try": as_text(retry) if retry else None}
 
 
 def _erasure_data(request: ErasureRequest, now: datetime) -> dict[str, Any]:

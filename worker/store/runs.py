@@ -94,20 +94,16 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountFlush:
-    """How an account's last flushes ended.
+class FailedAccount:
+    """An account whose last flush failed.
 
     Attributes:
-        done_at: when the last one that went through began.
-        completed_at: when the last one that counts as its daily flush began.
-        failed_at: when the last one that failed ended; None once one went through.
+        failed_at: when that one ended, as text.
         failures: consecutive ones, since the daily flush.
     """
 
     account_id: AccountId
-    done_at: str | None
-    completed_at: str | None
-    failed_at: str | None
+    failed_at: str
     failures: int
 
 
@@ -137,7 +133,6 @@ _PART = RowMapper(
 )
 _RUN = RowMapper(Run, leave_out=("accounts",))
 _REQUEST = RowMapper(Request)
-_FLUSH = RowMapper(AccountFlush)
 
 
 def start(db: Database, at: str, trigger: Trigger, account_id: AccountId | None) -> int:
@@ -204,10 +199,10 @@ def account_given_up(db: Database, account_id: AccountId) -> None:
     )
 
 
-def failed_accounts(db: Database) -> list[AccountFlush]:
+def failed_accounts(db: Database) -> list[FailedAccount]:
     """Returns the accounts whose last flush failed."""
-    rows = db.execute("SELECT * FROM account_flush WHERE failed_at IS NOT NULL ORDER BY account_id")
-    return [_FLUSH.read(row) for row in rows]
+    query = "SELECT account_id, failed_at, failures FROM account_flush WHERE failed_at IS NOT NULL ORDER BY account_id"
+    return [FailedAccount(*row) for row in db.execute(query)]
 
 
 def not_completed(db: Database, since: str, until: str) -> list[FlushTimes]:

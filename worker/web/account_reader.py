@@ -46,7 +46,6 @@ class CurrentState:
     state: AccountState
     missing: tuple[Missing, ...]
     next_flush: datetime
-    next_flush_in_words: str
     sync_again_at: datetime | None
     sync_requested: bool
     flush: RunningFlush | None
@@ -106,14 +105,12 @@ def current_state(call: Call) -> CurrentState:
     # Runs of a killed worker never ended.
     running = runs.under_way(call.db) if seconds_since_beat(config.staging.path) else ()
     facts = facts_of(call.db, settings, running)
-    at = next_flush_time(call.now, config.flush.time_of_day, config.flush.zone)
     requests = runs.requests_since(call.db, call.account, as_text(call.now - SYNC_AGAIN))
     return CurrentState(
         facts=facts,
         state=state_of(facts, call.now),
         missing=missing(settings),
-        next_flush=at,
-        next_flush_in_words=moment_in_words(at, call.now, config.flush.zone),
+        next_flush=next_flush_time(call.now, config.flush.time_of_day, config.flush.zone),
         sync_again_at=as_moment(requests[-1].requested_at) + SYNC_AGAIN if requests else None,
         sync_requested=any(request.run is None for request in requests),
         flush=running_flush_of(call.account, running, facts.waiting, call.now),
