@@ -11,8 +11,6 @@ from typing import Annotated
 
 import msgspec
 
-from worker.model import CustomerState, PostalAddress
-
 LONGEST_VALUE = 1_000_000
 """Bytes of a record's value."""
 LONGEST_ID = 128
@@ -82,26 +80,6 @@ class PublishedCustomer(msgspec.Struct, omit_defaults=True, gc=False):
     address: _Address | None = None
     attributes: _Attributes | None = None
     tags: _Tags | None = None
-
-    def state(self) -> CustomerState:
-        """Returns the customer's state; absent and null mean the same."""
-        address = self.address
-        return CustomerState(
-            email=self.email,
-            first_name=self.first_name,
-            last_name=self.last_name,
-            company=self.company,
-            phone=self.phone,
-            list_id=self.list_id or None,  # type: ignore[arg-type]
-            marketing_consent=self.marketing_consent is not False,
-            address=None
-            if address is None
-            else PostalAddress(
-                address.line1, address.line2, address.city, address.state, address.postcode, address.country
-            ),
-            attributes={name: value for name, value in (self.attributes or {}).items() if value is not None},
-            tags=tuple(self.tags or ()),
-        )
 
 
 class _Data(msgspec.Struct, gc=False):
