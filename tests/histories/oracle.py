@@ -13,7 +13,7 @@ By each call:
  2. Nobody whom this worker did not add is archived or renamed, but with a customer that surely is that person's. Who
     left and joined again by herself, before any answer showed it, and was pending when last read, looks
     like one that was confirmed: that is excused. So is who joined while a flush that died was about to add that
-    address: Mailchimp tells whole seconds.
+    address: Mailchimp tells whole seconds. And who joined between a read of a member and the write that depends on it.
  3. Nobody pending is made subscribed.
 10. Nobody is tagged who is known to have left, no call about tags changes a status, and no tag that somebody set by
     hand is removed. Set within four minutes of a call that sets it too, it looks like that call's: that is excused.
@@ -228,6 +228,12 @@ class Oracle:
                 return
         if any(spot == (change.list_id, email) and a <= contact.joined <= b for spot, a, b in self.facts.adds):
             return  # she joined between this worker's note that an add begins and that add
+        if any(
+            at <= contact.joined <= exchange.at <= at + CLOSE
+            and (change.list_id, email) in self.facts.memberships(read)
+            for at, read in self.facts.reads
+        ):
+            return  # she joined between a read of that member and the write that depends on it
         off = timedelta(seconds=self.farthest + 2)
         for spot, at in self.facts.unanswered:
             if spot == (change.list_id, email) and at - off <= contact.joined <= at + off + ANSWER_WITHIN:

@@ -24,12 +24,14 @@ from worker.plan.identity import (
     status_before_until,
     was_done,
 )
-from worker.plan.outcomes import NOTHING_NEXT, Outcome
+from worker.plan.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.plan.steps import Archive, Unsubscribe
 from worker.store.ledger import LedgerEntry
 
 NOT_OURS = "This worker did not add the member, so it stays."
 LATE = " A call whose answer was lost did that."
+PUT_BACK = " Somebody has put it back since."
+JOINED = " The person joined between the worker's read and this call, and can join again."
 ARCHIVED = "Archived: no customer belongs on this list with this address any more."
 NEVER_CONFIRMED = (
     "Unsubscribed: no customer belongs on this list with this address any more, and Mailchimp refuses to archive a "
@@ -127,7 +129,7 @@ def _delete(attempt: Attempt, step: Archive, read: Read, before: Member) -> None
     archived = _archived(entry, read, before, answer, after)
     attempt.entries.append(archived)
     back = member is not None and member.status != "archived"
-    _taken_off(attempt, step, exchange, archived, " Somebody has put it back since." if back else "")
+    _taken_off(attempt, step, exchange, archived, PUT_BACK if back else _joined(before, member))
 
 
 def _changed_first(attempt: Attempt, step: Archive, read: Read, intended: LedgerEntry, exchange: Exchange) -> None:
@@ -197,14 +199,24 @@ def _unsubscribe(attempt: Attempt, step: Archive | Unsubscribe, read: Read) -> N
     attempt.entries[-1] = replace(
         attempt.entries[-1], state="archived", status_before="pending", last_changed=member.last_changed
     )
-    _taken_off(attempt, step, exchange, attempt.entries[-1])
+    _taken_off(attempt, step, exchange, attempt.entries[-1], _joined(read.member, member))
+
+
+def _joined(before: Member, after: Member | None) -> str:
+    # Mailchimp has no conditional writes, so this cannot be prevented; but its time of the opt-in shows it.
+    return JOINED if after is not None and after.opted_in not in (None, before.opted_in) else ""
 
 
 def _taken_off(attempt: Attempt, step: Archive, exchange: Exchange, entry: LedgerEntry, addition: str = "") -> None:
     pending = status_after(entry.status_before) == "unsubscribed"
     outcome, detail = (Outcome.UNSUBSCRIBED, NEVER_CONFIRMED) if pending else (Outcome.ARCHIVED, ARCHIVED)
     attempt.receipt(
-        step.targets, step.membership, exchange, outcome=outcome, detail=f"{detail}{addition}", then=NOTHING_NEXT
+        step.targets,
+        step.membership,
+        exchange,
+        outcome=outcome,
+        detail=f"{detail}{addition}",
+        then=ONLY_THE_PERSON if addition == JOINED else NOTHING_NEXT,
     )
 
 

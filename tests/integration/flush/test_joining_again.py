@@ -2,8 +2,11 @@
 
 import pytest
 
+from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
+from worker.accounts import settings
 from worker.model import CustomerId
+from worker.plan.outcomes import ONLY_THE_PERSON
 from worker.store import customer_outcomes
 
 pytestmark = pytest.mark.world(direct=True)
@@ -96,3 +99,23 @@ def test_a_plan_shows_whom_a_return_lets_in(world: World):
     assert planned >= {*WAITING, "ann"}
     world.flush()
     assert {world.outcomes(customer)[-1] for customer in WAITING} <= {"moved", "added", "renamed", "left alone"}
+
+
+@pytest.mark.parametrize(("double", "before", "act"), [(False, "unsubscribe", "subscribe"), (True, None, "confirm")])
+def test_who_joins_between_the_read_and_the_call_that_takes_her_off_can_join_again(
+    world: World, double: bool, before: str | None, act: str
+):
+    """Mailchimp has no conditional writes; its time of the opt-in shows it, and the receipt says so."""
+    settings.enable(world.db, CHANGELOG, ACCOUNT, status_if_new="pending" if double else "subscribed")
+    world.event("ann", A)
+    world.flush()
+    if before is not None:
+        world.by_hand(A, before)
+    world.deleted("ann", A)
+    world.before_call(lambda call: world.by_hand(A, act) if call.method in ("DELETE", "PATCH") else None)
+    world.flush()
+    world.before_call(None)
+    assert world.status(A) in ("archived", "unsubscribed")
+    receipt = world.receipts("ann")[-1]
+    assert "joined between" in receipt.detail
+    assert receipt.next == ONLY_THE_PERSON
