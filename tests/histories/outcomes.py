@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tests.histories.facts import Record
 from tests.histories.wire import Exchange
 from worker.sandbox.audit import StatusChange
+from worker.sandbox.member import Member
 
 if TYPE_CHECKING:
     from tests.histories.history import History
@@ -40,31 +41,34 @@ def _judged(history: History, record: Record) -> Iterator[str]:
     list_id = outcome["list_id"]
     if list_id is not None and (list_id not in history.actors.stored or not history.actors.is_there(list_id)):
         return
-    members = _members(history, record, list_id) if list_id is not None else {}
-    statuses = {status for status, _ in members.values()} | {"none"}
-    if outcome["member_status"] not in statuses:
+    members = _members(history, record, list_id) if list_id is not None else []
+    if outcome["member_status"] not in {"none", *(member.status for member in members)}:
         if not _unknowable(history, record, list_id):
-            has = members or "no member"
+            has = {member.email: member.status for member in members} or "no member"
             yield f"the newest record of {record.name} says {_short(outcome)}, and Mailchimp has {has}"
         return
     since, skew = datetime.fromisoformat(outcome["since"]), timedelta(seconds=history.oracle.farthest) + ROUNDED
+    matching = [member for member in members if member.status == outcome["member_status"]]
     late = [
         at
-        for email, (status, at) in members.items()
-        if status == outcome["member_status"] and at > since + skew and not _back_unseen(history, list_id, email, since)
+        for member in matching
+        if (at := _since(history, member)) > since + skew and not _back_unseen(history, member, since)
     ]
-    matching = [status for status, _ in members.values() if status == outcome["member_status"]]
     if matching and len(late) == len(matching) and not _unknowable(history, record, list_id):
         yield f"the newest record of {record.name} says {_short(outcome)}, and it is so since {min(late)}"
     if since > history.world.time.now + skew:
         yield f"the newest record of {record.name} says {_short(outcome)}, which is in the future"
 
 
-def _changes(history: History, list_id: str, email: str) -> list[StatusChange]:
-    # Of the status of a member; under its first address, if it has not changed since a person gave it another one.
-    on_list = [change for change in history.world.standin.audit.changes if change.list_id == list_id]
-    own = [change for change in on_list if change.email.lower() == email.lower()]
-    return own or [change for change in on_list if change.email.lower() == first_address(email)]
+def _changes(history: History, member: Member) -> list[StatusChange]:
+    # Of that very contact, whatever its address was then.
+    changes = (change for change in history.world.standin.audit.changes if change.list_id == member.list_id)
+    return [change for change in changes if change.contact_id == member.contact_id]
+
+
+def _since(history: History, member: Member) -> datetime:
+    own = _changes(history, member)
+    return own[-1].at if own else member.signed_up
 
 
 def first_address(email: str) -> str:
@@ -77,36 +81,27 @@ def _short(outcome: dict[str, Any]) -> str:
     return f"{status} on {outcome['list_id']} since {outcome['since']} ({reason})"
 
 
-def _members(history: History, record: Record, list_id: str) -> dict[str, tuple[str, datetime]]:
-    # Address to status and since when, of all members that may be the customer's.
-    members = {}
-    for member in history.world.standin.find_list(list_id).members.values():
-        names = {first_address(member.email), member.email.lower()}
-        if not names & record.addresses:
-            continue
-        own = _changes(history, list_id, member.email)
-        members[member.email] = (member.status, own[-1].at if own else member.signed_up)
-    return members
+def _members(history: History, record: Record, list_id: str) -> list[Member]:
+    # All that may be the customer's.
+    members = history.world.standin.find_list(list_id).members.values()
+    return [member for member in members if {first_address(member.email), member.email.lower()} & record.addresses]
 
 
-def _back_unseen(history: History, list_id: str, email: str, since: datetime) -> bool:
+def _back_unseen(history: History, member: Member, since: datetime) -> bool:
     # It had that status then too, and no answer showed what it was in between.
-    own = _changes(history, list_id, email)
+    own = _changes(history, member)
     between = [change.at for change in own if change.at > since - timedelta(seconds=history.oracle.farthest) - ROUNDED]
     return bool(between) and not any(
-        between[0] <= at <= between[-1] and _shows_another_status(read, list_id, email, own[-1].after)
-        for at, read in history.facts.reads
+        between[0] <= at <= between[-1] and _shows_another_status(read, member) for at, read in history.facts.reads
     )
 
 
-def _shows_another_status(read: Exchange, list_id: str, email: str, status: str) -> bool:
-    if read.call.path.split("/")[2:3] != [list_id]:
+def _shows_another_status(read: Exchange, member: Member) -> bool:
+    if read.call.path.split("/")[2:3] != [member.list_id]:
         return False
     body = read.answer.body or {}
-    members = [
-        member for member in body.get("members", [body]) if member.get("email_address", "").lower() == email.lower()
-    ]
-    return any(member.get("status") != status for member in members)
+    told = [one for one in body.get("members", [body]) if one.get("email_address", "").lower() == member.email.lower()]
+    return any(one.get("status") != member.status for one in told)
 
 
 def _unknowable(history: History, record: Record, list_id: str) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
 
-from worker.clock import as_text
+from worker.clock import as_moment, as_text
 from worker.flush.step_result import StepResult
 from worker.mailchimp.member import Member
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
-from worker.plan.outcomes import CHECKED_AGAIN, MEANINGS, NOTHING_NEXT, ONLY_THE_PERSON, Outcome
+from worker.plan.identity import joined_again
+from worker.plan.outcomes import CHECKED_AGAIN, LEARNT, LEARNT_OTHERWISE, MEANINGS, NOTHING_NEXT, Learnt, Outcome
 from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
 from worker.store import customer_outcomes, ledger
@@ -36,53 +37,6 @@ _TAKEN_OFF = frozenset({Outcome.ARCHIVED, Outcome.UNSUBSCRIBED})
 """The member was on the list until then, whatever was published last."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Learnt:
-    """The meaning of a status that was read.
-
-    Attributes:
-        reason: one sentence.
-        next: one sentence.
-    """
-
-    outcome: Outcome
-    reason: str
-    next: str
-    caused_by: Cause
-
-
-_LEARNT: Mapping[str, _Learnt] = {
-    "unsubscribed": _Learnt(Outcome.LEFT, "The person unsubscribed from the list.", ONLY_THE_PERSON, "person"),
-    "cleaned": _Learnt(
-        Outcome.LEFT,
-        "Mailchimp cleaned the member, because mail to its address was returned.",
-        "Added again when the customer has another address.",
-        "mailchimp",
-    ),
-    "archived": _Learnt(Outcome.LEFT, "Somebody archived the member in Mailchimp.", ONLY_THE_PERSON, "mailchimp"),
-    "subscribed": _Learnt(Outcome.FOUND, "The person is subscribed to the list again.", NOTHING_NEXT, "person"),
-    "confirmed": _Learnt(Outcome.FOUND, "The person confirmed, and is subscribed.", NOTHING_NEXT, "person"),
-    "there": _Learnt(Outcome.FOUND, "The customer is a member of the list.", NOTHING_NEXT, "billmywork"),
-    "renamed": _Learnt(
-        Outcome.GONE,
-        "The person changed the address of the member in Mailchimp.",
-        MEANINGS[Outcome.GONE].next,
-        "person",
-    ),
-    "pending": _Learnt(
-        Outcome.FOUND, "The person has been asked by mail to confirm.", "Subscribed once the person confirms.", "person"
-    ),
-    "unconfirmed": _Learnt(
-        Outcome.LEFT,
-        "The person left the list, and is not subscribed again: a form waits for confirmation, or it only bought.",
-        "Subscribed once the person confirms.",
-        "person",
-    ),
-    NO_MEMBER: _Learnt(Outcome.GONE, MEANINGS[Outcome.GONE].sentence, MEANINGS[Outcome.GONE].next, "mailchimp"),
-}
-_OTHERWISE = _Learnt(Outcome.FOUND, "The member's status was changed in Mailchimp.", NOTHING_NEXT, "mailchimp")
-
-
 def status_of(now: CustomerNow) -> str:
     """Returns the status of a customer's member, as far as it is known."""
     if now.state == "archived":
@@ -100,6 +54,7 @@ def after_step(
     settled: bool,
     takes_off: bool,
     departed: Mapping[MembershipKey, str],
+    again: bool = False,
 ) -> CustomerOutcome | None:
     """Returns what is published about a customer after a step; None if nothing changed.
 
@@ -110,6 +65,7 @@ def after_step(
         settled: whether no other step of the customer follows.
         takes_off: whether the step takes a member off a list because no customer belongs there.
         departed: the status by which somebody left each place that the receipts name as the reason.
+        again: whether the member joined again since it was last read, so that its status is new though it is the same.
     """
     now = _without_successors(now)
     here = [receipt for receipt in receipts if now.membership == _place_of(receipt)]
@@ -122,7 +78,7 @@ def after_step(
         or (takes_off and receipt.outcome in _OF_AN_OLD_PLACE and _was_kept_off(published, version, receipt))
     ):
         place = published.list_id if now.membership is None else now.membership.list_id
-        return _unless_same(published, _at(published, place, status, receipt.at))
+        return _unless_same(published, _at(published, place, status, receipt.at), status_set=again)
     list_id = now.membership.list_id if now.membership is not None else receipt.list_id
     if receipt.outcome == Outcome.TAGGED and _answers(published, (version, receipt.event_id, list_id, status)):
         return None  # the outcome published before says more
@@ -142,7 +98,7 @@ def after_step(
         run=receipt.run,
         at=receipt.at,
     )
-    status_set = receipt.outcome in _JOINED or (bool(here) and receipt.outcome in _TAKEN_OFF)
+    status_set = again or receipt.outcome in _JOINED or (bool(here) and receipt.outcome in _TAKEN_OFF)
     return _unless_same(published, new, status_set=status_set)
 
 
@@ -205,13 +161,16 @@ def _without_successors(now: CustomerNow) -> CustomerNow:
     return now
 
 
-def after_reading(now: CustomerNow, since: str | None, at: str, run: int | None = None) -> CustomerOutcome | None:
+def after_reading(
+    now: CustomerNow, since: str | None, at: str, run: int | None = None, *, again: bool = False
+) -> CustomerOutcome | None:
     """Returns what is published about a customer after its member was read; None if it was published already.
 
     Args:
         now: the customer after the reading.
         since: when the member changed, by Mailchimp's clock, as text; None if unknown.
         run: the flush that read it; None outside of one.
+        again: whether the member joined again since it was last read, so that its status is new though it is the same.
     """
     if now.deleted and now.published is None:
         return None  # nothing is published about it any more
@@ -221,6 +180,8 @@ def after_reading(now: CustomerNow, since: str | None, at: str, run: int | None 
     learnt = _learnt(now, status)
     same = published is not None and (published.list_id, published.member_status) == (list_id, status)
     if published is not None and same:
+        if again and since is not None and as_moment(since) > as_moment(published.since):
+            return replace(published, since=since, run=run, at=at)
         if not now.renamed or published.reason == learnt.reason:
             return None
         since = published.since
@@ -251,13 +212,13 @@ def _answers(published: CustomerOutcome | None, expected: tuple[object, ...]) ->
     return (published.version, published.event_id, published.list_id, published.member_status) == expected
 
 
-def _learnt(now: CustomerNow, status: str) -> _Learnt:
+def _learnt(now: CustomerNow, status: str) -> Learnt:
     if now.renamed or now.unconfirmed:
-        return _LEARNT["renamed" if now.renamed else "unconfirmed"]
+        return LEARNT["renamed" if now.renamed else "unconfirmed"]
     before = now.published.member_status if now.published is not None else None
     if status == "subscribed" and before in (None, "pending"):
-        return _LEARNT["there" if before is None else "confirmed"]
-    return _LEARNT.get(status, _OTHERWISE)
+        return LEARNT["there" if before is None else "confirmed"]
+    return LEARNT.get(status, LEARNT_OTHERWISE)
 
 
 _said = attrgetter(*(name for name in customer_outcomes.NAMES if name not in ("run", "at")))
@@ -323,7 +284,7 @@ def write_after_step(db: Database, account_id: AccountId, result: StepResult) ->
     settled = {customer_id for customer_id, _ in result.settled}
     for customer_id in result.deleted:
         by_customer.pop(customer_id, None)
-    departed = _departed(db, account_id, result.receipts)
+    departed, again = _departed(db, account_id, result.receipts), _again(result.entries)
     outcomes: dict[CustomerId, CustomerOutcome] = {}
     for now in customer_outcomes.customers_now(db, account_id, by_customer):
         who = now.customer_id
@@ -334,6 +295,7 @@ def write_after_step(db: Database, account_id: AccountId, result: StepResult) ->
             settled=who in settled,
             takes_off=result.takes_off,
             departed=departed,
+            again=now.membership in again,
         )
         if outcome is not None:
             outcomes[who] = outcome
@@ -371,6 +333,10 @@ def _of_others(
     return outcomes
 
 
+def _again(entries: Sequence[LedgerEntry]) -> set[MembershipKey]:
+    return {entry.membership for entry in entries if joined_again(entry)}
+
+
 def _customers_at(db: Database, account_id: AccountId, entries: Collection[LedgerEntry]) -> set[CustomerId]:
     memberships = {entry.membership for entry in entries}
     known = ledger.settled_at(db, account_id, {membership.address for membership in memberships}) if memberships else ()
@@ -389,11 +355,11 @@ def write_after_reading(
     Args:
         members: as they were read, by membership.
     """
-    customers = sorted(_customers_at(db, account_id, entries))
+    customers, again = sorted(_customers_at(db, account_id, entries)), _again(entries)
     outcomes: dict[CustomerId, CustomerOutcome] = {}
     for now in customer_outcomes.customers_now(db, account_id, customers):
         member = members.get(now.membership) if now.membership is not None else None
         since = as_text(member.changed) if member is not None and member.changed is not None else None
-        if (outcome := after_reading(now, since, at)) is not None:
+        if (outcome := after_reading(now, since, at, again=now.membership in again)) is not None:
             outcomes[now.customer_id] = outcome
     return customer_outcomes.put(db, account_id, outcomes) if outcomes else []

@@ -167,7 +167,11 @@ class Recorder:
         Raises:
             Halted: the recorder is closed, or the account is another worker's.
         """
-        at, seen = as_text(self._clock()), [entry for entry in entries if entry.intent is None]
+        # What was read is published whatever becomes of the call. An add or a rename has read nothing yet, and a member
+        # that is about to be restored was read before.
+        read_before = (None, "archive", "unsubscribe")
+        seen = [entry for entry in entries if (entry.intent.kind if entry.intent else None) in read_before]
+        at = as_text(self._clock())
 
         def write(db: Database) -> Rows:
             rows = put_and_reopen(db, self.account_id, entries)

@@ -208,6 +208,14 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
     return _back(now)
 
 
+def joined_again(entry: LedgerEntry) -> bool:
+    """Returns whether the read that an entry is from showed that the member joined again by itself since the last one.
+
+    Also if it is another contact. It may have left again by now, so its status is new even if it is the same.
+    """
+    return entry.seen_at is not None and entry.customer_since == entry.seen_at
+
+
 def tags_of(entry: LedgerEntry | None, member: Member) -> Mapping[str, str] | None:
     """Returns a member's tags in the ledger; none if the entry means another contact."""
     if entry is None or not entry.member_tags:

@@ -23,6 +23,7 @@ class StatusChange:
         after: the status after; "forgotten" if the member was deleted for good.
         cause: the call and the user of its API key, or "by hand".
         hidden: the status that an archived member had before, which Mailchimp does not show.
+        contact_id: of the member, whatever its address.
         puts_back: whether a call added somebody who was off the list because of the person, the owner or a bounce.
     """
 
@@ -33,6 +34,7 @@ class StatusChange:
     after: str
     cause: str
     hidden: str | None = None
+    contact_id: str = ""
     puts_back: bool = False
 
     def as_json(self) -> dict[str, Any]:

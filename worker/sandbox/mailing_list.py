@@ -200,6 +200,7 @@ class MailingList:
                 after=member.status,
                 cause=cause,
                 hidden=earlier.status_before if earlier is not None else None,
+                contact_id=member.contact_id,
                 puts_back=(
                     cause != BY_HAND
                     and earlier is not None

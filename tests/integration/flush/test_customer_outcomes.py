@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import closing
+
 import pytest
 
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import settings
-from worker.model import AddressKey, CustomerId
+from worker.accounts import lists, settings
+from worker.clock import as_text
+from worker.mailchimp.call import Call
+from worker.model import AddressKey, CustomerId, ListId
 from worker.plan.outcomes import NOTHING_NEXT, ONLY_THE_PERSON
 from worker.status.explanation import explanations_of
 from worker.store import customer_outcomes
@@ -166,6 +171,63 @@ def test_another_members_subscription_counts_from_when_it_was_found(world: World
     assert found is not None
     assert (found.outcome, found.member_status) == ("found", "subscribed")
     assert found.since > before.since
+
+
+@pytest.mark.parametrize("flush", [World.daily, World.flush])
+@pytest.mark.parametrize("acts", [("subscribe", "archive"), ("subscribe", "unsubscribe"), ("unsubscribe", "subscribe")])
+def test_a_status_that_ended_and_began_again_unread_counts_from_its_last_beginning(
+    world: World, acts: tuple[str, str], flush: Callable[[World], object]
+) -> None:
+    """Mailchimp's time of the opt-in shows that the member was subscribed in between, whatever reads it next."""
+    ended, begun = acts
+    world.event("c1", ANN)
+    world.flush()
+    if begun != "subscribe":
+        world.by_hand(ANN, begun)
+    world.event("c1", ANN, first_name="Ann")
+    world.daily()
+    before = told(world, "c1")
+    world.clock.forward(hours=1)
+    for act in (ended, begun):
+        world.by_hand(ANN, act)
+    member = world.standin.find_list("master").find(ANN)
+    assert member is not None
+    began = as_text(member.last_changed.replace(microsecond=0))
+    if flush is World.flush:
+        world.event("c1", ANN, marketing_consent=False)
+    flush(world)
+    now = told(world, "c1")
+    assert before is not None
+    assert now is not None
+    assert before.since < began <= now.since
+
+
+def test_what_a_read_showed_is_published_though_the_write_after_it_was_not_made(world: World) -> None:
+    """A member that is about to be unsubscribed is published as subscribed; who archives it later began that later."""
+    world.event("c1", ANN)
+    world.flush()
+    world.by_hand(ANN, "archive")
+    world.daily()
+    world.by_hand(ANN, "subscribe")
+    world.event("c1", ANN, marketing_consent=False)
+
+    def store_another_list(call: Call) -> None:
+        if call.reads_only and "/members/" in call.path:
+            with closing(world.app.open_database()) as db:
+                lists.store(db, CHANGELOG, ACCOUNT, [ListId(name) for name in ("master", "other", "spare")])
+
+    world.before_call(store_another_list)
+    world.flush()
+    world.before_call(None)
+    read = told(world, "c1")
+    assert read is not None
+    assert read.member_status == "subscribed"
+    world.clock.forward(hours=1)
+    world.by_hand(ANN, "archive")
+    world.daily()
+    now = told(world, "c1")
+    assert now is not None
+    assert (now.member_status, now.since > read.since) == ("archived", True)
 
 
 def next_in_explanation(world: World, customer: str, email: str) -> str:
