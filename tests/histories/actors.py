@@ -1,28 +1,20 @@
-"""Who acts in a history: billmywork and its customers, people and owners in Mailchimp, the operator. All by chance."""
+"""Who acts in a history: people and owners in Mailchimp, the account's owner, the operator. All by chance."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
 
 from tests.histories import tags
-from tests.histories.facts import ON_LIST, Facts, Record
+from tests.histories.facts import ON_LIST, Facts
 from tests.histories.oracle import Oracle
+from tests.histories.publisher import NAMES, PEOPLE, RECORDS, Publisher
 from tests.histories.wire import Spot
 from tests.histories.world import KEYS, World
 
-PEOPLE = {
-    "ann": ("ann@a.com", "ann.lee@a.com", "family@a.com"),
-    "bob": ("bob@b.com", "bob2@b.com", "family@a.com"),
-    "eve": ("eve@e.com", "eve.new@e.com"),
-}
-NAMES = {"ann": ("Ann", "Lee"), "bob": ("Bob", "Lee"), "eve": ("Eve", "May")}
-RECORDS = {"a1": "ann", "a2": "ann", "b1": "bob", "e1": "eve"}
 
-
-class Actors:
-    """All of them, on one world."""
+class Actors(Publisher):
+    """All of them and billmywork, on one world."""
 
     def __init__(
         self,
@@ -39,109 +31,15 @@ class Actors:
             tag_chance: of attributes and tags; None for histories without them.
             form_chance: of forms for those who left; None for histories without them.
         """
+        super().__init__(world, facts, chance, tag_chance)
         self.form_chance = form_chance
-        self.tag_chance = tag_chance
-        self.world = world
-        self.facts = facts
         self.oracle = oracle
-        self.chance = chance
-        self.lists = ["master", "other", "spare"]
         self.known = ["master", "other", "spare"]
         self.stored = ["master", "other"]
-        self.master = "master"
         self.enabled = True
         self.in_flush = False
-        self.trace: list[str] = []
         self.rejoined: set[Spot] = set()
         """Where somebody joined whom Mailchimp had deleted for good, as an answer had shown."""
-        cast = chance.sample(sorted(RECORDS), chance.choice((2, 3, 4, 4)))
-        facts.records.update({name: Record(name, RECORDS[name]) for name in cast})
-
-    def say(self, line: str) -> None:
-        """Notes what happens, for the reader of a history that went wrong."""
-        self.trace.append(f"{self.world.time.now:%d %H:%M:%S.%f}"[:-3] + f"  {line}")
-
-    # billmywork
-
-    def publish(self) -> None:
-        """Publishes one change of one customer."""
-        record = self.facts.records[self.chance.choice([name for name in RECORDS if name in self.facts.records])]
-        state = record.state
-        if state is None:
-            old = next((earlier for _, earlier in reversed(record.states) if earlier is not None), None)
-            state = dict(old) if old is not None and self.chance.random() < 0.6 else self._first(record)
-            self._publish(record, state)
-            return
-        state = dict(state)
-        match self.chance.choice(("name", "name", "address", "address", "list", "list", "consent", "delete", "null")):
-            case "name":
-                state["first_name"] = f"{NAMES[record.person][0]}{self.chance.randint(2, 99)}"
-            case "address":
-                state["email"] = self._address(record)
-            case "list":
-                state["list_id"] = self.chance.choice([None, *self.lists])
-            case "consent":
-                state["marketing_consent"] = not state["marketing_consent"]
-            case "delete":
-                self._delete(record, null=False)
-                return
-            case "null":
-                self._delete(record, null=True)
-                return
-        self._publish(record, state)
-
-    def crowd(self, number: int, list_id: str | None = None) -> None:
-        """Adds as many customers who have one address each, so that whole lists move."""
-        for index in range(number):
-            record = Record(f"c{index}", "eve")
-            self.facts.records[record.name] = record
-            state = self._first(record) | {
-                "email": f"c{index}@crowd.com",
-                "list_id": list_id,
-                "marketing_consent": True,
-            }
-            self._publish(record, state)
-
-    def empty(self, list_id: str) -> None:
-        """Has billmywork put the customers of a list on the master list."""
-        for record in self.facts.records.values():
-            if record.state is not None and record.state["list_id"] == list_id != self.master:
-                self._publish(record, record.state | {"list_id": None})
-
-    def give_address(self, record: Record, email: str | None) -> None:
-        """Publishes a customer's other address."""
-        assert record.state is not None
-        self._publish(record, record.state | {"email": email})
-
-    def _first(self, record: Record) -> dict[str, Any]:
-        first, last = NAMES[record.person]
-        return {
-            "email": self._address(record),
-            "first_name": first,
-            "last_name": last,
-            "list_id": self.chance.choice((None, None, "master", "other", "spare")),
-            "marketing_consent": self.chance.random() < 0.95,
-        }
-
-    def _address(self, record: Record) -> str:
-        if self.chance.random() < 0.15:
-            return self.chance.choice(sorted({email for all_ in PEOPLE.values() for email in all_}))
-        return self.chance.choice(PEOPLE[record.person])
-
-    def _publish(self, record: Record, state: dict[str, Any]) -> None:
-        if self.tag_chance is not None and ("tags" not in state or self.tag_chance.random() < 0.5):
-            state |= tags.attributes(self.tag_chance)
-        self.say(f"EVENT {record.name}: {' '.join(f'{name}={value}' for name, value in state.items())}")
-        self.world.publish(record.name, "updated", state)
-        record.states.append((self.world.time.now, state))
-
-    def _delete(self, record: Record, *, null: bool) -> None:
-        self.say(f"EVENT {record.name}: deleted{' by a null' if null else ''}")
-        if null:
-            self.world.publish_null(record.name)
-        else:
-            self.world.publish(record.name, "deleted", record.state or {})
-        record.states.append((self.world.time.now, None))
 
     # People and owners, in Mailchimp
 
