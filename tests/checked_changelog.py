@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from worker.model import AccountId
-from worker.sqlite.changed_rows import Changed, Kind, RowKey
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed, Kind, RowKey
 
 _Result = TypeVar("_Result")
 _TABLES: dict[str, tuple[Kind, tuple[str, ...]]] = {

@@ -18,11 +18,10 @@ from worker.accounts.secrets import SecretKey, default_file, parsed, secret_key
 from worker.clock import Clock, Stop, utc_now
 from worker.config import Config
 from worker.mailchimp.api_key import ApiKey
-from worker.mailchimp.call import Sender
+from worker.mailchimp.calls import Sender
 from worker.mailchimp.data_centres import DataCentres, DataCentreSender
 from worker.mailchimp.observed import ObservedSender
-from worker.mailchimp.rate_limit import Limiters
-from worker.mailchimp.retry import RetryingSender
+from worker.mailchimp.sender import Limiters, RetryingSender
 from worker.metrics import Metrics
 from worker.model import AccountId
 from worker.sqlite.database import Database, open_database
@@ -256,7 +255,7 @@ class App:
 
     def flusher(self, stop: Stop) -> Flusher:
         """Returns what carries out flushes. Call it once per process."""
-        from worker.flush.execute import DeliveryConfig
+        from worker.flush.delivery import DeliveryConfig
         from worker.flush.run import Flusher
 
         delivery = DeliveryConfig(

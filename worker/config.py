@@ -32,7 +32,7 @@ ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - compared with, not bound
 SHORTEST_TOKEN = 24
 """Characters of web.token, so that it cannot be guessed."""
 LONGEST_TIMEOUT = 150
-"""Seconds; below ANSWER_WITHIN of worker.mailchimp.call, so that no answer comes after its call was given up."""
+"""Seconds; below ANSWER_WITHIN of worker.mailchimp.calls, so that no answer comes after its call was given up."""
 DEFAULT_FILE = Path("config/worker.toml")
 _PREFIX = "WORKER_"
 _FILE_VARIABLE = "WORKER_CONFIG"

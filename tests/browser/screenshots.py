@@ -13,8 +13,8 @@ from tests.browser.shop import Shop
 from tests.integration.flush.world import ACCOUNT, CHANGELOG
 from worker.accounts import api_keys
 from worker.mailchimp.user import MailchimpUser
-from worker.sqlite.changed_rows import Changed
 from worker.sqlite.lock import DatabaseLock
+from worker.sqlite.rows import Changed
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 DAYS = 12

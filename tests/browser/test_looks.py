@@ -17,8 +17,8 @@ from tests.integration.flush.world import ACCOUNT, CHANGELOG
 from tests.staged import stage_batch
 from worker.accounts import settings
 from worker.consumer.decode import Record
-from worker.sqlite.changed_rows import Changed
 from worker.sqlite.lock import DatabaseLock
+from worker.sqlite.rows import Changed
 from worker.store import accounts
 from worker.store.accounts import Pause
 

@@ -7,7 +7,7 @@ import threading
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.shop import KEY, Shop
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 
 
 def connect(page: Page, shop: Shop, key: str = KEY) -> None:

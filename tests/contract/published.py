@@ -17,7 +17,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from worker.mailchimp.call import Answer, Call, Sender
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call, Sender
 
 FILE = Path(__file__).parents[3] / "shared" / "mailchimp-openapi.json"
 needed = pytest.mark.skipif(not FILE.exists(), reason=f"Mailchimp's API description is not at {FILE}")

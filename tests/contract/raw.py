@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from worker.mailchimp.answers import Answer
 from worker.mailchimp.api_key import parse
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.calls import Call
 from worker.mailchimp.client import Client
 
 KEY = "0123456789abcdef0123456789abcdef-us21"

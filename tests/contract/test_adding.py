@@ -3,7 +3,7 @@
 import pytest
 
 from tests.contract.world import LIST, World, contact
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 
 
 def errors(body) -> dict[str, tuple[str, str]]:

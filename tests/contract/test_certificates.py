@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from worker.errors import CertificateNotAccepted
-from worker.flush.answers import classify
+from worker.mailchimp.answers import Answer, classify
 from worker.mailchimp.api_key import parse
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.calls import Call
 from worker.mailchimp.client import Client
 from worker.mailchimp.errors import error_for
 

@@ -19,8 +19,9 @@ import pytest
 from tests.contract.raw import KEY, LONG, PATCH, PING, SHORT, WHOLE, Raw, Request, hanging, send
 from worker import __version__
 from worker.errors import ConfigError
+from worker.mailchimp.answers import Answer
 from worker.mailchimp.api_key import parse
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.calls import Call
 from worker.mailchimp.client import Client
 from worker.mailchimp.connection import LARGEST_ANSWER
 

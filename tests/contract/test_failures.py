@@ -9,8 +9,9 @@ import pytest
 from tests.contract.raw import PING
 from tests.contract.world import KEY, LIST, USER, World, member
 from tests.direct_sender import DirectSender
+from worker.mailchimp.answers import Answer
 from worker.mailchimp.api_key import parse
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.calls import Call
 from worker.mailchimp.client import Client
 from worker.sandbox.faults import Fault
 from worker.sandbox.server_state import MOST_CONNECTIONS

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.contract.world import LIST, World, contact
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.mailchimp.merge_fields import merge_fields
 
 WHOLE = {"addr1": "1 High St", "addr2": "", "city": "Leeds", "state": "West Yorkshire", "zip": "LS1 1AA"}

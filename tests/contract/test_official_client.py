@@ -7,7 +7,7 @@ import pytest
 from mailchimp_marketing.api_client import ApiClientError
 
 from tests.contract.world import KEY, LIST, World
-from worker.mailchimp.call import member_hash
+from worker.mailchimp.calls import member_hash
 
 ANN = member_hash("ann@example.com")
 

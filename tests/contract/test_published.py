@@ -6,9 +6,9 @@ import pytest
 
 from tests.contract.published import check_answer, check_request, needed
 from tests.contract.world import LIST, World, contact, member
-from worker.flush.answers import AnswerClass, classify_empty
 from worker.mailchimp import calls
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.answers import Answer, AnswerClass, classify_empty
+from worker.mailchimp.calls import Call
 from worker.mailchimp.user import ROOT
 from worker.model import AddressKey, ListId, MembershipKey
 

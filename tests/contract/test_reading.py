@@ -5,7 +5,7 @@ import pytest
 from tests.contract.raw import PING
 from tests.contract.world import LIST, USER, World, contact
 from worker.mailchimp import calls
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.mailchimp.lists import all_lists
 from worker.mailchimp.paging import read_all
 from worker.model import ListId

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.contract.world import LIST, World, member
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 
 LEFT = [("unsubscribe",), ("clean",), ("archive",), ("unsubscribe", "archive")]
 

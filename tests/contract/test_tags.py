@@ -8,8 +8,8 @@ import pytest
 
 from tests.contract.world import LIST, World, contact, member
 from worker.mailchimp import calls
-from worker.mailchimp.call import Answer, Call
-from worker.mailchimp.member import answered_member
+from worker.mailchimp.answers import Answer, answered_member
+from worker.mailchimp.calls import Call
 from worker.model import AddressKey, ListId, MembershipKey
 
 ANN = MembershipKey(ListId(LIST), AddressKey("ann@example.com"))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.mailchimp.call import Answer, Call, Sender, member_hash
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call, Sender, member_hash
 from worker.sandbox.mailing_list import MailingList
 from worker.sandbox.member import Member, address_key
 from worker.sandbox.server_state import StandIn

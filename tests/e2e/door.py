@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call
 from worker.sandbox.server_state import StandIn
 
 

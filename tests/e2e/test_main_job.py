@@ -14,7 +14,7 @@ from tests.e2e.conftest import KEY, Cli
 from tests.integration.topic import event
 from tests.unit.test_deployment import health_check
 from worker.clock import utc_now
-from worker.mailchimp.call import member_hash
+from worker.mailchimp.calls import member_hash
 from worker.model import AddressKey
 from worker.sandbox.server_state import StandIn
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.histories.tags import HandTags
 from tests.histories.wire import STRAY, Change, Exchange, Spot
-from worker.mailchimp.call import member_hash
+from worker.mailchimp.calls import member_hash
 from worker.model import AddressKey
 from worker.sandbox.member import Member
 

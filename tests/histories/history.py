@@ -16,7 +16,7 @@ from tests.histories.telling import judge_receipts
 from tests.histories.upheavals import Upheavals
 from tests.histories.wire import FAULTS, Exchange
 from tests.histories.world import World
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.store.receipts import Receipt
 from worker.store.runs import AccountRun
 

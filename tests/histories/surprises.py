@@ -11,10 +11,10 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from tests.histories.actors import PEOPLE, RECORDS
+from tests.histories.publisher import PEOPLE, RECORDS
 from tests.histories.wire import STRAY
 from worker.errors import KafkaError
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 
 if TYPE_CHECKING:
     from tests.histories.history import History

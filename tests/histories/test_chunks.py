@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.histories.history import History
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 
 
 @pytest.mark.parametrize("action", ["archive", "unsubscribe"])

@@ -12,7 +12,7 @@ import pytest
 
 from tests.histories.history import CALM, History
 from tests.histories.wire import Exchange
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 
 BLOCK = 5
 FEW, MANY = 10, int(os.environ.get("HISTORIES", "2000"))

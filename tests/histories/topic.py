@@ -10,8 +10,8 @@ from tests.checked_changelog import CheckedChangelog
 from worker.changelog.outcome_records import record_of
 from worker.changelog.table_rows import rows_of
 from worker.errors import WorkerError
-from worker.sqlite.changed_rows import Changed, RowKey
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed, RowKey
 
 _Result = TypeVar("_Result")
 

@@ -20,7 +20,7 @@ from worker.changelog import table_rows
 from worker.changelog.records import changelog_row_of, key_of, value_of
 from worker.changelog.table_rows import ChangelogRow
 from worker.clock import as_text
-from worker.sqlite.changed_rows import Changed
+from worker.sqlite.rows import Changed
 from worker.store import offsets, rekeying
 from worker.store.rekeying import Rekeying
 

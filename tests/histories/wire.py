@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tests.histories.clock import Time
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call
 from worker.sandbox.member import Member
 from worker.sandbox.server_state import StandIn
 

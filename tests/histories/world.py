@@ -33,14 +33,13 @@ from worker.consumer.decode import Record
 from worker.flush import list_readings
 from worker.flush.run import Flusher
 from worker.mailchimp.api_key import ApiKey
-from worker.mailchimp.call import Call, Sender
-from worker.mailchimp.rate_limit import Limiters
-from worker.mailchimp.retry import RetryingSender
+from worker.mailchimp.calls import Call, Sender
+from worker.mailchimp.sender import Limiters, RetryingSender
 from worker.model import AccountId, AddressKey, ListId
 from worker.sandbox.server_state import StandIn
-from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
 from worker.sqlite.library import sqlite3
+from worker.sqlite.rows import Changed
 from worker.store import accounts, erasure_requests, marking, receipts, runs
 from worker.store.receipts import Receipt
 from worker.store.runs import AccountRun, Trigger

@@ -16,7 +16,7 @@ from worker.changelog.partition_writer import PartitionWriter
 from worker.changelog.writer import ChangelogWriter
 from worker.config import Config, Staging
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
-from worker.sqlite.changed_rows import Changed
+from worker.sqlite.rows import Changed
 from worker.store import accounts, ledger
 from worker.store.accounts import AccountSettings
 from worker.store.ledger import LedgerEntry

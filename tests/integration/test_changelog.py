@@ -14,8 +14,8 @@ from worker.changelog.topic_log import TopicLog
 from worker.changelog.topics import ChangelogTopic
 from worker.cli.context import changing
 from worker.errors import KafkaError
-from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed
 from worker.store import accounts, dead_letters
 from worker.store.accounts import AccountSettings
 from worker.store.dead_letters import DeadLetter

@@ -18,8 +18,8 @@ from worker.changelog.partition_writer import PartitionWriter
 from worker.cli.context import changing
 from worker.errors import WriterFenced
 from worker.model import AddressKey, CustomerId, MembershipKey
-from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed
 from worker.store import ledger
 from worker.store.ledger import LedgerEntry
 

@@ -21,7 +21,7 @@ from worker.cli.context import changing
 from worker.config import Config, Staging
 from worker.errors import NotSigned
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
-from worker.sqlite.changed_rows import Changed
+from worker.sqlite.rows import Changed
 from worker.status.check_kafka import check_changelog
 from worker.status.checks import Level
 from worker.store import accounts, dead_letters, ledger, worker_urls

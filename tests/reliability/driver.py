@@ -24,7 +24,8 @@ from sqlite_utils import Database as Tables
 from worker.__main__ import main
 from worker.changelog import backfill
 from worker.changelog.writer import ChangelogWriter
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call
 from worker.mailchimp.client import Client
 from worker.sqlite.database import Database
 

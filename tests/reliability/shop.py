@@ -14,7 +14,7 @@ from confluent_kafka import Consumer as LibraryConsumer
 
 from tests.e2e.conftest import Cli
 from tests.integration.topic import Topic, event
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
 

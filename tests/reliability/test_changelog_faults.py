@@ -19,7 +19,7 @@ from tests.reliability.shop import Shop, committed, records
 from worker.changelog.signatures import Signatures
 from worker.changelog.writer import ChangelogWriter
 from worker.clock import utc_now
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.model import AccountId
 from worker.sandbox.faults import Fault
 from worker.sandbox.server import SandboxServer

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.flush.world import World
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.model import AccountId
 from worker.sandbox.faults import Fault
 

@@ -10,7 +10,7 @@ import pytest
 
 from worker.config import LONGEST_TIMEOUT, Config, load
 from worker.errors import ConfigError
-from worker.mailchimp.call import ANSWER_WITHIN
+from worker.mailchimp.calls import ANSWER_WITHIN
 
 ROOT = Path(__file__).parents[2]
 

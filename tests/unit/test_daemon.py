@@ -22,7 +22,7 @@ from worker.config import Config, Flush, Staging
 from worker.daemon import Daemon
 from worker.errors import DatabaseError
 from worker.flush import account_part
-from worker.flush.execute import DeliveryConfig
+from worker.flush.delivery import DeliveryConfig
 from worker.flush.run import Flusher
 from worker.jobs.refetch import being_read
 from worker.mailchimp.data_centres import DataCentres

@@ -15,7 +15,14 @@ WORKER = Path(__file__).parents[2] / "worker"
 PAGE = (WORKER.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
 LAYERS = [re.findall(r"`([\w.]+)`", row) for row in re.findall(r"^\| (`worker.*?) \|", PAGE, re.MULTILINE)]
 """The rows of the map in docs/architecture.md, the lowest first."""
-DECISIONS = ("worker.fields", "worker.plan", "worker.mailchimp.calls", "worker.flush.answers", "worker.flush.schedule")
+DECISIONS = (
+    "worker.fields",
+    "worker.plan",
+    "worker.mailchimp.answers",
+    "worker.mailchimp.calls",
+    "worker.flush.refusals",
+    "worker.flush.schedule",
+)
 """What decides about a customer, and touches nothing."""
 READING = {"worker.fields.rehash", "worker.plan.related_customers", "worker.plan.elsewhere"}
 """Modules beside them that read what they decide on."""

@@ -4,7 +4,7 @@ import urllib.request
 import pytest
 
 from worker.mailchimp import api_key
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.mailchimp.client import Client
 
 

@@ -14,14 +14,15 @@ from worker.accounts.settings_log import Author, note
 from worker.changelog.commit import Changelog
 from worker.errors import AccountError, SecretKeyError, UsageError
 from worker.mailchimp import api_key
+from worker.mailchimp.answers import Answer
 from worker.mailchimp.api_key import ApiKey
-from worker.mailchimp.call import Answer, Sender
+from worker.mailchimp.calls import Sender
 from worker.mailchimp.errors import error_for
 from worker.mailchimp.lists import MailchimpList, all_lists
 from worker.mailchimp.user import ROOT, MailchimpUser, user_of
 from worker.model import AccountId
-from worker.sqlite.changed_rows import Changed, Rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed, Rows
 from worker.store import accounts, forgotten, marking, settings_notes
 from worker.store.accounts import AccountSettings
 from worker.text.plural import counted

@@ -11,7 +11,7 @@ from worker.accounts.secrets import SecretKey
 from worker.accounts.settings import change, load
 from worker.accounts.settings_log import Author
 from worker.changelog.commit import Changelog
-from worker.mailchimp.call import Answer
+from worker.mailchimp.answers import Answer
 from worker.mailchimp.errors import error_for
 from worker.mailchimp.merge_fields import MergeField, merge_fields
 from worker.model import AccountId, ListId

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from worker.changelog.commit import Changelog, commit_in_parts
 from worker.model import AccountId, AddressKey, Customer, CustomerId, Position
-from worker.sqlite.changed_rows import Changed, Rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed, Rows
 from worker.store import customers, forgotten, ignored, ledger, ledger_erasure, offsets, receipts
 from worker.store.forgotten import Forgotten, What, digest_of
 from worker.store.ledger import LASTING_REFUSALS, CustomerStatus, has_left

@@ -18,8 +18,8 @@ from worker.accounts.secrets import SecretKey
 from worker.changelog.commit import Changelog
 from worker.clock import as_text
 from worker.model import AccountId, AddressKey
-from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed
 from worker.store import accounts, erasure_requests, known_addresses, offsets
 from worker.store.erasure_requests import ANY_ACCOUNT, WHOLE_ACCOUNT, ErasureRequest
 from worker.store.forgotten import digest_of

@@ -15,8 +15,8 @@ from worker.clock import as_text
 from worker.errors import DatabaseError
 from worker.model import AccountId, AddressKey, CustomerId, MembershipKey
 from worker.sqlite import free_space
-from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed
 from worker.store import (
     accounts,
     bare_customers,

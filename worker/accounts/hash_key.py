@@ -8,8 +8,8 @@ from worker.accounts.secrets import SecretKey
 from worker.changelog.commit import Changelog
 from worker.errors import SecretKeyError
 from worker.model import AccountId
-from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed
 from worker.store import forgotten
 from worker.store.forgotten import Departed
 

@@ -12,12 +12,12 @@ from worker.accounts.settings import change, load, note_new_lists
 from worker.accounts.settings_log import Author
 from worker.changelog.commit import Changelog
 from worker.errors import AccountError, NotFound
-from worker.mailchimp.call import Answer
+from worker.mailchimp.answers import Answer
 from worker.mailchimp.errors import error_for
 from worker.mailchimp.lists import MailchimpList, all_lists
 from worker.model import AccountId, ListId
-from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed
 from worker.store import accounts, marking, settings_notes
 from worker.store.accounts import AccountList, AccountSettings
 

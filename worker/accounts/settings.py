@@ -11,8 +11,8 @@ from worker.accounts.settings_log import Author, note
 from worker.changelog.commit import Changelog
 from worker.errors import AccountError, NotFound
 from worker.model import AccountId, ListId
-from worker.sqlite.changed_rows import Changed, Rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed, Rows
 from worker.store import accounts, marking, settings_notes
 from worker.store.accounts import AccountSettings, StatusIfNew
 from worker.store.run_result import RunResult

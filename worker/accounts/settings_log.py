@@ -9,8 +9,8 @@ from typing import Literal
 
 from worker.clock import as_text
 from worker.model import AccountId
-from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Rows
 from worker.store import settings_notes
 from worker.store.accounts import AccountList, AccountSettings
 

@@ -13,8 +13,8 @@ from worker.changelog.reader import Reader
 from worker.changelog.rows_in_kafka import RowsInKafka
 from worker.changelog.table_rows import ChangelogRow
 from worker.changelog.writer import ChangelogWriter
-from worker.sqlite.changed_rows import Kind
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Kind
 from worker.store import readings
 
 MOST_AT_ONCE = 5000

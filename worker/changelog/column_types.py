@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.clock import as_moment
-from worker.sqlite.changed_rows import Kind
+from worker.sqlite.rows import Kind
 from worker.store.ledger import intent_of
 
 LARGEST = 2**63 - 1

@@ -8,9 +8,9 @@ from typing import Protocol, TypeVar
 
 from worker.errors import KafkaError
 from worker.model import AccountId
-from worker.sqlite.changed_rows import Changed, RowKey
 from worker.sqlite.database import Database
 from worker.sqlite.parts import Part
+from worker.sqlite.rows import Changed, RowKey
 
 _Result = TypeVar("_Result")
 _Row = TypeVar("_Row")

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from worker.changelog import table_rows
 from worker.changelog.table_rows import ChangelogRow
 from worker.changelog.writer import ChangelogWriter
-from worker.sqlite.changed_rows import customer_rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import customer_rows
 from worker.store import customer_outcomes, settings_notes
 
 

@@ -21,8 +21,8 @@ from worker.config import Kafka
 from worker.errors import KafkaError, PartitionGivenUp, WriterFenced
 from worker.metrics import Metrics
 from worker.model import AccountId
-from worker.sqlite.changed_rows import RowKey
 from worker.sqlite.database import Database
+from worker.sqlite.rows import RowKey
 from worker.store import offsets
 
 OF_SETTINGS = ("account", "erasure")

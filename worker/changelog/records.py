@@ -19,8 +19,7 @@ from typing import Any, cast, get_args
 from worker.changelog.column_types import checked
 from worker.changelog.table_rows import ChangelogRow
 from worker.model import AccountId
-from worker.sqlite.changed_rows import Kind
-from worker.sqlite.rows import json_bytes
+from worker.sqlite.rows import Kind, json_bytes
 
 FORMAT = 2
 """The format that this release writes, and the highest that it reads."""

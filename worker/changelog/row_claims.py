@@ -9,7 +9,7 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from worker.sqlite.changed_rows import RowKey
+from worker.sqlite.rows import RowKey
 
 
 class RowClaims:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from worker.changelog.records import changelog_row_of, key_of
 from worker.changelog.table_rows import ChangelogRow
-from worker.sqlite.changed_rows import RowKey
 from worker.sqlite.database import Database
-from worker.sqlite.rows import json_text
+from worker.sqlite.rows import RowKey, json_text
+from worker.sqlite.scratch import open_scratch
 
 
 class TopicRow(NamedTuple):
@@ -39,7 +39,7 @@ class RowsInKafka:
             DatabaseError: the scratch file cannot be created.
         """
         self._db = db
-        db.open_scratch()
+        open_scratch(db)
         db.execute("DROP TABLE IF EXISTS scratch.row_in_kafka")
         db.execute(
             "CREATE TABLE scratch.row_in_kafka (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value BLOB, "

@@ -20,8 +20,8 @@ from worker.changelog.topics import ChangelogTopic
 from worker.changelog.writer import ChangelogWriter
 from worker.config import Kafka
 from worker.errors import NotSigned
-from worker.sqlite.changed_rows import RowKey
 from worker.sqlite.database import Database
+from worker.sqlite.rows import RowKey
 from worker.store import dead_letters, settings_notes
 from worker.store.dead_letters import DeadLetter
 from worker.text.plural import counted

@@ -11,8 +11,8 @@ from typing import Any
 from worker.changelog.column_types import LIST_SHAPE, SHAPES
 from worker.clock import as_text
 from worker.model import AccountId
-from worker.sqlite.changed_rows import Kind, RowKey
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Kind, RowKey
 from worker.store import accounts, bare_customers, marking
 
 

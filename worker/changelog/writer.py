@@ -14,8 +14,8 @@ from worker.changelog.records import key_of
 from worker.changelog.row_claims import Claim, RowClaims
 from worker.changelog.table_rows import ChangelogRow, rows_of
 from worker.errors import KafkaError, WriterFenced
-from worker.sqlite.changed_rows import Changed, Rehearsal, RowKey
-from worker.sqlite.database import Database
+from worker.sqlite.database import Database, Rehearsal
+from worker.sqlite.rows import Changed, RowKey
 from worker.store import customer_outcomes, dead_letters, offsets
 
 MOST_TRIES = 10

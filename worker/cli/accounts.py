@@ -18,7 +18,7 @@ from worker.consumer.instance import instance_of
 from worker.errors import UsageError
 from worker.mailchimp import api_key
 from worker.model import AccountId
-from worker.sqlite.changed_rows import Changed
+from worker.sqlite.rows import Changed
 from worker.status.json_data import settings_data
 from worker.store import accounts, customers, erasure_requests, ledger_erasure, rekeying, sent_fields
 from worker.store.accounts import AccountSettings, StatusIfNew

@@ -14,10 +14,10 @@ from worker.clock import Stop, as_text
 from worker.errors import MailchimpError
 from worker.flush.drift import Comparison, Drift, Edited, without
 from worker.flush.learning import write_page
-from worker.flush.list_readings import WHOLE, Page, read_list
+from worker.flush.list_readings import WHOLE, MembersToRead, Page, read_list
 from worker.model import AccountId
-from worker.sqlite.changed_rows import Changed, Rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed, Rows
 from worker.store import accounts, customers, ledger
 from worker.store.readings import Reading
 from worker.text.plural import counted
@@ -70,25 +70,22 @@ def differences(
             at, strangers = as_text(app.clock()), on_list.list_id not in stored_by_others
             comparison = Comparison(db, account_id, app.hashes_of(account_id), at, Drift(on_list.list_id))
 
-            def keep(
-                page: Page, comparison: Comparison = comparison, at: str = at, strangers: bool = strangers
-            ) -> None:
+            def keep(page: Page, comparison: Comparison = comparison, strangers: bool = strangers) -> None:
                 nonlocal members_read
-                _, moved, edited = comparison.take(page, strangers=strangers)
+                read, edited = comparison.take(page, strangers=strangers)
                 members_read += len(page.new)
                 progress.counted(members_read)
                 if not writes:
                     return
 
                 def write() -> Changed[None]:
-                    rows = write_page(db, account_id, page, at, strangers=strangers, moved=moved)
+                    rows = write_page(db, read)
                     return Changed(None, rows + (_forget_sent(db, account_id, page, edited) if overwrite else []))
 
                 app.changelog.commit(db, write)
 
-            refused = read_list(
-                sender, on_list.list_id, Reading(WHOLE[0], None, whole=True), None, keep, stop.wait, fields=True
-            )
+            everybody = MembersToRead(on_list.list_id, Reading(WHOLE[0], None, whole=True), None, fields=True)
+            refused = read_list(sender, everybody, keep, stop.wait)
             if refused is not None:
                 raise MailchimpError(
                     f"List {on_list.label} could not be read: {refused.title}.",

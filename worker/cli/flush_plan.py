@@ -13,7 +13,7 @@ from worker.cli import output
 from worker.errors import NotPlanned
 from worker.flush.plan_preview import AccountPlan
 from worker.flush.run import to_deliver
-from worker.mailchimp.call import member_hash
+from worker.mailchimp.calls import member_hash
 from worker.model import AccountId, ListId
 from worker.plan.planned_calls import PlannedCall
 from worker.plan.summary import KINDS

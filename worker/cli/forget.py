@@ -23,9 +23,9 @@ from worker.kafka.group import members_of
 from worker.mailchimp import calls
 from worker.mailchimp.errors import error_for
 from worker.model import AccountId, AddressKey, CustomerId, address_key
-from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
 from worker.sqlite.existing import is_there
+from worker.sqlite.rows import Changed
 from worker.store import bare_customers, customers, erasure_requests, ledger, ledger_erasure
 from worker.store.ledger import LedgerEntry
 from worker.text.plural import counted

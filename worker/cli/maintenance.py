@@ -20,9 +20,9 @@ from worker.cli.progress import Progress
 from worker.consumer.publish import publish as publish_file
 from worker.errors import NotFound, UsageError
 from worker.model import AccountId, AddressKey, address_key
-from worker.sqlite.changed_rows import Changed, Kind
 from worker.sqlite.database import Database
 from worker.sqlite.lock import DatabaseLock
+from worker.sqlite.rows import Changed, Kind
 from worker.status.other_workers import elsewhere
 from worker.store import customers, ignored, marking, refusals
 from worker.system.signals import stop_on_signals

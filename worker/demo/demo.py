@@ -28,7 +28,7 @@ from worker.demo.serving import daemon_of, links_of, web_config
 from worker.jobs.flush import Flushing
 from worker.jobs.poller import Poller, read_to_end
 from worker.log import configure
-from worker.mailchimp.call import Call, member_hash
+from worker.mailchimp.calls import Call, member_hash
 from worker.model import AccountId, ListId, address_key
 from worker.plan.outcomes import Outcome
 from worker.sandbox.content import ACCOUNTS, seed

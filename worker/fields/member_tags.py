@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from worker.clock import as_moment, as_text
-from worker.mailchimp.call import ANSWER_WITHIN
-from worker.mailchimp.member import Member
+from worker.mailchimp.answers import Member
+from worker.mailchimp.calls import ANSWER_WITHIN
 from worker.model import CustomerState
 
 SET_HERE = "set"

@@ -42,50 +42,58 @@ class Fields:
         return {**self.values, **cleared(self.values, sent, self.available)}
 
 
-def merge_fields(
-    state: CustomerState, available: Sequence[MergeField], state_if_missing: str, mapping: Mapping[str, str] = DEFAULT
-) -> Fields:
-    """Returns what to send of a customer to a list with these merge fields.
+@dataclass(frozen=True, slots=True)
+class ListFields:
+    """The merge fields of a list, and what fills them.
 
-    Empty values are never sent, so that a field filled in Mailchimp stays.
-
-    Args:
+    Attributes:
+        available: the fields; none for a list that is gone.
         state_if_missing: sent as the state of an address without one; if empty, such an address is not sent.
         mapping: merge tag to customer field or attribute.
     """
-    on_list = {field.tag: field for field in available}
-    values: dict[str, Any] = {}
-    left_out: dict[str, str] = {}
-    filled_in = None
-    for tag, source in mapping.items():
-        value = _value(state, source)
-        if not value and value != 0:
-            continue
-        field = on_list.get(tag)
-        if field is None:
-            left_out[tag] = NO_SUCH_FIELD
-            continue
-        if field.type == "text" and isinstance(value, str) and len(value) <= MAX_TEXT:
-            values[tag] = value  # the usual case
-            continue
-        if isinstance(value, PostalAddress):
-            form, state_added = _formed_address(field, value, state_if_missing)
-            filled_in = state_added or filled_in
-        else:
-            form = formed(field, value)
-        if form.value is not None:
-            values[tag] = form.value
-        if form.reason is not None:
-            left_out[tag] = form.reason
-    return Fields(values, left_out, filled_in, available)
+
+    available: Sequence[MergeField] = ()
+    state_if_missing: str = ""
+    mapping: Mapping[str, str] = field(default_factory=lambda: DEFAULT)
+
+    def of(self, state: CustomerState) -> Fields:
+        """Returns what to send of a customer to the list.
+
+        Empty values are never sent, so that a field filled in Mailchimp stays.
+        """
+        on_list = {field.tag: field for field in self.available}
+        values: dict[str, Any] = {}
+        left_out: dict[str, str] = {}
+        filled_in = None
+        for tag, source in self.mapping.items():
+            value = _value(state, source)
+            if not value and value != 0:
+                continue
+            field = on_list.get(tag)
+            if field is None:
+                left_out[tag] = NO_SUCH_FIELD
+                continue
+            if field.type == "text" and isinstance(value, str) and len(value) <= MAX_TEXT:
+                values[tag] = value  # the usual case
+                continue
+            if isinstance(value, PostalAddress):
+                form, state_added = _formed_address(field, value, self.state_if_missing)
+                filled_in = state_added or filled_in
+            else:
+                form = formed(field, value)
+            if form.value is not None:
+                values[tag] = form.value
+            if form.reason is not None:
+                left_out[tag] = form.reason
+        return Fields(values, left_out, filled_in, self.available)
 
 
 def every_value(state: CustomerState, source: str | None, state_if_missing: str) -> Iterator[Any]:
     """Yields each value that some merge field gets from a customer field or attribute; nothing if that is empty.
 
     Args:
-        source: as in a mapping of :func:`merge_fields`; None for nothing.
-        state_if_missing: as in :func:`merge_fields`.
+        source: as in the mapping of a list's fields; None for nothing.
+        state_if_missing: as for a list's fields.
     """
     value = _value(state, source) if source is not None else None
     if isinstance(value, PostalAddress):

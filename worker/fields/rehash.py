@@ -14,8 +14,8 @@ from worker.fields.field_hashes import FieldHashes, Rehashed
 from worker.fields.field_mapping import mapping_of
 from worker.fields.merge_values import every_value
 from worker.model import AccountId, CustomerState, ListId
-from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed
 from worker.store import accounts, customers, sent_fields
 from worker.store.accounts import AccountSettings
 from worker.store.sent_fields import SentFields
@@ -28,7 +28,7 @@ class Rehashing:
     Attributes:
         db: outside of a transaction.
         hashes: the account's, by both keys.
-        state_if_missing: see :func:`worker.fields.merge_values.merge_fields`.
+        state_if_missing: see :class:`worker.fields.merge_values.ListFields`.
     """
 
     db: Database

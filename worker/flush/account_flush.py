@@ -13,19 +13,21 @@ from typing import Protocol
 
 from worker.clock import Clock, as_text
 from worker.fields.field_hashes import FieldHashes
+from worker.fields.field_mapping import mapping_of
+from worker.fields.merge_values import ListFields
 from worker.flush import brake
 from worker.flush.add_strategy import AddStrategy
-from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.brake import Brake, Expected
 from worker.flush.list_lookup import look_for, maybe_back
 from worker.flush.list_readings import ListReadings, Page, read_fields
 from worker.mailchimp import calls
-from worker.mailchimp.call import Sender
+from worker.mailchimp.answers import AnswerClass, ClassifiedAnswer
+from worker.mailchimp.calls import Sender
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.plan import elsewhere
 from worker.plan.inputs import PlanInputs
 from worker.plan.plan import make_plan
-from worker.plan.related_customers import CHUNK, RelatedCustomers, apart, chunks
+from worker.plan.related_customers import CHUNK, RelatedCustomers, Selection, apart, chunks
 from worker.plan.steps import Add, Plan
 from worker.plan.summary import PlanSummary
 from worker.sqlite.database import Database
@@ -195,8 +197,8 @@ class AccountFlush:
             yield from prepared.plans
             delivered = {customer_id for part, _ in prepared.plans for customer_id in part.changed}
         # Includes customers that changed meanwhile.
-        account_id, every = self.mode.settings.account_id, self.mode.every
-        reading = chunks(self.db, account_id, every=every, done=delivered, also=self.mode.let_in)
+        selection = Selection(every=self.mode.every, done=delivered, also=self.mode.let_in)
+        reading = chunks(self.db, self.mode.settings.account_id, selection)
         while self.mode.may_go_on() and (related := next(reading, None)) is not None:
             yield from plans(self.db, prepared.inputs, related, self.mode.faulty)
 
@@ -234,10 +236,13 @@ class AccountFlush:
         if not self.mode.may_go_on():
             return None
         settings, account = self.mode.settings, self.inputs
+        fields = {
+            list_id: ListFields(available, account.state_if_missing, mapping_of(settings.list_of(list_id)))
+            for list_id, available in read.by_list.items()
+        }
         return PlanInputs(
             settings,
-            read.by_list,
-            account.state_if_missing,
+            fields,
             as_text(account.clock()),
             account.departed,
             account.hashes,
@@ -257,7 +262,7 @@ class AccountFlush:
             return None
         faults = list[Exception]()
         with _PLANNING:
-            related = next(chunks(self.db, account_id, every=every, also=let_in), None)
+            related = next(chunks(self.db, account_id, Selection(every=every, also=let_in)), None)
             if related is None or sum(every or customer.changed for customer in related.changed.values()) < many:
                 return None
             planned = list(plans(self.db, inputs, related, lambda part, error: faults.append(error)))
@@ -271,9 +276,9 @@ class AccountFlush:
             for _, plan in planned:
                 expected.add(plan)
             return expected
-        every, let_in = self.mode.every, self.mode.let_in
-        elsewhere_by = None if every else inputs.settings
-        reading = chunks(self.db, inputs.settings.account_id, every=every, elsewhere_by=elsewhere_by, also=let_in)
+        every = self.mode.every
+        selection = Selection(every, None if every else inputs.settings, also=self.mode.let_in)
+        reading = chunks(self.db, inputs.settings.account_id, selection)
         while self.mode.may_go_on() and (related := next(reading, None)) is not None:
             for _, plan in plans(self.db, inputs, related):
                 expected.add(plan)

@@ -11,8 +11,9 @@ from worker.accounts.settings import ended_by_missing, missing_before_calls
 from worker.clock import as_text
 from worker.errors import WorkerError
 from worker.flush.commit_queue import CommitQueue
+from worker.flush.delivery import DeliveryConfig, DeliveryRequest
 from worker.flush.eligibility import Eligibility, Refused
-from worker.flush.execute import DeliveryConfig, DeliveryRequest, deliver
+from worker.flush.execute import deliver
 from worker.flush.settings_watch import CallPermission, SettingsWatch
 from worker.model import AccountId
 from worker.sqlite.database import Database

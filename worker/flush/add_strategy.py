@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from worker.flush.answers import UNREADABLE, ClassifiedAnswer, classify
 from worker.flush.step_result import Exchange
 from worker.mailchimp import calls
-from worker.mailchimp.call import Answer, Call, Sender, member_hash
-from worker.mailchimp.member import total_items
+from worker.mailchimp.answers import UNREADABLE, Answer, ClassifiedAnswer, classify, total_items
+from worker.mailchimp.calls import Call, Sender, member_hash
 from worker.model import ListId
 from worker.plan.steps import Add
 

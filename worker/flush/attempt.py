@@ -10,21 +10,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from worker.clock import Clock
-from worker.fields.field_hashes import FieldHashes
-from worker.flush.answers import SECOND_LOOK, UNREADABLE, AnswerClass, ClassifiedAnswer, classify, customer_status_after
+from worker.fields.field_hashes import FieldHashes, not_sure
 from worker.flush.brake import Brake
-from worker.flush.intents import Intents, WriteAhead
+from worker.flush.delivery import DeliveryRequest
 from worker.flush.list_lookup import look_for
+from worker.flush.recorder import Recorder
+from worker.flush.refusals import customer_status_after
 from worker.flush.step_result import Exchange, Halted, StepResult
 from worker.mailchimp import calls
-from worker.mailchimp.call import Answer, Call, Sender
-from worker.mailchimp.member import Member, answered_member
-from worker.mailchimp.retry import RetryingSender
+from worker.mailchimp.answers import SECOND_LOOK, Answer, AnswerClass, ClassifiedAnswer, Member, member_in
+from worker.mailchimp.calls import Call, Sender
+from worker.mailchimp.sender import RetryingSender
 from worker.model import CustomerId, ListId, MembershipKey
-from worker.plan.identity import add_was_done, as_read, departed
+from worker.plan.identity import add_was_done, as_read, departed, lost
 from worker.plan.outcomes import NOTICED_DAILY, Outcome
-from worker.plan.steps import Contact, PriorMembership, Target, ids_of
+from worker.plan.steps import Target, ids_of
 from worker.store.accounts import AccountSettings
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
 
@@ -35,58 +35,161 @@ TRIES_AT_ONCE = 3
 
 @dataclass(frozen=True, slots=True)
 class GuardedSender:
-    """Stops an attempt once the flush may make no more calls.
+    """Sends an account's calls, and stops an attempt once the flush may make no more.
 
     Attributes:
-        sender: checks by itself, right before each call, whether the flush may still make it.
-        ended: whether the account's part ended early.
-        may_call: checked when a call was not sent: whether others may be.
+        retrying: sends calls with the limit of the API key; checks by itself, right before each call, whether the flush
+            may still make it.
+        recorder: knows whether the account's part ended.
     """
 
-    sender: Sender
-    ended: Callable[[], bool]
-    may_call: Callable[[], bool]
+    retrying: RetryingSender
+    recorder: Recorder
 
-    def send(self, call: Call) -> Answer:
+    def send(self, call: Call, connection: Sender | None = None) -> Answer:
         """Sends a call and waits for its answer.
+
+        Args:
+            connection: one that a try has to itself, which sends each call once; None to send it with retries.
 
         Raises:
             Halted: the call was not sent, because no more calls may be made.
         """
-        if self.ended():
+        if self.recorder.has_ended():
             raise Halted
-        answer = self.sender.send(call)
-        if answer.unsent and not self.may_call():
+        answer = (connection or self.retrying).send(call)
+        if answer.unsent and not self.recorder.may_call():
             raise Halted
         return answer
 
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """What the steps of one account's flush share. Its threads only read it.
+    """What the steps of one chunk of an account's customers share. Its threads only read it.
 
     Attributes:
-        sender: sends the calls of one try of a step.
-        retrying: reserves a connection for each try, and waits between tries.
-        write_ahead: stores what calls are about to do, in case their answers are lost.
-        wait: waits so many seconds, or less if the flush is asked to stop.
+        settings: as the chunk was planned with them.
         brake: counts the members that leave each list.
-        departures_of: returns where contacts are known to have left, by the current ledger.
-        customer_statuses: of the customers of the current chunk.
-        hashes: of sent fields.
+        customer_statuses: of the customers of the chunk.
     """
 
+    request: DeliveryRequest
     sender: GuardedSender
+    recorder: Recorder
     settings: AccountSettings
-    run: int
-    clock: Clock
-    retrying: RetryingSender
-    write_ahead: WriteAhead
-    wait: Callable[[float], object]
     brake: Brake
-    departures_of: Callable[[Sequence[Contact]], Mapping[MembershipKey, Sequence[PriorMembership]]]
     customer_statuses: Mapping[CustomerId, CustomerStatus]
-    hashes: FieldHashes
+
+    @property
+    def hashes(self) -> FieldHashes:
+        """Creates and recognises the hashes of sent fields."""
+        return self.request.inputs.hashes
+
+    def wait(self, seconds: float) -> None:
+        """Waits so many seconds, or less if the flush is asked to stop."""
+        self.request.config.stop.wait(seconds)
+
+
+@dataclass(slots=True)
+class Intents:
+    """What a step group is about to do: each write whose answer could be lost is stored before it is sent.
+
+    Not thread-safe.
+
+    Attributes:
+        write_ahead: writes entries with intents, and the memberships of customers who had none, in one transaction.
+        known: ledger entries that are newer than the plan.
+        refused: merge tag to title, of fields that Mailchimp refused at a place; the next try omits them.
+    """
+
+    write_ahead: Callable[[Sequence[LedgerEntry], Sequence[tuple[CustomerId, MembershipKey]]], None]
+    known: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
+    refused: dict[MembershipKey, dict[str, str]] = field(default_factory=dict)
+    _before: dict[MembershipKey, LedgerEntry | None] = field(default_factory=dict)
+    _taken_back: dict[MembershipKey, LedgerEntry | None] = field(default_factory=dict)
+    _lost: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
+
+    def begin(self, intended: LedgerEntry, before: LedgerEntry | None, targets: Iterable[Target]) -> None:
+        """Records what is about to be done to a place.
+
+        Args:
+            intended: the entry with its intent.
+            before: the entry to restore if nothing was done; None for none.
+            targets: the customers who must be known there if the answer is lost.
+
+        Raises:
+            Halted: nothing may be written any more.
+        """
+        membership = intended.membership
+        self.write_ahead([intended], [(target.customer_id, membership) for target in targets])
+        self.known[membership], self._before[membership] = intended, before
+        self._taken_back.pop(membership, None)
+        self._lost.pop(membership, None)
+
+    def note(self, seen: LedgerEntry, targets: Iterable[Target]) -> None:
+        """Records at once what a read shows about a member: that it left, or what a write is about to change.
+
+        Args:
+            seen: the place's new entry, however the step ends.
+            targets: the customers who are known there from now on, if they had no membership.
+
+        Raises:
+            Halted: nothing may be written any more.
+        """
+        known = self.known.get(seen.membership)
+        if known is None or _said(known) != _said(seen):
+            self.write_ahead([seen], [(target.customer_id, seen.membership) for target in targets])
+            self.known[seen.membership] = seen
+
+    def take_back(self, membership: MembershipKey) -> None:
+        """Records that an answer proved that nothing was done."""
+        if membership not in self._before:
+            return
+        before = self._taken_back[membership] = self._before.pop(membership)
+        if before is not None:
+            self.known[membership] = before
+        else:
+            self.known.pop(membership, None)
+
+    def lose(self, membership: MembershipKey, date: datetime | None, seconds: float) -> None:
+        """Records that it is unknown whether a write was done.
+
+        Args:
+            date: Mailchimp's time of the answer; None if there was none.
+            seconds: how long the call took.
+        """
+        entry = self.known.get(membership)
+        if entry is not None and entry.intent is not None:
+            self.known[membership] = self._lost[membership] = replace(entry, intent=lost(entry.intent, date, seconds))
+
+    def lose_fields(self, membership: MembershipKey, entry: LedgerEntry | None, fields: Iterable[str]) -> None:
+        """Records that it is unknown whether fields were accepted.
+
+        Args:
+            entry: of the place; None if there was none.
+            fields: merge tags of what was sent.
+        """
+        known = self.known.get(membership, entry)
+        if known is not None:
+            self.known[membership] = self._lost[membership] = replace(known, fields=not_sure(known.fields, fields))
+
+    def close(self, result: StepResult) -> None:
+        """Adds what was taken back to the result of the step that ended, and takes over what that wrote."""
+        written = {entry.membership for entry in result.entries}.union(result.dropped, result.undone)
+        for membership, before in self._taken_back.items():
+            if membership in written:
+                continue
+            if before is None:
+                result.undone.append(membership)
+            else:
+                result.entries.append(before)
+        result.entries += [entry for membership, entry in self._lost.items() if membership not in written]
+        self.known |= {entry.membership: entry for entry in result.entries}
+        for membership in (*result.dropped, *result.undone):
+            self.known.pop(membership, None)
+        self._before.clear()
+        self._taken_back.clear()
+        self._lost.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,32 +212,39 @@ class Attempt(StepResult):
     """One try of a step.
 
     Attributes:
-        sender: sends its calls; raises Halted if no more may be made.
         intents: what the step group is about to do.
+        connection: for its calls, which depend on each other; None if they do not.
         looked_for: the answers about lists that were looked for after a 404.
     """
 
     context: StepContext
-    sender: GuardedSender
     intents: Intents
+    connection: Sender | None = None
     looked_for: dict[ListId, ClassifiedAnswer] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, context: StepContext, intents: Intents | None = None, sender: GuardedSender | None = None) -> Attempt:
+    def of(cls, context: StepContext, intents: Intents | None = None, connection: Sender | None = None) -> Attempt:
         """Returns a try that has done nothing yet.
 
         Args:
             intents: of its step group; None if it is part of none.
-            sender: None for that of the account.
         """
         return cls(
-            run=context.run,
+            run=context.request.run,
             account_id=context.settings.account_id,
-            clock=context.clock,
+            clock=context.request.config.clock,
             context=context,
-            sender=sender or context.sender,
-            intents=intents or Intents(context.write_ahead),
+            intents=intents or Intents(context.recorder.write_ahead),
+            connection=connection,
         )
+
+    def send(self, call: Call) -> Answer:
+        """Sends a call and waits for its answer.
+
+        Raises:
+            Halted: the call was not sent, because no more calls may be made.
+        """
+        return self.context.sender.send(call, self.connection)
 
     def customer_status(self, customer_id: CustomerId) -> CustomerStatus:
         """Returns a customer's status, empty by default."""
@@ -151,8 +261,7 @@ class Attempt(StepResult):
         """Reads a member, and records at once if it has left, or if an add in doubt turns out to be done.
 
         This try may fail, and other steps must know. If the member were then deleted, nothing else would show that it
-        had been
-        there: its add would count as never done, and its opt-out would not follow.
+        had been there: its add would count as never done, and its opt-out would not follow.
 
         Args:
             targets: the customers who are, or should be, there; none for prior memberships, where they are known
@@ -177,11 +286,11 @@ class Attempt(StepResult):
             call: the read; None for the one without tags.
         """
         call = call or calls.read(membership)
-        answer = self.sender.send(call)
+        answer = self.send(call)
         member, classified = member_in(answer)
         if entry is not None and entry.state != "gone" and classified.kind is AnswerClass.NOT_THERE:
             self.context.wait(SECOND_LOOK)
-            answer = self.sender.send(call)
+            answer = self.send(call)
             member, classified = member_in(answer)
         return Read(member, classified, Exchange.of(call, answer), answer.date)
 
@@ -194,7 +303,7 @@ class Attempt(StepResult):
     def _look_for_list(self, list_id: ListId) -> ClassifiedAnswer:
         # Once a try: it may have failed for hundreds of contacts of the list.
         if list_id not in self.looked_for:
-            self.looked_for |= look_for(self.sender, [list_id], self.context.wait)
+            self.looked_for |= look_for(self, [list_id], self.context.wait)
         return self.looked_for[list_id]
 
     def settle_at(self, targets: Iterable[Target], membership: MembershipKey) -> None:
@@ -268,11 +377,9 @@ class Attempt(StepResult):
 @contextmanager
 def one_try(context: StepContext, intents: Intents | None = None) -> Iterator[Attempt]:
     """Yields an attempt whose calls have a connection to themselves."""
-    with context.retrying.reserve() as sender:
-        yield Attempt.of(context, intents, GuardedSender(sender, context.sender.ended, context.sender.may_call))
+    with context.sender.retrying.reserve() as connection:
+        yield Attempt.of(context, intents, connection)
 
 
-def member_in(answer: Answer) -> tuple[Member | None, ClassifiedAnswer]:
-    """Returns the member in an answer that must hold one, and sorts it: a 2xx without one settles nothing."""
-    member = answered_member(answer)
-    return member, UNREADABLE if answer.ok and member is None else classify(answer)
+def _said(entry: LedgerEntry) -> tuple[object, ...]:
+    return entry.state, entry.member_status, entry.contact_id, entry.intent, entry.names_agreed, entry.member_tags

@@ -10,14 +10,21 @@ from typing import Any
 from worker.clock import as_text
 from worker.fields.field_hashes import not_sure
 from worker.flush.add_strategy import AddStrategy
-from worker.flush.answers import AnswerClass, ClassifiedAnswer, classify, sort_contact_error
 from worker.flush.attempt import TRIES_AT_ONCE, Attempt, StepContext, one_try
-from worker.flush.consent_check import note_departed
 from worker.flush.step_result import Exchange, Halted, StepResult
-from worker.flush.write_member import next_for, settle_contact
+from worker.flush.write_member import next_for, note_departed, settle_contact
 from worker.mailchimp import calls
-from worker.mailchimp.call import Answer, Call
-from worker.mailchimp.member import Member, member_of
+from worker.mailchimp.answers import (
+    Answer,
+    AnswerClass,
+    ClassifiedAnswer,
+    Member,
+    classify,
+    member_of,
+    sort_contact_error,
+)
+from worker.mailchimp.calls import Call
+from worker.mailchimp.sender import Tries
 from worker.model import AddressKey, MembershipKey, address_key
 from worker.plan.identity import lost, new_intent
 from worker.plan.outcomes import Outcome
@@ -161,7 +168,7 @@ class Batch:
 
     def _post(self, adds: Sequence[Add]) -> _Posted | None:
         # Retries until there is a useful answer; checks again before each try who was archived meanwhile.
-        tries, at_once = self.context.retrying.tries(), 0
+        tries, at_once = Tries(self.context.sender.retrying), 0
         while True:
             with one_try(self.context) as attempt:
                 posted = self._once(attempt, adds)
@@ -176,7 +183,7 @@ class Batch:
     def _once(self, attempt: Attempt, adds: Sequence[Add]) -> _Posted | None:
         list_id = adds[0].membership.list_id
         look = self.strategy.recheck(list_id)
-        looked = attempt.sender.send(look) if look is not None else None
+        looked = attempt.send(look) if look is not None else None
         if look is None or looked is None or not self.strategy.together:
             self.alone += adds
             return None
@@ -193,7 +200,7 @@ class Batch:
             return None
         self._intend(rest, looked.date, attempt.at())
         call = calls.add_all(list_id, [add.as_contact() for add in rest])
-        answer = attempt.sender.send(call)
+        answer = attempt.send(call)
         if not answer.undone:
             self.unsent -= {add.membership for add in rest}
         posted = _Posted(rest, call, answer, classify(answer))
@@ -203,7 +210,7 @@ class Batch:
 
     def _not_kept_out(self, adds: Sequence[Add]) -> Sequence[Add]:
         # Another call of this flush may have just learned of a departure.
-        left = self.context.departures_of([add.contact for add in adds])
+        left = self.context.recorder.departures_of([add.contact for add in adds])
         if not left:
             return adds
         attempt = Attempt.of(self.context)
@@ -239,7 +246,7 @@ class Batch:
                     add.membership, add.contact.owner, "intended", "added", at, fields, intent=intent
                 )
             memberships = [(target.customer_id, add.membership) for add in new for target in add.targets]
-            self.context.write_ahead([self.intended[add.membership] for add in new], memberships)
+            self.context.recorder.write_ahead([self.intended[add.membership] for add in new], memberships)
 
     def _take_back(self, attempt: Attempt, memberships: Iterable[MembershipKey]) -> None:
         attempt.undone += [membership for membership in memberships if membership not in self.in_doubt]

@@ -17,8 +17,8 @@ from worker.changelog.commit import Changelog
 from worker.errors import DatabaseError, WorkerError
 from worker.flush.step_result import Halted, StepResult
 from worker.model import AccountId
-from worker.sqlite.changed_rows import Changed, RowKey, Rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed, RowKey, Rows
 
 GATHER_SECONDS = 0.5
 """How long results that nobody waits for are gathered. A crash meanwhile costs their calls again."""
@@ -51,7 +51,7 @@ class Owner(Protocol):
         ...
 
     def committed(self, results: Sequence[StepResult]) -> None:
-        """Called with committed results."""
+        """Called with committed results, at least one."""
         ...
 
     def not_committed(self, error: Exception) -> Exception:
@@ -219,7 +219,8 @@ class CommitQueue:
             if owner in erased:
                 _end(changes, owner.not_committed(Halted()))
             else:
-                owner.committed(_results(changes))
+                if results := _results(changes):
+                    owner.committed(results)
                 _end(changes)
 
     def _write(self, parts: _Parts) -> Changed[set[Owner]]:

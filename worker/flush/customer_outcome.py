@@ -8,12 +8,12 @@ from operator import attrgetter
 
 from worker.clock import as_moment, as_text
 from worker.flush.step_result import StepResult
-from worker.mailchimp.member import Member
+from worker.mailchimp.answers import Member
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.plan.identity import joined_again
 from worker.plan.outcomes import CHECKED_AGAIN, LEARNT, LEARNT_OTHERWISE, MEANINGS, NOTHING_NEXT, Learnt, Outcome
-from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Rows
 from worker.store import customer_outcomes, ledger
 from worker.store.customer_outcomes import NO_MEMBER, Cause, CustomerNow, CustomerOutcome
 from worker.store.ledger import OUT, LedgerEntry, has_left, status_left_with

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worker.fields.field_hashes import NOT_SURE, FieldHashes
-from worker.flush.learning import KnownContacts, Learnt, learnt, members_of
+from worker.flush.learning import AccountPage, KnownContacts, learnt, members_of
 from worker.flush.list_readings import Page
-from worker.mailchimp.member import Member
+from worker.mailchimp.answers import Member
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
 from worker.sqlite.database import Database
 from worker.store import customers, ledger, list_members
@@ -86,19 +86,19 @@ class Comparison:
     def __post_init__(self) -> None:
         self.contacts = KnownContacts(self.db, self.account_id)
 
-    def take(self, page: Page, *, strangers: bool) -> tuple[Learnt, dict[MembershipKey, MembershipKey], list[Edited]]:
+    def take(self, page: Page, *, strangers: bool) -> tuple[AccountPage, list[Edited]]:
         """Compares a page.
 
         Args:
             strangers: whether to record departures of customers' addresses that the ledger does not know.
 
         Returns:
-            What the ledger learns from it, which contacts have another address, and whose fields were edited.
+            The page with what to write of it, and whose fields were edited.
         """
         members, drift = members_of(page), self.drift
         self._seen.extend(hash(place.address) for place in members)
-        moved = self.contacts.moved(page)
-        result = learnt(self.db, self.account_id, page, self.at, strangers=strangers, moved=moved)
+        read = AccountPage(self.account_id, page, self.at, strangers, self.contacts.moved(page))
+        result = learnt(self.db, read)
         entries = {
             entry.membership: entry
             for entry in ledger.entries_of(self.db, self.account_id, [place.address for place in members])
@@ -111,7 +111,7 @@ class Comparison:
         drift.appeared += self._appeared(place for place in members if place not in entries)
         drift.edited += len(edited)
         drift.examples += edited[: EXAMPLES - len(drift.examples)]
-        return result, moved, edited
+        return read, edited
 
     def _edited(self, entry: LedgerEntry, member: Member) -> Edited | None:
         if entry.state != "present" or entry.intent is not None:

@@ -9,96 +9,41 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from worker.accounts.settings import ended_by_missing, missing
-from worker.clock import Clock, Stop, as_text
+from worker.clock import as_text
+from worker.fields.field_hashes import not_sure
 from worker.flush import brake, bulk_add, not_sent
-from worker.flush.account_flush import AccountFlush, AccountInputs, Prepared, batches, split_adds
+from worker.flush.account_flush import AccountFlush, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
-from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import GuardedSender, StepContext
 from worker.flush.brake import Brake
-from worker.flush.commit_queue import CommitQueue
-from worker.flush.intents import doubt_update_intents, note_updates
+from worker.flush.delivery import DeliveryRequest
 from worker.flush.learning import PageWriter
 from worker.flush.list_readings import Page
 from worker.flush.recorder import ERASED, Recorder
 from worker.flush.run_steps import run_steps
-from worker.flush.settings_watch import CallPermission
 from worker.flush.step_result import EXPECTED, Halted, StepResult
 from worker.flush.task_pool import Task, TaskPool, call_threads
-from worker.mailchimp.data_centres import DataCentres
-from worker.mailchimp.retry import RetryingSender
-from worker.metrics import Metrics
+from worker.mailchimp.answers import AnswerClass, ClassifiedAnswer
+from worker.mailchimp.sender import RetryingSender
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.plan.inputs import PlanInputs
 from worker.plan.related_customers import RelatedCustomers
 from worker.plan.steps import Add, Plan, Step, StepGroup, Target, Update, customers_of
-from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
-from worker.store import accounts, customers, held_counts, marking, update_intents
+from worker.sqlite.rows import Rows
+from worker.store import accounts, customers, held_counts, ledger, marking, update_intents
 from worker.store.accounts import AccountSettings
 from worker.store.held_counts import HeldCount
 from worker.store.ledger import LedgerEntry
 from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun
+from worker.store.update_intents import UpdateIntent
 from worker.system.process_exit import CALL_THREADS
 
 log = logging.getLogger("worker.flush")
 
 PAGES_A_TURN = 10
 """Full pages of members that an account reads in one turn: some seconds, as a chunk of customers takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryConfig:
-    """What is the same for every account of every run.
-
-    Attributes:
-        open_database: opens a connection for one thread.
-        open_sender: opens a sender with an account's API key; the stop ends its waits.
-        inputs_of: returns what the flush of an account depends on.
-        connections: calls in flight per API key, and threads per account.
-        data_centres: knows which of Mailchimp's data centres answer.
-    """
-
-    open_database: Callable[[], Database]
-    open_sender: Callable[[Database, AccountId, Stop], contextlib.AbstractContextManager[RetryingSender]]
-    inputs_of: Callable[[Database, AccountId], AccountInputs]
-    connections: int
-    data_centres: DataCentres
-    clock: Clock
-    stop: Stop
-    metrics: Metrics
-
-    def open(self) -> Database:
-        """Opens a connection for a thread that must end with the worker."""
-        db = self.open_database()
-        db.must_end = self.stop.is_set
-        return db
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryRequest:
-    """How to deliver one account in one run.
-
-    Attributes:
-        confirmed: whether an operator confirmed what was held back.
-        delivers: whether to deliver customers; otherwise only members are read.
-        reads_members: whether to read the members of each stored list, even unchanged ones; otherwise only departures
-            from lists that customers move off.
-        permission: checked before every call and every write.
-        queue: commits what the account's threads write.
-        turn: called between chunks and between pages of members; returns once the account may continue.
-    """
-
-    config: DeliveryConfig
-    run: int
-    confirmed: bool
-    delivers: bool
-    reads_members: bool
-    permission: CallPermission
-    queue: CommitQueue
-    inputs: AccountInputs
-    turn: Callable[[], object]
 
 
 def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, request: DeliveryRequest) -> AccountRun:
@@ -113,22 +58,11 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, req
     """
     config, permission = request.config, request.permission
     with contextlib.closing(config.open()) as reader:
-        recorder = Recorder(
-            reader,
-            request.queue,
-            settings,
-            request.run,
-            config.clock,
-            permission,
-            config.metrics,
-            end_after=config.connections,
-        )
-        recorder.to_do = recorder.to_do if request.delivers else 0
+        recorder = Recorder(reader, request, settings)
         if recorder.to_do or request.reads_members or any(stored_list.gone for stored_list in settings.stored):
             try:
                 with contextlib.suppress(Halted):
-                    guarded = GuardedSender(sender, recorder.has_ended, recorder.may_call)
-                    _Execution(db, recorder, sender, guarded, request).go()
+                    _Execution(db, recorder, GuardedSender(sender, recorder), request).go()
             finally:
                 recorder.shut()
             if not permission.may_continue():
@@ -144,7 +78,6 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, req
 class _Execution:
     db: Database
     recorder: Recorder
-    retrying: RetryingSender
     sender: GuardedSender
     request: DeliveryRequest
     strategies: dict[ListId, AddStrategy] = field(default_factory=dict)
@@ -158,7 +91,7 @@ class _Execution:
     def go(self) -> None:
         request, account_id = self.request, self.settings.account_id
         if update_intents.of_account(self.db, account_id):
-            self.recorder.write(partial(doubt_update_intents, account_id=account_id))
+            self.recorder.write(partial(_doubt_updates, account_id=account_id))
         flush = AccountFlush(self.db, self.sender, self, request.inputs, request.config.stop.wait)
         prepared = flush.prepare(self._confirmed, customers=self._any_to_do, every_list=self.request.reads_members)
         if not request.delivers:
@@ -281,19 +214,7 @@ class _Execution:
         )
 
     def _context(self, inputs: PlanInputs, guard: Brake, related: RelatedCustomers) -> StepContext:
-        return StepContext(
-            sender=self.sender,
-            settings=inputs.settings,
-            run=self.request.run,
-            clock=self.request.config.clock,
-            retrying=self.retrying,
-            write_ahead=self.recorder.write_ahead,
-            wait=self.request.config.stop.wait,
-            brake=guard,
-            departures_of=self.recorder.departures_of,
-            customer_statuses=related.customer_statuses,
-            hashes=self.request.inputs.hashes,
-        )
+        return StepContext(self.request, self.sender, self.recorder, inputs.settings, guard, related.customer_statuses)
 
     # One chunk
 
@@ -310,7 +231,7 @@ class _Execution:
             tasks += self._add_tasks(context, batch)
         updates, at = [step for step in plan.steps() if isinstance(step, Update)], as_text(self.request.config.clock())
         if updates:
-            self._note(lambda db, account_id: note_updates(db, account_id, updates, at))
+            self._note(lambda db, account_id: _note_updates(db, account_id, updates, at))
         self._run(context, tasks)
         self.recorder.wait()
         if updates:
@@ -346,7 +267,7 @@ class _Execution:
         self, context: StepContext, step_group: StepGroup, held_customers: Collection[CustomerId] = frozenset()
     ) -> None:
         if step_group:
-            run_steps(context, step_group, self.recorder, held_customers)
+            run_steps(context, step_group, held_customers)
 
     def _choose_strategies(self, list_ids: Iterable[ListId], adds: Mapping[ListId, int]) -> None:
         for list_id in list_ids:
@@ -388,3 +309,30 @@ class _Execution:
             log.exception("account %s: an add of %d contacts failed", who, count, extra=facts)
             left = (add for add in batch if add.membership not in written)
             return [replace(add, entry=together.intended.get(add.membership, add.entry)) for add in left]
+
+
+# Updates that a dead process may have sent
+
+
+def _note_updates(db: Database, account_id: AccountId, updates: Iterable[Update], at: str) -> None:
+    """Stores which fields updates are about to send, in a transaction that is committed before the first call.
+
+    Not stored in Kafka, unlike intents: another worker that takes over from a dead one does not know of them.
+    """
+    begun = [
+        UpdateIntent(update.entry.customer_id, update.membership.list_id, list(update.changes), at)
+        for update in updates
+    ]
+    update_intents.note(db, account_id, begun)
+
+
+def _doubt_updates(db: Database, account_id: AccountId) -> Rows:
+    """Records in the ledger that updates of a dead process may have been done, in the caller's transaction."""
+    begun = {(intent.customer_id, intent.list_id): intent for intent in update_intents.of_account(db, account_id)}
+    doubtful = []
+    for entry in ledger.owned_by(db, account_id, {intent.customer_id for intent in begun.values()}):
+        update = begun.get((entry.customer_id, entry.membership.list_id))
+        if update is not None and entry.sent_at < update.begun_at:  # otherwise its answer is known
+            doubtful.append(replace(entry, fields=not_sure(entry.fields, update.fields)))
+    update_intents.clear(db, account_id)
+    return ledger.put_entries(db, account_id, doubtful)

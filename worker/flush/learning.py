@@ -7,24 +7,40 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from types import MappingProxyType
 
 from worker.clock import Clock, as_text
-from worker.flush.consent_check import put_and_reopen
 from worker.flush.customer_outcome import write_after_reading
+from worker.flush.departures import put_and_reopen
 from worker.flush.list_readings import Page
-from worker.mailchimp.member import Member
+from worker.mailchimp.answers import Member
 from worker.model import AccountId, CustomerId, ListId, MembershipKey, address_key, newest_first
 from worker.plan.identity import as_read, departed
-from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Rows
 from worker.store import accounts, customers, ledger, list_members, readings
 from worker.store.ledger import OUT, LedgerEntry, has_left
 
-_NOTHING: Mapping[MembershipKey, LedgerEntry] = MappingProxyType({})
 Moved = Mapping[MembershipKey, MembershipKey]
 """A member's place to the place where the ledger knows its contact: the person may have changed the address."""
-_NOWHERE: Moved = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPage:
+    """A page of members, read for an account.
+
+    Attributes:
+        at: when, by this machine's clock, as text.
+        strangers: whether to record departures of customers' addresses that the ledger does not know on the list.
+        moved: contacts that the ledger knows at another address.
+        known: entries that were learnt already and are not written.
+    """
+
+    account_id: AccountId
+    page: Page
+    at: str
+    strangers: bool = True
+    moved: Moved = field(default_factory=dict)
+    known: Mapping[MembershipKey, LedgerEntry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +64,14 @@ class Learnt:
         return [entry for entry in self.entries if has_left(entry) or entry.membership in self.left_before]
 
 
-def learnt(
-    db: Database,
-    account_id: AccountId,
-    page: Page,
-    at: str,
-    *,
-    strangers: bool,
-    known: Mapping[MembershipKey, LedgerEntry] = _NOTHING,
-    moved: Moved = _NOWHERE,
-) -> Learnt:
-    """Returns what a page changes.
-
-    Args:
-        strangers: whether to record departures of customers' addresses that the ledger does not know on the list.
-        known: entries that were learnt already and are not written.
-        moved: contacts that the ledger knows at another address.
-    """
+def learnt(db: Database, read: AccountPage) -> Learnt:
+    """Returns what a page changes."""
+    account_id, page, at, moved = read.account_id, read.page, read.at, read.moved
     members = members_of(page)
     places = {*members, *moved.values()}
     there = ledger.entries_of(db, account_id, [place.address for place in places])
     entries = {entry.membership: entry for entry in there if entry.membership in places}
-    entries |= {place: known[place] for place in places if place in known}
+    entries |= {place: read.known[place] for place in places if place in read.known}
     back = _back(db, account_id, members, entries)
     changes, about = list[LedgerEntry](), dict[MembershipKey, Member]()
     for place, member in members.items():
@@ -80,7 +82,7 @@ def learnt(
             if change is not None:
                 changes.append(change)
                 about[change.membership] = member
-    owners = _owners(db, account_id, _departed_strangers(members, entries)) if strangers else {}
+    owners = _owners(db, account_id, _departed_strangers(members, entries)) if read.strangers else {}
     for place, customer_id in owners.items():
         date = as_text(page.date) if page.date is not None else None
         changes.append(entry_of_stranger(place, customer_id, members[place], date, at))
@@ -298,32 +300,19 @@ class PageWriter:
         at, account_id = as_text(self.clock()), self.account_id
         # The list belongs to another account now, and so do its strangers.
         strangers = page.list_id not in accounts.stored_by_others(self.db, account_id)
-        moved = self.contacts.moved(page)
-        if page.trivial and not page.reading.whole:
-            result = learnt(self.db, account_id, page, at, strangers=strangers, moved=moved)
-            if not result.entries:
-                return
-        self.write(
-            lambda own: write_page(own, account_id, page, at, strangers=strangers, moved=moved, let_in=self.let_in)
-        )
+        read = AccountPage(account_id, page, at, strangers, self.contacts.moved(page))
+        if page.trivial and not page.reading.whole and not learnt(self.db, read).entries:
+            return
+        self.write(lambda own: write_page(own, read, self.let_in))
 
 
-def write_page(
-    db: Database,
-    account_id: AccountId,
-    page: Page,
-    at: str,
-    *,
-    strangers: bool,
-    moved: Moved = _NOWHERE,
-    let_in: set[CustomerId] | None = None,
-) -> Rows:
+def write_page(db: Database, read: AccountPage, let_in: set[CustomerId] | None = None) -> Rows:
     """Writes what a page reveals and how far the reading is, in the caller's transaction.
 
     Args:
         let_in: gets the customers who are changed now, because a departure that kept them out has ended.
     """
-    result = learnt(db, account_id, page, at, strangers=strangers, moved=moved)
+    account_id, page, at, result = read.account_id, read.page, read.at, learnt(db, read)
     rows = put_and_reopen(db, account_id, result.entries, let_in)
     rows += write_after_reading(db, account_id, result.entries, result.members, at)
     reading, then = page.reading, page.then

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from worker.flush.answers import SECOND_LOOK, AnswerClass, ClassifiedAnswer, classify
 from worker.mailchimp import calls
-from worker.mailchimp.call import Sender
+from worker.mailchimp.answers import SECOND_LOOK, AnswerClass, ClassifiedAnswer, classify
+from worker.mailchimp.calls import Sender
 from worker.model import ListId
 from worker.sqlite.database import Database
 from worker.store import list_members

@@ -15,10 +15,19 @@ from functools import partial
 from typing import get_args
 
 from worker.clock import as_moment, as_text
-from worker.flush.answers import SECOND_LOOK, UNREADABLE, AnswerClass, ClassifiedAnswer, classify
 from worker.mailchimp import calls
-from worker.mailchimp.call import Answer, Sender
-from worker.mailchimp.member import Member, member_of, total_items
+from worker.mailchimp.answers import (
+    SECOND_LOOK,
+    UNREADABLE,
+    Answer,
+    AnswerClass,
+    ClassifiedAnswer,
+    Member,
+    classify,
+    member_of,
+    total_items,
+)
+from worker.mailchimp.calls import Sender
 from worker.mailchimp.merge_fields import MergeField, merge_fields
 from worker.model import AddressKey, ListId, address_key
 from worker.sqlite.database import Database
@@ -136,10 +145,24 @@ Keep = Callable[[Page], None]
 """Called with each page before the next one is read."""
 
 
-def start_of(
-    db: Database, settings: AccountSettings, list_id: ListId, *, whole: bool = False
-) -> tuple[Reading, str | None]:
-    """Returns where the reading of a list starts or continues, and the time since when its members are unknown.
+@dataclass(frozen=True, slots=True)
+class MembersToRead:
+    """The members of a list that are not known yet.
+
+    Attributes:
+        start: where to start or continue.
+        base: the time from which members of each status are read, as text; None for all.
+        fields: whether to read their merge fields too.
+    """
+
+    list_id: ListId
+    start: Reading
+    base: str | None
+    fields: bool = False
+
+
+def members_to_read(db: Database, settings: AccountSettings, list_id: ListId, *, whole: bool = False) -> MembersToRead:
+    """Returns which members of a list are to be read.
 
     Args:
         whole: whether to read all members. A list that was once read in full always is: that costs less.
@@ -150,9 +173,10 @@ def start_of(
     if whole or members is not None:
         base = _before(members)
         begun = readings.find(db, account_id, list_id, whole=True)
-        return begun or Reading(WHOLE[0], base, whole=True), base
+        return MembersToRead(list_id, begun or Reading(WHOLE[0], base, whole=True), base)
     base = _before(departures)
-    return readings.find(db, account_id, list_id, whole=False) or Reading(DEPARTED[0], base), base
+    begun = readings.find(db, account_id, list_id, whole=False)
+    return MembersToRead(list_id, begun or Reading(DEPARTED[0], base), base)
 
 
 def _before(read_at: datetime | None) -> str | None:
@@ -189,8 +213,8 @@ class ListReadings:
         classified: ClassifiedAnswer | None = None
         for list_id in sorted(set(wanted) - self.done):
             if classified is None or classified.kind not in (AnswerClass.LATER, AnswerClass.ACCOUNT_STOPPED):
-                start, base = start_of(self.db, settings, list_id, whole=whole)
-                classified = read_list(self.sender, list_id, start, base, self.keep, self.wait)
+                members = members_to_read(self.db, settings, list_id, whole=whole)
+                classified = read_list(self.sender, members, self.keep, self.wait)
             if classified is not None:
                 refused[list_id] = classified
             self.done.add(list_id)
@@ -228,46 +252,35 @@ class ListReadings:
 
 
 def read_list(
-    sender: Sender,
-    list_id: ListId,
-    start: Reading,
-    base: str | None,
-    keep: Keep,
-    wait: Callable[[float], object],
-    *,
-    fields: bool = False,
+    sender: Sender, members: MembersToRead, keep: Keep, wait: Callable[[float], object]
 ) -> ClassifiedAnswer | None:
-    """Reads the members of one list.
+    """Reads members of one list.
 
     Args:
-        start: where to start or continue.
-        base: the time from which members of each status are read, as text; None for all.
         wait: waits so many seconds.
 
     Returns:
         None if it was read to its end; else the failure: NOT_THERE only if the list is certainly gone.
     """
-    for page in pages(sender, list_id, start, base, fields=fields):
+    for page in pages(sender, members):
         if isinstance(page, Page):
             keep(page)
         elif page.kind is AnswerClass.NOT_THERE:
             wait(SECOND_LOOK)
-            again = classify(sender.send(calls.read_list(list_id)))
+            again = classify(sender.send(calls.read_list(members.list_id)))
             return again if again.kind is not AnswerClass.DONE else replace(page, kind=AnswerClass.LATER)
         else:
             return page
     return None
 
 
-def pages(
-    sender: Sender, list_id: ListId, start: Reading, base: str | None, *, fields: bool = False
-) -> Iterator[Page | ClassifiedAnswer]:
-    """Yields the members of a list page by page; the last item may be the failure."""
-    reading, position, fresh = start, _Position(), start.began_at is None
-    seen: set[AddressKey] = set()
+def pages(sender: Sender, wanted: MembersToRead) -> Iterator[Page | ClassifiedAnswer]:
+    """Yields members of a list page by page; the last item may be the failure."""
+    list_id, reading, base, position = wanted.list_id, wanted.start, wanted.base, _Position()
+    fresh, seen = reading.began_at is None, set[AddressKey]()
     first_of_status = reading.since == base
     while True:
-        call = calls.members(list_id, reading.status, reading.since, position.offset, fields=fields)
+        call = calls.members(list_id, reading.status, reading.since, position.offset, fields=wanted.fields)
         answer = sender.send(call)
         listed = _members(answer)
         if isinstance(listed, ClassifiedAnswer):

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import Attempt, Read
-from worker.flush.consent_check import check_priors, is_known_to_have_left, kept_off
 from worker.flush.put_member import add_or_find, note_found, write_found
-from worker.flush.write_member import entry_after_changes, settle_contact, write_after_read
+from worker.flush.write_member import (
+    check_priors,
+    entry_after_changes,
+    is_known_to_have_left,
+    kept_off,
+    settle_contact,
+    write_after_read,
+)
 from worker.mailchimp import calls
+from worker.mailchimp.answers import AnswerClass, ClassifiedAnswer
 from worker.plan.consent import PriorRead
 from worker.plan.identity import is_its_own, new_intent, origin_of, was_done
 from worker.plan.outcomes import Outcome

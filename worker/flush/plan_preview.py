@@ -11,12 +11,12 @@ from worker.clock import as_text
 from worker.flush import brake
 from worker.flush.account_flush import AccountFlush, AccountInputs, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
-from worker.flush.answers import AnswerClass, ClassifiedAnswer
-from worker.flush.consent_check import kept_out
-from worker.flush.learning import KnownContacts, learnt
+from worker.flush.departures import kept_out
+from worker.flush.learning import AccountPage, KnownContacts, learnt
 from worker.flush.list_readings import Page
 from worker.mailchimp import calls
-from worker.mailchimp.call import Answer, Call, Sender
+from worker.mailchimp.answers import Answer, AnswerClass, ClassifiedAnswer
+from worker.mailchimp.calls import Call, Sender
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.plan.planned_calls import PlannedCall, planned_calls, tag_calls
 from worker.plan.related_customers import RelatedCustomers
@@ -73,15 +73,14 @@ class AccountPlan:
 
     def keep(self, page: Page) -> None:
         """Records who left a list, or is back. A plan needs nothing else that the ledger lacks."""
-        strangers, at = page.list_id not in self.of_others, as_text(self.now)
-        moved = KnownContacts(self.db, self.settings.account_id).moved(page)
-        result = learnt(
-            self.db, self.settings.account_id, page, at, strangers=strangers, known=self.learnt, moved=moved
-        )
+        account_id, strangers = self.settings.account_id, page.list_id not in self.of_others
+        moved = KnownContacts(self.db, account_id).moved(page)
+        read = AccountPage(account_id, page, as_text(self.now), strangers, moved, self.learnt)
+        result = learnt(self.db, read)
         self.learnt.update({entry.membership: entry for entry in result.departures()})
         ended = [entry.membership for entry in result.departures() if not has_left(entry)]
         if ended:
-            self.let_in |= {customer.customer_id for customer in kept_out(self.db, self.settings.account_id, ended)}
+            self.let_in |= {customer.customer_id for customer in kept_out(self.db, account_id, ended)}
 
     def list_back(self, list_id: ListId) -> None:
         """Records that a list is no longer gone, and plans all customers, whom a flush would mark as changed."""

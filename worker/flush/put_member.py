@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from worker.clock import as_text
-from worker.flush.answers import AnswerClass, ClassifiedAnswer
 from worker.flush.attempt import Attempt, Read
-from worker.flush.consent_check import check_priors, kept_off
 from worker.flush.step_result import Exchange
 from worker.flush.write_member import (
     Written,
+    check_priors,
     entry_after_changes,
     entry_for,
+    kept_off,
     owner_of,
     settle_contact,
     status_note,
@@ -22,7 +22,7 @@ from worker.flush.write_member import (
     write_fields,
 )
 from worker.mailchimp import calls
-from worker.mailchimp.member import Member
+from worker.mailchimp.answers import AnswerClass, ClassifiedAnswer, Member
 from worker.model import Origin
 from worker.plan.identity import (
     MAY_HAVE_ARCHIVED,

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from worker.clock import Clock, as_text
+from worker.clock import as_text
 from worker.errors import PartitionGivenUp, WorkerError, WriterFenced
-from worker.fields.merge_values import LeftOutCounts
-from worker.flush.commit_queue import Change, CommitQueue, Done
-from worker.flush.consent_check import departures_of, put_and_reopen
+from worker.flush.commit_queue import Change, Done
 from worker.flush.customer_outcome import write_after_reading, write_after_step
-from worker.flush.settings_watch import CallPermission
-from worker.flush.step_result import Halted, StepResult, joined
-from worker.metrics import Metrics
+from worker.flush.delivery import DeliveryRequest
+from worker.flush.departures import departures_of, put_and_reopen
+from worker.flush.step_result import Halted, StepResult, Totals, joined, outcomes_of
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.plan.outcomes import Outcome, end_of
 from worker.plan.steps import Contact, PriorMembership
-from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Rows
 from worker.store import accounts, customers, ledger, receipts, runs
 from worker.store.accounts import AccountSettings, Pause
 from worker.store.ledger import LedgerEntry
@@ -51,42 +49,25 @@ class Recorder:
     and read by the account's once :meth:`shut` has waited for it. Who ends the account's part first gives the reason.
     """
 
-    def __init__(
-        self,
-        reader: Database,
-        queue: CommitQueue,
-        settings: AccountSettings,
-        run: int,
-        clock: Clock,
-        permission: CallPermission,
-        metrics: Metrics,
-        *,
-        end_after: int,
-    ) -> None:
+    def __init__(self, reader: Database, request: DeliveryRequest, settings: AccountSettings) -> None:
         """Starts the account's part of a run.
 
         Args:
             reader: a connection to read what was committed; used only by the recorder.
             settings: as they were when the part began.
-            permission: whether calls may be made, and whether the account is still this worker's.
-            end_after: after this many useless answers in a row the account is given up for this run.
         """
         self._reader = reader
         self._reading = threading.Lock()
-        self._queue = queue
-        self._run = run
-        self._clock = clock
-        self._permission = permission
-        self._metrics = metrics
-        self._end_after = end_after
+        self._request = request
+        self._queue = request.queue
+        self._permission = request.permission
+        self._clock = request.config.clock
         self._unwritten = deque[Done]()
-        self._counts: Counter[str] = Counter()
-        self._settled = 0
+        self._totals = Totals()
         self._retries = dict[CustomerId, str]()
-        self._left_out = LeftOutCounts()
         self._in_vain = 0
         self.settings = settings
-        self.to_do = customers.changed_count(reader, settings.account_id)
+        self.to_do = customers.changed_count(reader, settings.account_id) if request.delivers else 0
         self.notices: list[str] = []
         self.ended: str | None = None
         """Why no further call is made for this account in this run."""
@@ -114,12 +95,13 @@ class Recorder:
 
     def part(self) -> AccountRun:
         """Returns the account's part so far."""
-        ended = end_of(self._end, self.to_do - self._settled, self._counts, len(self._retries))
-        return self._part(self._counts, self._settled, self._left_out, ended)
+        totals = self._totals
+        ended = end_of(self._end, self.to_do - totals.settled, totals.counts, len(self._retries))
+        return self._part(totals, ended)
 
-    def _part(self, counts: Counter[str], settled: int, left_out: LeftOutCounts, ended: RunResult) -> AccountRun:
+    def _part(self, totals: Totals, ended: RunResult) -> AccountRun:
         sentences = [*([self.ended] if self.ended else []), *self.notices]
-        if faults := counts[Outcome.FAULT]:
+        if faults := totals.counts[Outcome.FAULT]:
             sentences.append(
                 f"{counted(faults, 'customer')} met an internal error and will be tried again; see the log."
             )
@@ -127,12 +109,12 @@ class Recorder:
             sentences.append(_retried_in_words(self._retries.values()))
         return AccountRun(
             account_id=self.settings.account_id,
-            counts=dict(counts),
+            counts=dict(totals.counts),
             to_do=self.to_do,
-            settled=settled,
+            settled=totals.settled,
             ended=ended,
             message=" ".join(sentences) or None,
-            left_out=left_out.rows(),
+            left_out=totals.left_out.rows(),
         )
 
     def end(self, why: str, result: RunResult) -> None:
@@ -274,27 +256,15 @@ class Recorder:
     def write_progress(self, db: Database, results: Sequence[StepResult]) -> None:
         """Writes the account's progress including these results. Changes no attribute."""
         receipts.write(db, [receipt for result in results for receipt in result.receipts])
-        settled = self._settled + sum(result.changed_settled for result in results)
-        left_out = self._with_left_out(results)
         # As after a crash.
-        part = self._part(self._counts + _counts_of(results), settled, left_out, RunResult.STOPPED)
-        runs.put_account(db, self._run, part)
+        runs.put_account(db, self._request.run, self._part(self._totals.plus(results), RunResult.STOPPED))
 
     def committed(self, results: Sequence[StepResult]) -> None:
         """Updates its state from committed results."""
-        self._counts += _counts_of(results)
-        self._settled += sum(result.changed_settled for result in results)
-        self._left_out = self._with_left_out(results)
-        self._metrics.contacts_recorded(_outcomes(results))
+        self._totals = self._totals.plus(results)
+        self._request.config.metrics.contacts_recorded(outcomes_of(results))
         for result in results:
             self._learn(result)
-
-    def _with_left_out(self, results: Sequence[StepResult]) -> LeftOutCounts:
-        counts = self._left_out.copy()
-        for result in results:
-            for list_id, left_out in result.left_out:
-                counts.count(list_id, left_out)
-        return counts
 
     def not_committed(self, error: Exception) -> Exception:
         """Closes the account's part, and returns the error for its threads to raise.
@@ -356,13 +326,14 @@ class Recorder:
             self._in_vain = 0 if any(receipt.call for receipt in result.receipts) else self._in_vain
             return
         self._in_vain += 1
-        if self._in_vain >= self._end_after:
+        # As many in a row as calls run in parallel: the account is given up for this run.
+        if self._in_vain >= self._request.config.connections:
             self.fail(f"Mailchimp gave no useful answer {self._in_vain} times in a row, last: {result.later}.")
 
     def _tell(self, result: StepResult) -> None:
         if not (result.gone_lists or result.paused_lists or result.account_stopped):
             return
-        facts = {"account": self.settings.account_id, "run": self._run}
+        facts = {"account": self.settings.account_id, "run": self._request.run}
         for list_id in result.gone_lists - self.closed:
             log.warning("a list is gone from Mailchimp; its customers wait", extra={**facts, "list": list_id})
         for list_id in result.paused_lists.keys() - self.closed:
@@ -372,19 +343,6 @@ class Recorder:
         if result.account_stopped is not None and self.ended is None:
             more = {"reason": result.account_stopped}
             log.warning("the account is paused: Mailchimp accepts no call: %s", more["reason"], extra=facts | more)
-
-
-def _counts_of(results: Sequence[StepResult]) -> Counter[str]:
-    # A customer that is held back has a receipt for each list, but is one of those that wait.
-    counts = _outcomes(results)
-    for result in results:
-        held_customers = [receipt.customer_id for receipt in result.receipts if receipt.outcome == Outcome.HELD]
-        counts[Outcome.HELD] -= len(held_customers) - len(set(held_customers))
-    return +counts
-
-
-def _outcomes(results: Sequence[StepResult]) -> Counter[str]:
-    return Counter(receipt.outcome for result in results for receipt in result.receipts)
 
 
 def _retried_in_words(times: Collection[str]) -> str:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from worker.flush.answers import AnswerClass, ClassifiedAnswer, classify_empty
-from worker.flush.attempt import Attempt, Read, member_in
+from worker.flush.attempt import Attempt, Read
 from worker.flush.step_result import Exchange, Halted
 from worker.mailchimp import calls
-from worker.mailchimp.call import Answer
-from worker.mailchimp.member import Member
+from worker.mailchimp.answers import Answer, AnswerClass, ClassifiedAnswer, Member, classify_empty, member_in
 from worker.plan.identity import (
     MAY_HAVE_ARCHIVED,
     as_read,
@@ -107,7 +105,7 @@ def _delete(attempt: Attempt, step: Archive, read: Read, before: Member) -> None
     # If the answer is lost, the customer must not count as archived by somebody else.
     intended = replace(entry, intent=new_intent("archive", read.date, before))
     attempt.intents.begin(intended, entry, ())
-    answer = attempt.sender.send(call)
+    answer = attempt.send(call)
     exchange, classified = Exchange.of(call, answer), classify_empty(answer)
     if answer.undone:
         attempt.intents.take_back(step.membership)
@@ -182,7 +180,7 @@ def _unsubscribe(attempt: Attempt, step: Archive | Unsubscribe, read: Read) -> N
     own = isinstance(step, Archive)
     intent = new_intent("archive" if own else "unsubscribe", read.date, read.member)
     attempt.intents.begin(replace(entry, intent=intent), entry, () if own else step.targets)
-    answer = attempt.sender.send(call)
+    answer = attempt.send(call)
     exchange, (member, classified) = Exchange.of(call, answer), member_in(answer)
     if answer.undone:
         attempt.intents.take_back(step.membership)

@@ -15,8 +15,8 @@ from worker.clock import Clock, as_text
 from worker.errors import RequestWithdrawn, WorkerError
 from worker.flush.account_part import AccountPart
 from worker.flush.commit_queue import CommitQueue
+from worker.flush.delivery import DeliveryConfig
 from worker.flush.eligibility import Eligibility
-from worker.flush.execute import DeliveryConfig
 from worker.flush.schedule import takes_part
 from worker.flush.turns import Place, Room, Turns, begins_after
 from worker.model import AccountId
@@ -101,15 +101,9 @@ class Flusher:
                     if flush_time and trigger == "daily"
                     else None
                 )
-                self.turns.put(
-                    account.account_id,
-                    run,
-                    self._beginning(part, waiting, ended),
-                    asked=account_id is not None,
-                    size=size,
-                    data_centre=account.data_centre,
-                    not_before=at,
-                )
+                asked, data_centre = account_id is not None, account.data_centre
+                place = Place(account.account_id, run, asked, size, data_centre=data_centre, not_before=at)
+                self.turns.put(place, self._beginning(part, waiting, ended))
             begun()
             try:
                 parts = self._wait_for(run, len(chosen), waiting, ended)

@@ -7,11 +7,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from worker.flush import move_member, put_member, remove_member, tag_member
-from worker.flush.attempt import TRIES_AT_ONCE, Attempt, StepContext, one_try
+from worker.flush.attempt import TRIES_AT_ONCE, Attempt, Intents, StepContext, one_try
 from worker.flush.brake import BRAKED, CONFIRM, may_turn_out
-from worker.flush.intents import Intents
-from worker.flush.recorder import Recorder
 from worker.flush.step_result import EXPECTED, StepResult
+from worker.mailchimp.sender import Tries
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.plan.outcomes import NEXT_FLUSH, Outcome
 from worker.plan.steps import (
@@ -34,22 +33,19 @@ from worker.store.receipts import Receipt
 
 
 def run_steps(
-    context: StepContext,
-    step_group: StepGroup,
-    recorder: Recorder,
-    held_customers: Collection[CustomerId] = frozenset(),
+    context: StepContext, step_group: StepGroup, held_customers: Collection[CustomerId] = frozenset()
 ) -> None:
-    """Does the steps of one group.
+    """Does the steps of one group. Those on lists that the flush found gone or paused are left for the next one.
 
     Args:
-        recorder: writes each step's result. Steps on lists that it found gone or paused are left for the next flush.
         held_customers: customers with other steps held back, so that these steps do not settle them.
 
     Raises:
         Halted: no more calls may be made; what was done is written.
     """
     step_group = tuple(_with_tags(step_group))
-    run = _Run(context, Intents(context.write_ahead), step_group, recorder.closed, set(held_customers))
+    intents = Intents(context.recorder.write_ahead)
+    run = _Run(context, intents, step_group, context.recorder.closed, set(held_customers))
     last_of = {target.customer_id: planned for planned in step_group for target in planned.targets}
     for planned in step_group:
         step = run.as_now(planned)
@@ -64,7 +60,7 @@ def run_steps(
         attempt.failed |= run.failed
         attempt.settle(target for target in step.targets if last_of[target.customer_id] is planned)
         attempt.before = run.receipts_of({customer_id for customer_id, _ in attempt.settled})
-        attempt = _committed(run, step, attempt, recorder, last=planned is step_group[-1])
+        attempt = _committed(run, step, attempt, last=planned is step_group[-1])
         run.learn(attempt)
         if admitted and not left:
             context.brake.stayed(step.membership.list_id, undone=_anyone(step, run.failed))
@@ -178,7 +174,9 @@ def _guarded(run: _Run, planned: Step) -> Attempt:
         return failed
 
 
-def _committed(run: _Run, step: Step, attempt: Attempt, recorder: Recorder, *, last: bool) -> Attempt:
+def _committed(run: _Run, step: Step, attempt: Attempt, *, last: bool) -> Attempt:
+    recorder = run.context.recorder
+
     def failed(error: Exception) -> Attempt:
         # Such as text that cannot be stored. None of the result is written; the next flush finds out what the call did.
         instead = run.attempt()
@@ -207,7 +205,7 @@ def _try_step(run: _Run, planned: Step) -> Attempt:
     Raises:
         Halted: no more calls may be made.
     """
-    tries, at_once = run.context.retrying.tries(), 0
+    tries, at_once = Tries(run.context.sender.retrying), 0
     in_doubt: list[Receipt] = []
     left: set[MembershipKey] = set()
     while True:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.clock import Stop
 from worker.flush.eligibility import Eligibility
 from worker.model import AccountId
 from worker.sqlite.database import Database
-from worker.store import accounts, forgotten
-from worker.store.accounts import AccountSettings, InForce
+from worker.store import accounts
+from worker.store.accounts import AccountSettings
 
 
 class SettingsWatch:
@@ -26,12 +26,10 @@ class SettingsWatch:
         self._db = open_database()
         self._account_id = settings.account_id
         self._lock = threading.Lock()
-        self._erased = forgotten.erasures_of(self._db, self._account_id)
         now = accounts.in_force(self._db, self._account_id)
-        stored = frozenset(stored_list.list_id for stored_list in settings.stored)
-        key = now.api_key if now is not None else None
-        of_others = now.of_others if now is not None else frozenset()
-        self._began = InForce(settings.enabled, key, settings.master_list, stored, of_others)
+        self._began = replace(
+            now, enabled=settings.enabled, master_list=settings.master_list, stored=settings.stored_ids
+        )
         self._version: int | None = None
         self._holds = True
 
@@ -45,7 +43,7 @@ class SettingsWatch:
             # Checked several times per call, while the database is written a few times a second.
             version = self._db.version()
             if version != self._version:
-                self._holds = not self.erased(self._db) and accounts.in_force(self._db, self._account_id) == self._began
+                self._holds = accounts.in_force(self._db, self._account_id) == self._began
                 self._version = version
             return self._holds
 
@@ -55,7 +53,7 @@ class SettingsWatch:
         Args:
             db: the connection of the calling thread, possibly within a transaction.
         """
-        return forgotten.erasures_of(db, self._account_id) != self._erased
+        return accounts.in_force(db, self._account_id).erasures != self._began.erasures
 
     def close(self) -> None:
         """Closes the connection."""

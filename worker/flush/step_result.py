@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +11,9 @@ from typing import Any
 
 from worker.clock import Clock, as_text
 from worker.errors import WorkerError
-from worker.mailchimp.call import Answer, Call
+from worker.fields.merge_values import LeftOutCounts
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.plan.outcomes import MEANINGS, Outcome
 from worker.plan.steps import Target
@@ -219,6 +222,44 @@ def joined(results: Sequence[StepResult]) -> StepResult:
         whole.versions |= result.versions
         whole.before += result.before
     return whole
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What results add up to.
+
+    Attributes:
+        counts: outcome to number of receipts.
+        settled: how many of the settled customers had changed.
+        left_out: fields that were not sent.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    settled: int = 0
+    left_out: LeftOutCounts = field(default_factory=LeftOutCounts)
+
+    def plus(self, results: Sequence[StepResult]) -> Totals:
+        """Returns the totals with more results."""
+        settled, left_out = self.settled, self.left_out.copy()
+        for result in results:
+            settled += result.changed_settled
+            for list_id, fields in result.left_out:
+                left_out.count(list_id, fields)
+        return Totals(self.counts + _counts_of(results), settled, left_out)
+
+
+def _counts_of(results: Sequence[StepResult]) -> Counter[str]:
+    # A customer that is held back has a receipt for each list, but is one of those that wait.
+    counts = outcomes_of(results)
+    for result in results:
+        held_customers = [receipt.customer_id for receipt in result.receipts if receipt.outcome == Outcome.HELD]
+        counts[Outcome.HELD] -= len(held_customers) - len(set(held_customers))
+    return +counts
+
+
+def outcomes_of(results: Sequence[StepResult]) -> Counter[str]:
+    """Returns how many receipts have each outcome."""
+    return Counter(receipt.outcome for result in results for receipt in result.receipts)
 
 
 def _parts(said: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -7,13 +7,21 @@ from datetime import datetime
 
 from worker.fields import member_tags
 from worker.fields.member_tags import TagWrite
-from worker.flush.answers import UNREADABLE, AnswerClass, ClassifiedAnswer, classify, classify_empty
 from worker.flush.attempt import Attempt
 from worker.flush.put_member import note_gone
 from worker.flush.step_result import Exchange
 from worker.flush.write_member import next_for
 from worker.mailchimp import calls
-from worker.mailchimp.member import Member, tags_added, total_items
+from worker.mailchimp.answers import (
+    UNREADABLE,
+    AnswerClass,
+    ClassifiedAnswer,
+    Member,
+    classify,
+    classify_empty,
+    tags_added,
+    total_items,
+)
 from worker.plan.identity import as_read, is_unconfirmed
 from worker.plan.outcomes import NEXT_FLUSH, NOTHING_NEXT, Outcome
 from worker.plan.steps import Tag
@@ -50,7 +58,7 @@ def tag(attempt: Attempt, step: Tag) -> None:
 def _find_out(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member) -> None:
     # The answer to a call was lost: Mailchimp's own times show which tags it set.
     call = calls.read_all_tags(step.membership)
-    answer = attempt.sender.send(call)
+    answer = attempt.send(call)
     added = tags_added(answer.body) if answer.ok else None
     if added is None:
         classified = UNREADABLE if answer.ok else classify(answer)
@@ -73,7 +81,7 @@ def _write(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member, date: 
     # If the answer is lost, this shows which tags are this worker's.
     attempt.intents.note(replace(entry, member_tags=write.ahead), step.targets)
     call = calls.tag(step.membership, write.changes.add, write.changes.remove)
-    answer = attempt.sender.send(call)
+    answer = attempt.send(call)
     classified, exchange = classify_empty(answer), Exchange.of(call, answer)
     if classified.kind is not AnswerClass.DONE:
         if answer.undone:

@@ -25,7 +25,7 @@ Task = Callable[[], Iterable[Step]]
 def call_threads(calls: int, connections: int) -> int:
     """Returns how many threads make so many calls: not all at once, because the limit of calls in flight rises slowly.
 
-    More threads would wait, see :mod:`worker.mailchimp.rate_limit`; without them, more accounts run at once.
+    More threads would wait, see :mod:`worker.mailchimp.sender`; without them, more accounts run at once.
     """
     return max(1, min(calls, 2 + calls // 5, connections))
 

@@ -39,7 +39,7 @@ class Place:
 
     Attributes:
         asked: whether an operator requested this one account.
-        number: a sequence number.
+        number: a sequence number, which :meth:`Turns.put` gives.
         not_before: when it may start; None for at once.
         turns: how many it has had.
     """
@@ -48,7 +48,7 @@ class Place:
     run: int
     asked: bool
     size: int
-    number: int
+    number: int = 0
     data_centre: str = ""
     not_before: datetime | None = None
     turns: int = 0
@@ -137,27 +137,14 @@ class Turns:
         self._active: set[Place] = set()
         self._numbers = count()
 
-    def put(
-        self,
-        account_id: AccountId,
-        run: int,
-        begin: Callable[[Place], object],
-        *,
-        asked: bool,
-        size: int,
-        data_centre: str = "",
-        not_before: datetime | None = None,
-    ) -> None:
-        """Queues an account for its first turn: see :meth:`fill`.
+    def put(self, place: Place, begin: Callable[[Place], object]) -> None:
+        """Queues an account for its first turn, behind those that were queued before: see :meth:`fill`.
 
         Args:
             begin: starts its turn in another thread, which calls :meth:`leave` at its end.
-            asked: whether an operator requested this one account.
-            not_before: when it may start; None for at once.
         """
-        place = Place(account_id, run, asked, size, next(self._numbers), data_centre, not_before)
         with self._lock:
-            self._waiting[place] = begin
+            self._waiting[replace(place, number=next(self._numbers))] = begin
 
     def fill(self) -> None:
         """Starts the turns that there is room for now."""

@@ -15,7 +15,7 @@ from worker.flush.account_flush import plans
 from worker.flush.brake import SHARE, leaves
 from worker.model import ListId
 from worker.plan.inputs import PlanInputs
-from worker.plan.related_customers import chunks
+from worker.plan.related_customers import Selection, chunks
 from worker.plan.steps import Archive, Move, Plan
 from worker.sqlite.database import Database
 from worker.store import accounts, bare_customers, ledger
@@ -107,12 +107,11 @@ def what_follows(
         return None
     who = settings.account_id
     # The counts do not depend on which fields are sent, so no hash is compared.
-    fields = {stored_list.list_id: () for stored_list in settings.stored}
-    inputs = PlanInputs(settings, fields, "", now, departed, FieldHashes(who, ()), accounts.stored_by_others(db, who))
+    inputs = PlanInputs(settings, {}, now, departed, FieldHashes(who, ()), accounts.stored_by_others(db, who))
     bare = bare_customers.of_account(db, who)
     unread = bare.count if bare is not None and bare.reading else 0
     counts = WhatFollows(settings, ledger.present_count(db, who), unread=unread)
-    for related in chunks(db, who, every=every):
+    for related in chunks(db, who, Selection(every=every)):
         for _, plan in plans(db, inputs, related):
             counts.add(plan)
     return counts

@@ -1,8 +1,13 @@
-"""Writes one member: its fields, which may be tried again, or what depends on a read, which is sent once."""
+"""Writes one member: its fields, which may be tried again, or what depends on a read, which is sent once.
+
+Before a contact is put anywhere, it is checked twice that nobody left: in Mailchimp, where its customers are known
+(:func:`check_priors`), and right before the call in the ledger, since other calls of this flush may have found a
+departure meanwhile (:func:`kept_off`). :mod:`worker.plan.consent` judges what was read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -11,16 +16,16 @@ from typing import Any
 from worker.clock import as_text
 from worker.fields.field_hashes import not_sure
 from worker.fields.merge_values import ADDRESS, Fields
-from worker.flush.answers import SECOND_LOOK, AnswerClass, ClassifiedAnswer
-from worker.flush.attempt import Attempt, member_in
+from worker.flush.attempt import Attempt, Read
 from worker.flush.step_result import Exchange
 from worker.mailchimp import calls
-from worker.mailchimp.call import Call
-from worker.mailchimp.member import Member
+from worker.mailchimp.answers import SECOND_LOOK, AnswerClass, ClassifiedAnswer, Member, member_in
+from worker.mailchimp.calls import Call
 from worker.model import CustomerId, MembershipKey, Origin
+from worker.plan.consent import AddDecision, PriorDecision, PriorRead, decide, departure_of, keeps_out
 from worker.plan.identity import as_read, fields_of, is_unconfirmed, tags_of, unconfirmed
-from worker.plan.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
-from worker.plan.steps import Contact
+from worker.plan.outcomes import MEANINGS, NOTHING_NEXT, ONLY_THE_PERSON, Outcome
+from worker.plan.steps import Contact, PriorMembership, ids_of
 from worker.store.ledger import LedgerEntry
 
 
@@ -46,6 +51,121 @@ class Written:
     seconds: float
     undone: bool
 
+
+# Whether nobody left
+
+
+def is_known_to_have_left(
+    attempt: Attempt, contact: Contact, priors: Sequence[PriorMembership], left: PriorMembership | None
+) -> bool:
+    """Returns whether members read a moment ago show that a contact may go nowhere, and records it.
+
+    Args:
+        priors: the old places, with their current ledger entries.
+        left: the one that somebody had left when the step was planned.
+    """
+    if left is None:
+        return False
+    now = next((prior for prior in priors if prior.membership == left.membership), None)
+    if now is None or not keeps_out(now.entry, contact.membership):
+        return False
+    note_departed(attempt, contact, now)
+    return True
+
+
+def check_priors(
+    attempt: Attempt, contact: Contact, priors: Sequence[PriorMembership], left: PriorMembership | None = None
+) -> AddDecision | None:
+    """Reads the old members; returns None after recording why the contact may not be added."""
+    if is_known_to_have_left(attempt, contact, priors, left):
+        return None
+    exchange: Exchange | None = None
+    failed = False
+
+    def reads() -> Iterator[PriorRead]:
+        nonlocal exchange, failed
+        for prior in priors:
+            if prior.list_gone:
+                exchange = None
+                yield PriorRead(prior)
+                continue
+            read = attempt.read_member(prior.membership, prior.entry)
+            exchange = read.exchange
+            if failed := _read_failed(attempt, contact, prior, read):
+                return
+            yield PriorRead(prior, read.member, read.date)
+
+    decision = decide(contact.membership, contact.status_if_new, reads(), attempt.at)
+    attempt.entries += decision.entries
+    attempt.dropped += decision.dropped
+    if decision.kept_out_by is not None:
+        _blocked(attempt, contact, *decision.kept_out_by, exchange)
+        return None
+    return None if failed else decision
+
+
+def _read_failed(attempt: Attempt, contact: Contact, prior: PriorMembership, read: Read) -> bool:
+    # Records an answer that does not tell whether somebody left.
+    if read.member is not None:
+        return False
+    if read.classified.kind is not AnswerClass.NOT_THERE:
+        attempt.note_failure(contact.targets, prior.membership, read.classified, read.exchange)
+        return True
+    # Whether somebody left depends on which of the two is gone.
+    known = prior.entry is not None and prior.entry.state in ("present", "archived")
+    if not known or attempt.lacks_member(prior.membership, read.classified):
+        return False
+    attempt.note_failure(contact.targets, prior.membership, read.classified, read.exchange)
+    return True
+
+
+def kept_off(attempt: Attempt, contact: Contact, asked: Sequence[PriorMembership]) -> bool:
+    """Returns whether a departure known by now keeps the contact from its place.
+
+    Checked right before the call: another step of this flush may have just found one.
+    """
+    memberships = {prior.membership for prior in asked}
+    for prior in attempt.context.recorder.departures_of([contact]).get(contact.membership, ()):
+        if prior.membership not in memberships:
+            note_departed(attempt, contact, prior)
+            return True
+    return False
+
+
+def note_departed(attempt: Attempt, contact: Contact, prior: PriorMembership) -> None:
+    """Records that a departure in the ledger keeps a contact from its place."""
+    assert prior.entry is not None, "it shows a departure"
+    _blocked(attempt, contact, prior, PriorDecision(None, departure_of(prior.entry), here=True), None)
+
+
+def _blocked(
+    attempt: Attempt,
+    contact: Contact,
+    prior: PriorMembership,
+    decision: PriorDecision,
+    exchange: Exchange | None,
+) -> None:
+    entry = prior.entry
+    address_changed = entry is not None and entry.address_now not in (None, entry.membership.address)
+    why = "nobody is added for it then" if address_changed else "an opt-out goes with the person to every list"
+    detail = f"Not put on list {contact.membership.list_id} as {contact.email}: {decision.reason}, and {why}."
+    then = MEANINGS[Outcome.GONE].next if address_changed else None
+    targets = contact.targets
+    if prior.membership.list_id != contact.membership.list_id:
+        # The receipt names the list that the person left, which the account did not choose.
+        targets = tuple(replace(target, list_reason=None) for target in targets)
+    attempt.receipt(targets, prior.membership, exchange, outcome=Outcome.LEFT, detail=detail, then=then)
+    attempt.blocked |= ids_of(contact.targets)
+    if not prior.own:
+        attempt.kept_off |= ids_of(contact.targets)
+    for customer in (target.customer for target in contact.targets if target.customer_id not in prior.known):
+        if customer.address == prior.membership.address:
+            attempt.memberships.append((customer.customer_id, prior.membership))
+        elif prior.known:
+            attempt.waits.append((customer.customer_id, prior.known[0]))
+
+
+# Writing
 
 Build = Callable[[Mapping[str, Any]], Call]
 """Builds a call from fields."""
@@ -83,7 +203,7 @@ def write_once(attempt: Attempt, membership: MembershipKey, build: Build, fields
     refused = dict(attempt.intents.refused.get(membership, {}))
     sent = {tag: value for tag, value in fields.items() if tag not in refused}
     call = build(sent)
-    answer = attempt.sender.send(call)
+    answer = attempt.send(call)
     member, classified = member_in(answer)
     if classified.kind is AnswerClass.FIELD and any(tag in sent for tag in classified.fields):
         more = {tag: classified.title for tag in classified.fields if tag in sent}

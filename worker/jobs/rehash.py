@@ -9,8 +9,8 @@ from functools import partial
 
 from worker.app import App
 from worker.fields.rehash import Rehashing, account_ids
-from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed
 from worker.store import rekeying
 from worker.store.rekeying import Rekeying
 from worker.text.plural import counted

@@ -1,4 +1,6 @@
-"""The calls that a flush makes, one function each. No other module of a flush builds a call.
+"""Calls to Mailchimp as plain values: plans show them, the client sends them, receipts keep them.
+
+A function each builds the calls that a flush makes; no other module of a flush builds one.
 
 None of the writes can change the status of somebody who left: only :func:`unsubscribe` (consent was withdrawn, or a
 pending member's customer moved or was deleted) and :func:`restore` (of what this worker itself took off the list)
@@ -7,14 +9,67 @@ contain ``status``, and ``update_existing`` is always false.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Protocol
 
 from worker.clock import as_moment
-from worker.mailchimp.call import Call, member_path
-from worker.mailchimp.merge_fields import NAME_TAGS
-from worker.model import ListId, MembershipKey
+from worker.mailchimp.answers import NAME_TAGS, Answer
+from worker.model import AddressKey, ListId, MembershipKey
+
+ANSWER_WITHIN = timedelta(minutes=3)
+"""How long after the read before it Mailchimp may carry out an unanswered write. Longer than any
+`mailchimp.timeout`."""
+FRESH_SECONDS = 2.0
+"""How long a write may wait after the reads that it depends on; after that they must be read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request to a path below Mailchimp's ``/3.0``.
+
+    Attributes:
+        path: starts with ``/`` and is already quoted.
+        body: the JSON body; None for no body.
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether the call changes nothing in Mailchimp."""
+        return self.method == "GET"
+
+    def __str__(self) -> str:
+        """Returns the method, path and query as plans and receipts print them."""
+        query = "&".join(f"{name}={value}" for name, value in self.query.items())
+        return f"{self.method} {self.path}" + (f"?{query}" if query else "")
+
+
+class Sender(Protocol):
+    """Sends calls with one API key: the HTTP client, or the stand-in in tests without sockets."""
+
+    def send(self, call: Call) -> Answer:
+        """Sends one call and waits for its answer. Never raises for a failure of Mailchimp or the network."""
+        ...
+
+
+def member_hash(address: AddressKey) -> str:
+    """Returns the id of a member in Mailchimp's paths: the MD5 of the lowercased address, in hex."""
+    return hashlib.md5(address.encode(), usedforsecurity=False).hexdigest()
+
+
+def member_path(list_id: ListId, address: AddressKey) -> str:
+    """Returns the path of one member of one list."""
+    return f"/lists/{list_id}/members/{member_hash(address)}"
+
+
+# The calls of a flush
 
 POST_AT_MOST = 500
 """Contacts in one POST. Source: Mailchimp's batch subscribe endpoint."""

@@ -6,11 +6,14 @@ import base64
 import json
 import threading
 import time
-from functools import cached_property
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property, lru_cache
 from typing import Any, Self
 
+from worker.mailchimp.answers import Answer
 from worker.mailchimp.api_key import ApiKey
-from worker.mailchimp.call import Answer, Call, moment_of
+from worker.mailchimp.calls import Call
 from worker.mailchimp.connection import CertificateRefused, Connection
 from worker.mailchimp.endpoint import Endpoint, endpoint_of
 from worker.mailchimp.http_message import RequestHead
@@ -71,7 +74,7 @@ class Client:
         if isinstance(outcome, CertificateRefused):
             return Answer(None, failure="certificate", seconds=seconds, reason=outcome.reason)
         status, content, date = outcome
-        return Answer(status, _json_object(content), seconds=seconds, date=moment_of(date))
+        return Answer(status, _json_object(content), seconds=seconds, date=_moment_of(date))
 
     def close(self) -> None:
         """Closes the idle connections."""
@@ -97,3 +100,13 @@ def _json_object(content: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+@lru_cache(maxsize=8)  # parallel calls often get the same second
+def _moment_of(date: str | None) -> datetime | None:
+    """Parses a Date header; None without one, or if it has no valid time."""
+    try:
+        moment = parsedate_to_datetime(date) if date else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment

@@ -20,7 +20,7 @@ from typing import Any
 import urllib3
 
 from worker.mailchimp import http_message
-from worker.mailchimp.call import Failure
+from worker.mailchimp.answers import Failure
 from worker.mailchimp.endpoint import Endpoint
 
 CONNECT_SECONDS = 10.0

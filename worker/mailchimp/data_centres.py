@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from worker.mailchimp.call import Answer, Call, Sender
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call, Sender
 
 SILENT_CALLS = 2
 """Consecutive unanswered calls, over all accounts of a data centre, before it counts as silent."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worker.errors import ApiKeyRefused, CertificateNotAccepted, MailchimpError, MailchimpUnreachable, WrongDataCentre
-from worker.mailchimp.call import Answer
+from worker.mailchimp.answers import Answer
 
 _LATER = "Nothing was changed. Try again in a few minutes; if it lasts, see Mailchimp's status page."
 _FAILURES = {

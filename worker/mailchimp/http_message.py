@@ -16,7 +16,7 @@ from http.client import HTTPResponse
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 
 LONGEST_HEAD = 64 * 1024
 """Bytes of the longest head that this module parses itself."""

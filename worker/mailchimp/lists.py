@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.mailchimp.call import Answer, Sender
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Sender
 from worker.mailchimp.paging import garbled, read_all
 from worker.model import ListId
 

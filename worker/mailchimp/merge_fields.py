@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.mailchimp.call import Answer, Sender
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Sender
 from worker.mailchimp.paging import garbled, read_all
 from worker.model import ListId
-
-NAME_TAGS = ("FNAME", "LNAME")
-"""The merge tags of first and last name. Source: the fields that Mailchimp gives each new list."""
 
 _PARTS = ("tag", "name", "type", "required", "options")
 _QUERY = {"fields": ",".join((*(f"merge_fields.{part}" for part in _PARTS), "total_items"))}

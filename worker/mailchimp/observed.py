@@ -6,7 +6,8 @@ import logging
 import re
 from dataclasses import dataclass
 
-from worker.mailchimp.call import Answer, Call, Sender
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call, Sender
 from worker.metrics import Metrics
 from worker.model import AccountId
 

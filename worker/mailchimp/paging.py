@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from worker.mailchimp.call import Answer, Call, Sender
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call, Sender
 
 PAGE = 1000
 """Mailchimp's largest page."""

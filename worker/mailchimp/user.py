@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call
 
 ROOT = Call("GET", "/", {"fields": "account_name,username"})
 """Returns the owner of a valid API key and changes nothing. Source: Mailchimp's API root."""

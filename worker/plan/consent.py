@@ -2,7 +2,7 @@
 
 So an address that is known to have left one list is not added to another one, for any customer; nor is an address of a
 customer who is known to have left. Does no I/O: it decides which places must be read before a contact is added, and
-what their members mean. :mod:`worker.flush.consent_check` reads them.
+what their members mean. :mod:`worker.flush.write_member` reads them.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from worker.mailchimp.member import Member
+from worker.mailchimp.answers import Member
 from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, MembershipKey, is_address
 from worker.plan.identity import MAY_HAVE_ARCHIVED, as_read, awaits_confirmation, is_ours, may_have_archived, was_done
-from worker.plan.inputs import TargetList
 from worker.plan.outcomes import Outcome
 from worker.plan.steps import Contact, NoCall, PriorMembership, Target, ids_of
+from worker.store.accounts import TargetList
 from worker.store.forgotten import Departed
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
 

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from worker.clock import as_moment, as_text
-from worker.mailchimp.call import ANSWER_WITHIN, FRESH_SECONDS
-from worker.mailchimp.member import Member
+from worker.mailchimp.answers import Member
+from worker.mailchimp.calls import ANSWER_WITHIN, FRESH_SECONDS
 from worker.model import CustomerId, Origin
 from worker.plan.names import names_agree
 from worker.store.ledger import OUT, Intent, IntentKind, LedgerEntry, has_left

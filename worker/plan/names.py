@@ -6,8 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from worker.mailchimp.member import Member
-from worker.mailchimp.merge_fields import NAME_TAGS
+from worker.mailchimp.answers import NAME_TAGS, Member
 
 
 def has_names(values: Mapping[str, Any]) -> bool:

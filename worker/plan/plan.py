@@ -11,10 +11,11 @@ from dataclasses import replace
 
 from worker.clock import as_moment
 from worker.fields.member_tags import differs, wanted_tags
+from worker.fields.merge_values import ListFields
 from worker.model import AddressKey, Customer, CustomerId, ListId, MembershipKey, newest_first
 from worker.plan import consent
 from worker.plan.identity import FOUND_AND_LEFT, NOT_ADDED, is_its_own
-from worker.plan.inputs import PlanInputs, TargetList, choose
+from worker.plan.inputs import PlanInputs
 from worker.plan.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.plan.related_customers import RelatedCustomers
 from worker.plan.steps import (
@@ -35,7 +36,11 @@ from worker.plan.steps import (
     ids_of,
     step_groups_of,
 )
+from worker.store.accounts import TargetList
 from worker.store.ledger import OUT, CustomerStatus, LedgerEntry, has_left
+
+_NO_FIELDS = ListFields()
+"""Of a list that is gone."""
 
 
 def make_plan(related: RelatedCustomers, inputs: PlanInputs) -> Plan:
@@ -98,7 +103,7 @@ class _Planner:
 
     def _want(self, customer: Customer) -> None:
         customer_status = self._customer_status(customer)
-        choice = choose(customer, self.inputs.settings, customer_status.membership, self.inputs.not_read)
+        choice = self.inputs.settings.target_list(customer, customer_status.membership, self.inputs.not_read)
         self.choices[customer.customer_id] = choice
         if customer.deleted or not customer.state.marketing_consent or customer.address is None:
             return
@@ -258,7 +263,8 @@ class _Planner:
         return bool(priors) and not (here and left_behind)
 
     def _contact(self, membership: MembershipKey, owner: Customer, targets: tuple[Target, ...]) -> Contact:
-        email, fields = (owner.state.email or "").strip(), self.inputs.fields_of(owner.state, membership.list_id)
+        email = (owner.state.email or "").strip()
+        fields = self.inputs.fields.get(membership.list_id, _NO_FIELDS).of(owner.state)
         tags, status = wanted_tags(owner.state) if owner.state.tags else (), self.inputs.settings.status_if_new
         return Contact(membership, email, fields, status, owner.customer_id, targets, tags)
 
@@ -266,8 +272,8 @@ class _Planner:
         return Target(customer, self.choices[customer.customer_id].reason)
 
     def _update(self, contact: Contact, entry: LedgerEntry) -> None:
-        available = self.inputs.merge_fields.get(contact.membership.list_id, ())
-        changes = self.inputs.hashes.changes(contact.fields.values, entry.fields, available)
+        fields = contact.fields
+        changes = self.inputs.hashes.changes(fields.values, entry.fields, fields.available)
         left, tagged = entry.member_status in OUT, bool(contact.tags or entry.member_tags)
         if changes:
             self.steps.append(Update(contact, entry, changes))
@@ -287,8 +293,8 @@ class _Planner:
         changes: Mapping[str, object] = {}
         if rename is not None and rename.entry is not None:
             self.renamed.add(rename.membership)
-            available = self.inputs.merge_fields.get(contact.membership.list_id, ())
-            changes = self.inputs.hashes.changes(contact.fields.values, rename.entry.fields, available)
+            fields = contact.fields
+            changes = self.inputs.hashes.changes(fields.values, rename.entry.fields, fields.available)
         return Move(contact, entry, priors, rename, changes)
 
     def _seen(self, step: Move | Restore | Recheck) -> Step:

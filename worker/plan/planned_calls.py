@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from worker.fields.member_tags import Tags, differs, in_doubt, needed
 from worker.mailchimp import calls
-from worker.mailchimp.call import Call, member_path
+from worker.mailchimp.calls import Call, member_path
 from worker.model import AddressKey, CustomerId, MembershipKey
 from worker.plan.names import has_names
 from worker.plan.steps import (

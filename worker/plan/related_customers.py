@@ -46,34 +46,48 @@ class RelatedCustomers:
         return replace(self, entries={**self.entries, **more})
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which customers of an account are planned: the changed ones, unless an attribute says otherwise.
+
+    Attributes:
+        every: whether all customers are, as if they had changed.
+        elsewhere_by: settings by which only changed customers are that are known elsewhere than where they belong.
+        done: customers to skip.
+        also: unchanged customers for the first chunk.
+    """
+
+    every: bool = False
+    elsewhere_by: AccountSettings | None = None
+    done: Collection[CustomerId] = ()
+    also: Collection[CustomerId] = ()
+
+
+CHANGED = Selection()
+
+
 def chunks(
     db: Database,
     account_id: AccountId,
+    selection: Selection = CHANGED,
     size: int = CHUNK,
     most_bytes: int = CHUNK_BYTES,
-    *,
-    every: bool = False,
-    elsewhere_by: AccountSettings | None = None,
-    done: Collection[CustomerId] = (),
-    also: Collection[CustomerId] = (),
 ) -> Iterator[RelatedCustomers]:
-    """Yields the account's changed customers in chunks, each customer once; or all customers, as if changed.
+    """Yields selected customers of an account in chunks, each customer once.
 
     Each chunk is read when it is requested, so customers settled meanwhile are left out.
 
     Args:
         size: changed customers per chunk, at most.
         most_bytes: of their states, at most.
-        elsewhere_by: settings by which only customers are given that are known elsewhere than where they belong.
-        done: customers to skip.
-        also: unchanged customers for the first chunk.
     """
-    ahead = set(done)
-    first = {row.customer_id: row for row in customers.by_ids(db, account_id, set(also) - ahead)} if also else {}
+    every, ahead = selection.every, set(selection.done)
+    also = set(selection.also) - ahead
+    first = {row.customer_id: row for row in customers.by_ids(db, account_id, also)} if also else {}
     after: CustomerId | None = None
     while True:
-        if elsewhere_by is not None:
-            rows = elsewhere.changed(db, elsewhere_by, after, size, most_bytes)
+        if selection.elsewhere_by is not None:
+            rows = elsewhere.changed(db, selection.elsewhere_by, after, size, most_bytes)
         else:
             rows = customers.changed(db, account_id, after, size, most_bytes, every=every)
         if not rows and not first:

@@ -14,7 +14,7 @@ from typing import Any
 
 from worker.fields.merge_values import Fields
 from worker.mailchimp import calls
-from worker.mailchimp.member import Member
+from worker.mailchimp.answers import Member
 from worker.model import Customer, CustomerId, MembershipKey
 from worker.plan.outcomes import MEANINGS, Outcome
 from worker.store.ledger import LedgerEntry

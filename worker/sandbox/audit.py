@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 
 BY_HAND = "by hand"
 CALLS_KEPT = 100_000

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.mailchimp.call import Answer
+from worker.mailchimp.answers import Answer
 from worker.sandbox.contact import Author, create, email_of, status_of, update
 from worker.sandbox.errors import Problem, invalid
 from worker.sandbox.mailing_list import MailingList

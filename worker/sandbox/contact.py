@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.mailchimp.call import member_hash
+from worker.mailchimp.calls import member_hash
 from worker.sandbox.errors import Problem, invalid
 from worker.sandbox.mailing_list import MailingList
 from worker.sandbox.member import Member, address_key

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from worker.clock import as_moment
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call
 from worker.sandbox import contact, tags
 from worker.sandbox.batch import add_all
 from worker.sandbox.contact import STATUSES, Author

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from worker.mailchimp.call import Answer
+from worker.mailchimp.answers import Answer
 
 
 class Problem(Exception):

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call
 
 Kind = Literal[
     "status", "bare", "status_after", "bare_after", "page", "garbled", "lacking", "cut", "timeout_before",

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Literal
 
-from worker.mailchimp.call import member_hash
+from worker.mailchimp.calls import member_hash
 from worker.model import AddressKey
 from worker.sandbox.audit import BY_HAND, Audit, StatusChange
 from worker.sandbox.errors import not_found

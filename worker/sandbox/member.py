@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from worker.mailchimp.call import member_hash
+from worker.mailchimp.calls import member_hash
 from worker.model import AddressKey
 
 _NOT_IN_BATCH = frozenset({"contact_id", "full_name", "web_id", "source"})

@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call
 from worker.sandbox.control import control
 from worker.sandbox.errors import Problem
 from worker.sandbox.server_state import StandIn

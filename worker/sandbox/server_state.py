@@ -15,7 +15,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call
 from worker.sandbox import manual_actions
 from worker.sandbox.audit import Audit, LoggedCall
 from worker.sandbox.endpoints import respond

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from worker.errors import DatabaseError
 from worker.sqlite import migrations
-from worker.sqlite.changed_rows import Rehearsal
-from worker.sqlite.file import advice, make_private, translated_file
+from worker.sqlite.file import advice, make_private
 from worker.sqlite.library import require_current, sqlite3
 from worker.sqlite.parts import PAGE_ROWS, Pace, Part
 
@@ -40,6 +39,38 @@ WRITTEN_BACK_PAGES = 2000
 
 _Row = TypeVar("_Row")
 _Result = TypeVar("_Result")
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """The writing statements of a transaction that was rolled back, to repeat them if nobody else has written.
+
+    Attributes:
+        version: of the database, see :meth:`Database.version`; it changes once another connection has committed.
+        changes: total rows changed by this connection when it ended; more once it has changed others.
+        changed_rows: how many rows it changed, by SQLite's own count.
+        writes_rows_alone: whether all of them only write rows; others, such as CREATE TABLE, are not repeated.
+        statements: each with the values of one run or of several.
+    """
+
+    version: int
+    changes: int = 0
+    changed_rows: int = 0
+    writes_rows_alone: bool = True
+    statements: list[tuple[str, list[Any]]] = field(default_factory=list)
+
+    def note(self, sql: str, rows: Sequence[Any]) -> None:
+        """Records a statement, unless it only reads."""
+        # SQL's grammar: what begins with one of these words is no other statement. Anything else, such as WITH or a
+        # comment, counts as one that cannot be repeated. SQLite's authorizer would tell more, but calls Python for each
+        # column of each statement that is compiled; how many rows the repetition must change shows what this misses.
+        if sql.startswith("SELECT"):
+            return
+        self.writes_rows_alone &= sql.startswith(("INSERT", "UPDATE", "DELETE"))
+        if self.statements and self.statements[-1][0] == sql:
+            self.statements[-1][1].extend(rows)
+        else:
+            self.statements.append((sql, list(rows)))
 
 
 class Database:
@@ -121,10 +152,10 @@ class Database:
         try:
             yield
         except BaseException:
-            with _translated():
+            with translated():
                 self.connection.rollback()
             raise
-        with _translated():
+        with translated():
             self.connection.commit()
         self.held_seconds = time.monotonic() - began
 
@@ -258,7 +289,7 @@ class Database:
         try:
             yield
         finally:
-            with _translated():
+            with translated():
                 self.connection.rollback()
 
     @contextmanager
@@ -300,27 +331,10 @@ class Database:
                     self.execute(sql, row).fetchall()
             else:
                 self.executemany(sql, rows)
-        rehearsal.check(self.connection.total_changes - rehearsal.changes)
+        changed_rows = self.connection.total_changes - rehearsal.changes
+        if changed_rows != rehearsal.changed_rows:  # a statement was not noted
+            raise RuntimeError(f"{changed_rows} rows were changed, and {rehearsal.changed_rows} in the rehearsal")
         return True
-
-    def open_scratch(self) -> None:
-        """Opens ``scratch``, a database that lives as long as this connection, if it is not open yet.
-
-        It is an unnamed file beside this one, because this library keeps TEMP tables in memory.
-
-        Raises:
-            DatabaseError: it cannot be created.
-        """
-        files = {row["name"]: row["file"] for row in self.execute("PRAGMA database_list")}
-        if "scratch" in files:
-            return
-        if not files["main"]:
-            self.execute("ATTACH ':memory:' AS scratch")
-            return
-        with translated_file(), tempfile.NamedTemporaryFile(dir=Path(files["main"]).parent) as file:
-            self.execute("ATTACH ? AS scratch", (file.name,))
-            self.execute("PRAGMA scratch.journal_mode = MEMORY")
-            self.execute("PRAGMA scratch.synchronous = OFF")
 
     def empty_log(self) -> None:
         """Checkpoints and empties the write-ahead log. Not inside a transaction.
@@ -352,7 +366,7 @@ def open_database(path: Path | str) -> Database:
     Raises:
         DatabaseError: it cannot be opened, is not an SQLite database, or was written by a newer release.
     """
-    with _translated():
+    with translated():
         require_current(sqlite3.sqlite_version_info)
         if path != ":memory:":
             make_private(Path(path))
@@ -370,26 +384,9 @@ def open_database(path: Path | str) -> Database:
     return Database(connection)
 
 
-def open_read_only(path: Path, *, still: bool) -> Database:
-    """Opens a database that this user may not write.
-
-    Args:
-        still: whether nobody has it open, so that it has no write-ahead log.
-
-    Raises:
-        DatabaseError: it cannot be read, or has another schema.
-    """
-    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
-    with _translated():
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-        connection.row_factory = sqlite3.Row
-        if not migrations.are_missing(connection):
-            return Database(connection)
-    raise DatabaseError("An earlier release wrote the database.", "Start this release's worker on it first.")
-
-
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Translates SQLite's errors to DatabaseError."""
     try:
         yield
     except sqlite3.Error as error:

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 from worker.errors import DatabaseError, NotFound
-from worker.sqlite.database import Database, open_database, open_read_only
+from worker.sqlite import migrations
+from worker.sqlite.database import BUSY_SECONDS, Database, open_database, translated
+from worker.sqlite.library import sqlite3
 
 
 def is_there(path: Path) -> bool:
@@ -47,4 +49,22 @@ def open_existing(path: Path) -> Database:
         )
     if is_writable(path):
         return open_database(path)
-    return open_read_only(path, still=not path.with_name(f"{path.name}-wal").exists())
+    return _open_read_only(path, still=not path.with_name(f"{path.name}-wal").exists())
+
+
+def _open_read_only(path: Path, *, still: bool) -> Database:
+    """Opens a database that this user may not write.
+
+    Args:
+        still: whether nobody has it open, so that it has no write-ahead log.
+
+    Raises:
+        DatabaseError: it cannot be read, or has another schema.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
+    with translated():
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        if not migrations.are_missing(connection):
+            return Database(connection)
+    raise DatabaseError("An earlier release wrote the database.", "Start this release's worker on it first.")

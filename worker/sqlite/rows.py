@@ -1,22 +1,27 @@
-"""Maps dataclasses to rows: the fields of a dataclass are the columns of its table, so each is defined only once."""
+"""Rows of tables, as dataclasses and as keys.
+
+The fields of a dataclass are the columns of its table, so each is defined only once. A function that writes rows that
+are also kept in Kafka returns their keys.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from operator import attrgetter, itemgetter
-from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from worker.clock import as_moment, as_text
-from worker.model import MembershipKey
+from worker.model import AccountId, CustomerId, MembershipKey
 
 _Row = TypeVar("_Row")
+_Result = TypeVar("_Result")
 
 json_bytes = msgspec.json.Encoder().encode
 """Encodes a value or dataclass as JSON without spaces; raises UnicodeEncodeError for a lone surrogate."""
@@ -169,3 +174,55 @@ class RowMapper(Generic[_Row]):
     def over(self, *leave_out: str) -> str:
         """Returns the SET clause of ON CONFLICT DO UPDATE: each column as inserted, except those left out."""
         return ", ".join(f'"{column}" = excluded."{column}"' for column in self.columns if column not in leave_out)
+
+
+# Rows that are also kept in Kafka
+
+
+Kind = Literal["place", "customer", "forgotten", "topic", "account", "erasure"]
+"""place: a ledger entry · customer: its status, refusals and last settled event · forgotten: an erased person ·
+topic: which topics belong together, and the key of the hashes · account: its settings with its lists ·
+erasure: a request to every worker to erase somebody."""
+
+
+class RowKey(NamedTuple):
+    """The key of one row.
+
+    Attributes:
+        key: account and list and address, account and customer, account and digest, topic and partition, or account.
+    """
+
+    kind: Kind
+    key: tuple[str, ...]
+
+
+Rows = list[RowKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed(Generic[_Result]):
+    """The result of a function that ran in a transaction.
+
+    Attributes:
+        rows: every row that it wrote, or may have written, that is also kept in Kafka.
+        rest: writes other rows at the end of the transaction; it is not rehearsed.
+    """
+
+    result: _Result
+    rows: Sequence[RowKey]
+    rest: Callable[[], None] | None = None
+
+
+def entry_rows(account_id: AccountId, memberships: Iterable[MembershipKey]) -> Rows:
+    """Returns the keys of an account's ledger entries."""
+    return [RowKey("place", (account_id, *membership)) for membership in memberships]
+
+
+def customer_rows(account_id: AccountId, customers: Iterable[CustomerId]) -> Rows:
+    """Returns the keys of customers' statuses."""
+    return [RowKey("customer", (account_id, customer_id)) for customer_id in customers]
+
+
+def account_rows(account_id: AccountId) -> Rows:
+    """Returns the key of an account's settings with its lists."""
+    return [RowKey("account", (account_id,))]

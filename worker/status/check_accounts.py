@@ -9,7 +9,8 @@ from worker.accounts.settings import LOOKED_FOR, missing_before_calls
 from worker.app import App
 from worker.errors import WorkerError
 from worker.flush.plan_preview import AccountPlan
-from worker.mailchimp.call import Answer, Sender
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Sender
 from worker.mailchimp.errors import error_for
 from worker.mailchimp.lists import all_lists
 from worker.model import ListId

@@ -9,8 +9,8 @@ from datetime import datetime
 from worker.accounts.settings import missing
 from worker.clock import as_text
 from worker.mailchimp import calls
-from worker.mailchimp.call import Answer, Sender
-from worker.mailchimp.member import member_of
+from worker.mailchimp.answers import Answer, member_of
+from worker.mailchimp.calls import Sender
 from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
 from worker.plan.outcomes import MEANINGS, NOTHING_NEXT, Outcome
 from worker.sqlite.database import Database

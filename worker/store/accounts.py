@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Literal
 
 from worker.clock import as_moment, as_text
-from worker.model import AccountId, ListId
-from worker.sqlite.changed_rows import Rows, account_rows
+from worker.model import AccountId, Customer, ListId, MembershipKey
 from worker.sqlite.database import Database
-from worker.sqlite.rows import Form, RowMapper
+from worker.sqlite.rows import Form, RowMapper, Rows, account_rows
 
 DEPARTURES_LOST = datetime.min.replace(tzinfo=UTC)
 """In place of the time of a reading: its results may be lost with the ledger."""
@@ -73,6 +73,26 @@ class AccountList:
     def gone(self) -> bool:
         """Whether Mailchimp no longer has it."""
         return self.gone_at is not None
+
+
+OWN_LIST = "its own list"
+NO_LIST_GIVEN = "master list: no list given"
+NOT_STORED = "master list: the list given is not stored"
+LIST_GONE = "master list: the list given is gone from Mailchimp"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetList:
+    """The list for one customer.
+
+    Attributes:
+        reason: why this list.
+        obstacle: why nothing may be sent for the customer now; None if it may.
+    """
+
+    list_id: ListId
+    reason: str
+    obstacle: str | None = None
 
 
 StatusIfNew = Literal["subscribed", "pending"]
@@ -140,6 +160,42 @@ class AccountSettings:
         """The same for the master list; None until it is chosen."""
         return self.label_of(self.master_list) if self.master_list is not None else None
 
+    def target_list(
+        self, customer: Customer, place: MembershipKey | None, not_read: Mapping[ListId, str] = MappingProxyType({})
+    ) -> TargetList:
+        """Returns a customer's list: its own if the account stored that, else the master list, which must be chosen.
+
+        Args:
+            place: where the customer was last settled.
+            not_read: lists whose departures are unknown now, and why.
+
+        Returns:
+            The list and why. An obstacle if it is paused, or the customer would move off a list that could not be read,
+            or was on one that is gone: then the account must choose, because nobody can know who left.
+        """
+        own, master = self.list_of(customer.state.list_id), self.master_list
+        assert master is not None, "a flush of an account without a master list is never planned"
+        if customer.state.list_id is None:
+            choice = TargetList(master, NO_LIST_GIVEN)
+        elif own is None or not own.stored:
+            choice = TargetList(master, NOT_STORED)
+        elif not own.gone:
+            choice = TargetList(own.list_id, OWN_LIST)
+        elif place is not None and place.list_id == own.list_id:
+            state = "is gone from Mailchimp; each flush looks for it again"
+            if own.list_id in not_read:
+                state = f"could not be read: {not_read[own.list_id]}"
+            return TargetList(own.list_id, OWN_LIST, obstacle=f"the list {own.name} {state}")
+        else:
+            choice = TargetList(master, LIST_GONE)
+        chosen = self.list_of(choice.list_id)
+        if chosen is not None and chosen.pause is not None:
+            return replace(choice, obstacle=f"the list {chosen.name} is paused: {chosen.pause.reason}")
+        if place is not None and place.list_id != choice.list_id and place.list_id in not_read:
+            why = f"could not be read: {not_read[place.list_id]}"
+            return replace(choice, obstacle=f"who left the list {place.list_id}, from which it moves, {why}")
+        return choice
+
 
 def _pause(row: Any) -> Pause | None:
     return None if row["paused_at"] is None else Pause(row["paused_reason"] or "", as_moment(row["paused_at"]))
@@ -177,12 +233,14 @@ def find(db: Database, account_id: AccountId) -> AccountSettings | None:
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The current settings that calls depend on.
+    """What calls depend on now: settings, and whom somebody erased.
 
     Attributes:
+        enabled: False too for an account without settings.
         api_key: encrypted.
         stored: ids of the lists that the account uses.
         of_others: ids of its lists that another account uses.
+        erasures: how many transactions erased somebody from the account since its flush began; None without a flush.
     """
 
     enabled: bool
@@ -190,21 +248,22 @@ class InForce:
     master_list: ListId | None
     stored: frozenset[ListId]
     of_others: frozenset[ListId]
+    erasures: int | None
 
 
-def in_force(db: Database, account_id: AccountId) -> InForce | None:
-    """Returns the settings that calls depend on, by one quick query; None for an account without settings."""
+def in_force(db: Database, account_id: AccountId) -> InForce:
+    """Returns what calls of an account depend on, by one quick query."""
     row = db.execute(
         "SELECT enabled, api_key, master_list, (SELECT json_group_array(list_id) FROM list "
         "WHERE account_id = ?1 AND stored = 1) AS stored, (SELECT json_group_array(mine.list_id) FROM list AS mine "
         "JOIN list AS other ON other.list_id = mine.list_id AND other.stored = 1 "
-        "WHERE mine.account_id = ?1 AND mine.stored = 0) AS of_others FROM account WHERE account_id = ?1",
+        "WHERE mine.account_id = ?1 AND mine.stored = 0) AS of_others, "
+        "(SELECT number FROM erasure WHERE account_id = ?1) AS erasures "
+        "FROM (SELECT 1) LEFT JOIN account ON account_id = ?1",
         (account_id,),
     ).fetchone()
-    if row is None:
-        return None
     stored, of_others = (frozenset(json.loads(row[name])) for name in ("stored", "of_others"))
-    return InForce(bool(row["enabled"]), row["api_key"], row["master_list"], stored, of_others)
+    return InForce(bool(row["enabled"]), row["api_key"], row["master_list"], stored, of_others, row["erasures"])
 
 
 def all_accounts(db: Database) -> tuple[AccountSettings, ...]:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
-from worker.sqlite.changed_rows import Rows, customer_rows
 from worker.sqlite.database import Database
-from worker.sqlite.rows import from_json, json_text, parser_of
+from worker.sqlite.rows import Rows, customer_rows, from_json, json_text, parser_of
 
 NO_MEMBER = "none"
 """The status of a customer who is no member."""

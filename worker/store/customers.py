@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, Position
-from worker.sqlite.changed_rows import Rows, customer_rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Rows, customer_rows
 from worker.store.settled_state import SETTLED_STATE
 
 COLUMNS = (

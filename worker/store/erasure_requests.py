@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.model import AccountId, AddressKey
-from worker.sqlite.changed_rows import RowKey, Rows
 from worker.sqlite.database import Database
-from worker.sqlite.rows import RowMapper
+from worker.sqlite.rows import RowKey, RowMapper, Rows
 
 ANY_ACCOUNT = ""
 WHOLE_ACCOUNT = ""

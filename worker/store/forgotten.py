@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from worker.model import AccountId, AddressKey, CustomerId, Position
-from worker.sqlite.changed_rows import RowKey, Rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import RowKey, Rows
 from worker.store import settings_notes
 
 KEY_BYTES = 32

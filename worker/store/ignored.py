@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.model import AccountId, AddressKey, CustomerId
-from worker.sqlite.changed_rows import Changed, customer_rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed, customer_rows
 
 _COLUMNS = (
     "account_id, customer_id, address, state, deleted, version, event_id, event_time, topic, topic_id, partition, "

@@ -13,9 +13,8 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey, Origin
-from worker.sqlite.changed_rows import RowKey, Rows, customer_rows, entry_rows
 from worker.sqlite.database import Database
-from worker.sqlite.rows import Form, RowMapper, from_json
+from worker.sqlite.rows import Form, RowKey, RowMapper, Rows, customer_rows, entry_rows, from_json
 
 LASTING_REFUSALS = frozenset({"Member In Compliance State", "Forgotten Email Not Subscribed"})
 """Titles of refusals that show that somebody left the list with this address. Only the person can end them."""

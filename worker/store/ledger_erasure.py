@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 
 from worker.model import AccountId, AddressKey, CustomerId
-from worker.sqlite.changed_rows import Changed, Kind, RowKey, Rows, customer_rows, entry_rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed, Kind, RowKey, Rows, customer_rows, entry_rows
 from worker.store.ledger import customer_statuses_of, entries_of, entries_of_customer, has_left
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.model import AccountId, AddressKey, CustomerId
-from worker.sqlite.changed_rows import Changed, account_rows, customer_rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed, account_rows, customer_rows
 from worker.store.customers import MARKED, Progress
 
 MARKED_AT_ONCE = 1000

@@ -10,8 +10,8 @@ from typing import Literal
 
 from worker.clock import as_moment
 from worker.model import AccountId, ListId
-from worker.sqlite.changed_rows import Rows, account_rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Rows, account_rows
 
 DepartedStatus = Literal["unsubscribed", "cleaned", "archived"]
 """Statuses of members that left a list."""

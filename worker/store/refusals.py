@@ -6,8 +6,8 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 
 from worker.model import AccountId, AddressKey, CustomerId
-from worker.sqlite.changed_rows import Changed, customer_rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed, customer_rows
 from worker.store.ledger import LASTING_REFUSALS, customer_statuses_of
 
 

@@ -9,11 +9,12 @@ import json
 from collections.abc import Sequence
 
 from worker.sqlite.database import Database
+from worker.sqlite.scratch import open_scratch
 
 
 def begin(db: Database, partition: int) -> None:
     """Starts for a partition with no customers seen."""
-    db.open_scratch()
+    open_scratch(db)
     db.execute(
         "CREATE TABLE IF NOT EXISTS scratch.seen (partition INTEGER NOT NULL, account_id TEXT NOT NULL, "
         "customer_id TEXT NOT NULL, PRIMARY KEY (partition, account_id, customer_id)) WITHOUT ROWID"

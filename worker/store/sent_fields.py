@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.model import AccountId, CustomerId, MembershipKey
-from worker.sqlite.changed_rows import Rows, entry_rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Rows, entry_rows
 
 _HAS = "state = 'present' AND fields <> '{}'"
 """Other members get all fields if they are written again, so their hashes do not matter."""

@@ -6,8 +6,8 @@ import json
 from typing import Any, Literal
 
 from worker.model import AccountId
-from worker.sqlite.changed_rows import RowKey, Rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import RowKey, Rows
 
 NoteKind = Literal[
     "hash_key",

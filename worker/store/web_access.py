@@ -8,8 +8,8 @@ from datetime import datetime
 
 from worker.clock import as_moment, as_text
 from worker.model import AccountId
-from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Rows
 from worker.store import settings_notes
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Rows
 from worker.store import settings_notes
 
 

@@ -10,7 +10,7 @@ from contextlib import closing
 from worker.app import App
 from worker.clock import as_text
 from worker.errors import WorkerError
-from worker.sqlite.changed_rows import Changed
+from worker.sqlite.rows import Changed
 from worker.store import worker_urls
 
 log = logging.getLogger("worker.web")

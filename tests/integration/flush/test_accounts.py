@@ -14,7 +14,7 @@ from worker.accounts import api_keys, lists, settings
 from worker.flush import execute
 from worker.flush.run import to_deliver
 from worker.mailchimp import calls
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.model import AccountId, ListId
 from worker.sandbox.faults import Fault
 from worker.store.runs import Run

@@ -9,8 +9,8 @@ from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, KEY, Everybody, World
 from worker.accounts import api_keys, settings
 from worker.clock import as_text
-from worker.mailchimp.call import Call
-from worker.mailchimp.rate_limit import Limiters
+from worker.mailchimp.calls import Call
+from worker.mailchimp.sender import Limiters
 from worker.model import AccountId
 from worker.sandbox.faults import Fault
 from worker.store import accounts, marking, refusals

@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.flush.test_lost_answers import A, B
 from tests.integration.flush.world import World
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 
 pytestmark = pytest.mark.world(direct=True, connections=1)
 

@@ -12,11 +12,11 @@ from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, KEY, World
 from worker.accounts import api_keys, lists, settings
 from worker.flush import bulk_add
-from worker.flush.answers import ClassifiedAnswer, classify
 from worker.flush.recorder import Recorder
-from worker.mailchimp import rate_limit
+from worker.mailchimp import sender
+from worker.mailchimp.answers import Answer, ClassifiedAnswer, classify
 from worker.mailchimp.api_key import parse
-from worker.mailchimp.call import FRESH_SECONDS, Answer, Call
+from worker.mailchimp.calls import FRESH_SECONDS, Call
 from worker.model import ListId
 from worker.sandbox.audit import BY_HAND
 from worker.sandbox.faults import Fault
@@ -191,7 +191,7 @@ def test_what_no_post_has_filled_is_taken_back_before_the_next_try(
 
         with monkeypatch.context() as patched:
             if held_back:
-                patched.setattr(rate_limit, "FRESH_SECONDS", -1.0)
+                patched.setattr(sender, "FRESH_SECONDS", -1.0)
             patched.setattr(bulk_add, "classify", last)
             assert world.flush().ended == "stopped"
         assert world.members() == {}

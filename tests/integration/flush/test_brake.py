@@ -8,7 +8,7 @@ from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import lists
 from worker.flush import account_flush, brake
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.model import ListId
 from worker.plan.related_customers import chunks
 from worker.sandbox.audit import BY_HAND

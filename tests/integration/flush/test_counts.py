@@ -7,7 +7,7 @@ import pytest
 from tests.integration.flush.world import World
 from worker.cli import flush_plan
 from worker.errors import NotPlanned
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.sandbox.faults import Fault
 
 ANN, BOB = "ann@example.com", "bob@example.com"

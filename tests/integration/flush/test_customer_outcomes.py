@@ -11,7 +11,7 @@ from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import lists, settings
 from worker.clock import as_text
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.model import AddressKey, CustomerId, ListId
 from worker.plan.outcomes import NOTHING_NEXT, ONLY_THE_PERSON
 from worker.status.explanation import explanations_of

@@ -13,7 +13,7 @@ from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
 from tests.unit.accounts.build import everything
 from worker.accounts.forget import forget_account, forget_person
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.model import AddressKey
 from worker.store import forgotten, receipts, runs
 

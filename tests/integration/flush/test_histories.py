@@ -19,7 +19,7 @@ from tests.integration.flush.world import ACCOUNT
 from worker.accounts import lists
 from worker.accounts import settings as account_settings
 from worker.flush import account_flush, brake
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.model import ListId, address_key
 from worker.plan.related_customers import chunks
 from worker.sandbox.faults import Fault

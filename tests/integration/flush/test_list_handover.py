@@ -7,7 +7,7 @@ import pytest
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import lists
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.model import AccountId, ListId
 from worker.sqlite.database import Database
 from worker.store import accounts

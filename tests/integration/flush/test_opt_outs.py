@@ -3,7 +3,7 @@
 import pytest
 
 from tests.integration.flush.world import World
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.sandbox.faults import Fault
 
 pytestmark = pytest.mark.world(direct=True)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.flush.world import Everybody, World
 from worker.config import Mailchimp
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.sandbox.faults import Fault
 from worker.store.runs import Run, Trigger
 

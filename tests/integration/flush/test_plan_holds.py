@@ -12,7 +12,7 @@ from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, Everybody, World
 from worker.accounts import lists, settings
 from worker.flush import account_flush
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.model import ListId
 from worker.plan.related_customers import chunks
 from worker.sandbox.faults import Fault

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.integration.flush.world import ACCOUNT, World
-from worker.mailchimp.call import Call, member_hash
+from worker.mailchimp.calls import Call, member_hash
 from worker.model import AddressKey, CustomerId
 from worker.sandbox.faults import Fault
 from worker.store import customer_outcomes, readings, runs, totals

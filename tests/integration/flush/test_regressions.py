@@ -7,7 +7,7 @@ import pytest
 from tests.integration.flush.world import World
 from worker.flush import account_flush
 from worker.mailchimp import calls
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.plan.related_customers import chunks
 from worker.sandbox.faults import Fault
 

@@ -22,8 +22,8 @@ from worker.fields.field_hashes import HASHES, FieldHashes
 from worker.fields.rehash import Rehashing
 from worker.jobs.rehash import rehash
 from worker.model import ListId
-from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed
 from worker.status.previous_key import previous_key
 from worker.store import rekeying
 from worker.store.offsets import TopicSize, note_size

@@ -9,7 +9,7 @@ from worker.accounts import lists
 from worker.changelog.table_rows import apply, rows_of, with_departures_lost
 from worker.model import ListId
 from worker.sandbox.faults import Fault
-from worker.sqlite.changed_rows import account_rows
+from worker.sqlite.rows import account_rows
 
 pytestmark = pytest.mark.world(direct=True)
 ANN, BOB = "ann@example.com", "bob@example.com"

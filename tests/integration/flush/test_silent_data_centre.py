@@ -12,9 +12,10 @@ import pytest
 from tests.integration.flush.test_accounts import add_accounts, event_for, parts
 from tests.integration.flush.world import Everybody, WatchedApp, World
 from worker.clock import Stop
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call
 from worker.mailchimp.data_centres import DataCentreSender
-from worker.mailchimp.retry import RetryingSender
+from worker.mailchimp.sender import RetryingSender
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.store.runs import Run
@@ -55,8 +56,7 @@ def centre(world: World, monkeypatch: pytest.MonkeyPatch) -> DataCentre:
                     made.calls[account_id] += 1
                     return TIME_OUT if made.silent else inner.send(call)
 
-            retrying.sender = DataCentreSender(Sender(), app.data_centres, name)
-            yield retrying
+            yield replace(retrying, sender=DataCentreSender(Sender(), app.data_centres, name))
 
     monkeypatch.setattr(WatchedApp, "open_sender", open_sender)
     return made

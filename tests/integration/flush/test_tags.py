@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.flush.world import World
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.sandbox.faults import Fault
 
 ANN = "ann@example.com"

@@ -24,10 +24,10 @@ from worker.config import Config, Mailchimp, Staging
 from worker.consumer.decode import Record
 from worker.flush.plan_preview import AccountPlan, plan_account
 from worker.flush.run import Flusher
+from worker.mailchimp.answers import Answer
 from worker.mailchimp.api_key import ApiKey
-from worker.mailchimp.call import Answer, Call, Sender
-from worker.mailchimp.rate_limit import Limiters
-from worker.mailchimp.retry import RetryingSender
+from worker.mailchimp.calls import Call, Sender
+from worker.mailchimp.sender import Limiters, RetryingSender
 from worker.model import AccountId, AddressKey, ListId, MembershipKey
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn

@@ -18,7 +18,7 @@ from worker.accounts.settings_log import Author
 from worker.clock import as_text
 from worker.mailchimp.user import MailchimpUser
 from worker.model import AccountId, ListId
-from worker.sqlite.changed_rows import Changed
+from worker.sqlite.rows import Changed
 from worker.store import accounts, dead_letters, held_counts
 from worker.store.accounts import AccountSettings, Pause
 from worker.store.dead_letters import DeadLetter

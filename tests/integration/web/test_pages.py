@@ -15,7 +15,7 @@ from worker.accounts import lists, settings
 from worker.clock import as_moment, as_text
 from worker.errors import KafkaError
 from worker.model import AccountId, ListId
-from worker.sqlite.changed_rows import Changed
+from worker.sqlite.rows import Changed
 from worker.store import accounts, bare_customers, runs
 from worker.store.accounts import AccountSettings, Pause
 from worker.store.run_result import RunResult

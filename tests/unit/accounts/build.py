@@ -12,8 +12,9 @@ from tests.checked_changelog import CHANGELOG
 from tests.direct_sender import DirectSender
 from worker.accounts import api_keys
 from worker.accounts.secrets import SecretKey
+from worker.mailchimp.answers import Answer
 from worker.mailchimp.api_key import ApiKey
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.calls import Call
 from worker.model import AccountId
 from worker.sandbox.server_state import StandIn
 from worker.sqlite.database import Database

@@ -31,8 +31,8 @@ from worker.errors import (
     UsageError,
     WrongDataCentre,
 )
+from worker.mailchimp.answers import Answer
 from worker.mailchimp.api_key import parse
-from worker.mailchimp.call import Answer
 from worker.mailchimp.user import ROOT, MailchimpUser
 from worker.sqlite.database import open_database
 from worker.store import accounts

@@ -19,8 +19,8 @@ from worker.changelog.records import changelog_row_of, key_of, value_of
 from worker.changelog.table_rows import ChangelogRow
 from worker.errors import KafkaError, SecretKeyError
 from worker.model import AccountId, AddressKey
-from worker.sqlite.changed_rows import RowKey
 from worker.sqlite.database import Database, open_database
+from worker.sqlite.rows import RowKey
 from worker.store import dead_letters, erasure_requests, offsets
 from worker.store.dead_letters import DeadLetter
 

@@ -24,7 +24,7 @@ from tests.unit.accounts.test_api_keys import NO_LISTS, REFUSALS
 from worker.accounts import api_keys, lists
 from worker.accounts.settings import load
 from worker.errors import AccountError, MailchimpError, NotFound, SecretKeyError
-from worker.mailchimp.call import Answer
+from worker.mailchimp.answers import Answer
 from worker.model import ListId
 from worker.store import accounts, customers
 from worker.store.accounts import Pause

@@ -23,8 +23,8 @@ from worker.changelog.table_rows import ChangelogRow
 from worker.changelog.writer import ChangelogWriter
 from worker.config import Kafka
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
-from worker.sqlite.changed_rows import Changed, RowKey
 from worker.sqlite.database import Database, open_database
+from worker.sqlite.rows import Changed, RowKey
 from worker.store import accounts, customer_outcomes, ledger
 from worker.store.accounts import AccountSettings
 from worker.store.customer_outcomes import CustomerOutcome
@@ -40,7 +40,7 @@ class Log(ChangelogWriter):
     def __init__(self) -> None:
         super().__init__(Kafka(), lambda: datetime.now(UTC), lambda: Signatures([b"k"]), publishes_outcomes=True)
         self.ledger: dict[bytes, bytes | None] = {}
-        self.outcomes: dict[bytes, bytes | None] = {}
+        self.told: dict[bytes, bytes | None] = {}
         self.acknowledged: dict[str, Callable[[], None]] = {}
 
     def write(
@@ -53,7 +53,7 @@ class Log(ChangelogWriter):
     ) -> list[Acknowledged]:
         """Appends the records as one transaction, of which only the last of each key counts."""
         self.ledger |= {key_of(row): value_of(row, erase=erase or row.row_key in erased) for row in rows}
-        self.outcomes |= dict(map(record_of, outcome_rows))
+        self.told |= dict(map(record_of, outcome_rows))
         self.acknowledged.pop(threading.current_thread().name, lambda: None)()
         return []
 
@@ -217,7 +217,7 @@ def test_an_outcome_that_an_abandoned_try_sent_is_taken_back(db: Database) -> No
 
     log.acknowledged[threading.current_thread().name] = meanwhile
     log.commit(db, lambda: told(db, customer_id, skipped if taken_back else added))
-    (record,) = log.outcomes.values()
+    (record,) = log.told.values()
     assert record is not None
     assert json.loads(record)["data"]["outcome"] == "skipped"
 

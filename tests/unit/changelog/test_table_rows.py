@@ -20,8 +20,8 @@ from worker.changelog.writer import Acknowledged, ChangelogWriter
 from worker.config import Kafka
 from worker.errors import KafkaError
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
-from worker.sqlite.changed_rows import Changed, RowKey, account_rows
 from worker.sqlite.database import Database, open_database
+from worker.sqlite.rows import Changed, RowKey, account_rows
 from worker.store import accounts, customers, forgotten, ignored, ledger, ledger_erasure, marking, readings, refusals
 from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.ledger import CustomerStatus, LedgerEntry

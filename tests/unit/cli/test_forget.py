@@ -11,7 +11,7 @@ import pytest
 from worker.cli import forget
 from worker.cli.forget import erased_in_words, others_in_words
 from worker.errors import MailchimpError
-from worker.mailchimp.call import Answer
+from worker.mailchimp.answers import Answer
 from worker.model import AccountId, AddressKey, ListId, MembershipKey
 from worker.store.ledger import LedgerEntry
 

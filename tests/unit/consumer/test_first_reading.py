@@ -16,8 +16,8 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.consumer.retention_gap import RetentionGap
 from worker.consumer.start_offset import Compaction
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
-from worker.sqlite.changed_rows import Rows
 from worker.sqlite.database import open_database
+from worker.sqlite.rows import Rows
 from worker.store import counts, customers, first_reading, ledger, offsets
 from worker.store.first_reading import Absent
 from worker.store.ledger import CustomerStatus, LedgerEntry

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.fields.member_tags import TagChanges, Tags, differs, in_doubt, needed, resolved, to_write, wanted_tags
-from worker.mailchimp.member import Member
+from worker.mailchimp.answers import Member
 from worker.model import CustomerState
 
 DATE = datetime(2026, 11, 22, 10, 0, 0, 500_000, UTC)

@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.plan.build import HASHES
-from worker.fields import merge_values
-from worker.fields.merge_values import Fields
+from worker.fields.merge_values import Fields, ListFields
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import CustomerState, PostalAddress
 
@@ -20,7 +19,7 @@ WHOLE = PostalAddress("1 High St", "", "Leeds", "West Yorkshire", "LS1 1AA", "GB
 
 def merge_fields(state: CustomerState, available: Iterable[MergeField], state_if_missing: str = "") -> Fields:
     """What is sent, by default without filling anything in."""
-    return merge_values.merge_fields(state, available, state_if_missing)
+    return ListFields(tuple(available), state_if_missing).of(state)
 
 
 def test_only_fields_of_the_list_are_sent_and_the_rest_is_reported():

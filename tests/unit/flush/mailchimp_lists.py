@@ -11,8 +11,9 @@ from typing import Any
 
 from tests.unit.plan import build
 from worker.clock import as_moment
-from worker.flush.list_readings import Page, read_list
-from worker.mailchimp.call import Answer, Call
+from worker.flush.list_readings import MembersToRead, Page, read_list
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.store import ledger
@@ -67,7 +68,8 @@ def _told(one: tuple[str, int], status: str) -> dict[str, Any]:
 def read(lists: Lists, start: Reading = FIRST) -> list[Page]:
     """Reads the master list to its end."""
     found: list[Page] = []
-    assert read_list(lists, build.MASTER, start, start.since, found.append, lambda seconds: None) is None
+    wanted = MembersToRead(build.MASTER, start, start.since)
+    assert read_list(lists, wanted, found.append, lambda seconds: None) is None
     return found
 
 

@@ -17,8 +17,8 @@ from worker.flush import commit_queue
 from worker.flush.commit_queue import MOST_IN_GROUP, Change, CommitQueue
 from worker.flush.step_result import Halted, StepResult
 from worker.model import AccountId
-from worker.sqlite.changed_rows import Changed, Rows
 from worker.sqlite.database import Database, open_database
+from worker.sqlite.rows import Changed, Rows
 
 _Result = TypeVar("_Result")
 NO_DISK = DatabaseError("The disk is full.", "Make room.")

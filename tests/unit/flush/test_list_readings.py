@@ -12,10 +12,10 @@ import pytest
 from tests.unit.flush.mailchimp_lists import ACCOUNT, DATE, FIRST, START, Lists, entry, read
 from tests.unit.plan import build
 from worker.clock import as_text
-from worker.flush.answers import AnswerClass
-from worker.flush.learning import write_page
-from worker.flush.list_readings import ListReadings, Page, pages, read_fields, read_list, start_of
-from worker.mailchimp.call import Answer, Call
+from worker.flush.learning import AccountPage, write_page
+from worker.flush.list_readings import ListReadings, MembersToRead, Page, members_to_read, pages, read_fields, read_list
+from worker.mailchimp.answers import Answer, AnswerClass
+from worker.mailchimp.calls import Call
 from worker.model import ListId
 from worker.sqlite.database import Database
 from worker.store import accounts, ledger
@@ -86,7 +86,7 @@ def test_members_that_change_all_the_time_end_the_reading_for_now():
             one.left["unsubscribed"].pop(0)
 
     lists.before = one_comes_back
-    classified = read_list(lists, build.MASTER, FIRST, None, lambda page: None, lambda seconds: None)
+    classified = read_list(lists, MembersToRead(build.MASTER, FIRST, None), lambda page: None, lambda seconds: None)
     assert classified is not None
     assert classified.kind is AnswerClass.LATER
     assert len(lists.calls) < 12
@@ -109,7 +109,7 @@ def test_members_that_change_all_the_time_end_the_reading_for_now():
 def test_a_list_is_gone_only_where_two_answers_say_so(answers: list[Answer], kind: AnswerClass, calls: int):
     """Whatever else comes in place of a page leaves the list for later."""
     lists, waits = Lists(answers=answers), list[float]()
-    classified = read_list(lists, build.MASTER, FIRST, None, lambda page: None, waits.append)
+    classified = read_list(lists, MembersToRead(build.MASTER, FIRST, None), lambda page: None, waits.append)
     assert classified is not None
     assert (classified.kind, len(lists.calls), len(waits)) == (kind, calls, calls - 1)
 
@@ -143,7 +143,8 @@ def test_a_long_list_of_departures_needs_the_memory_of_a_page():
         gc.collect()
         tracemalloc.start()
         try:
-            seen = sum(isinstance(one, Page) and len(one.members) for one in pages(lists, build.MASTER, FIRST, None))
+            found = pages(lists, MembersToRead(build.MASTER, FIRST, None))
+            seen = sum(isinstance(one, Page) and len(one.members) for one in found)
             assert seen >= count
             return tracemalloc.get_traced_memory()[1]
         finally:
@@ -165,7 +166,7 @@ def readings(db: Database, lists: Lists, die_after: int | None = None) -> ListRe
             raise KeyboardInterrupt
         kept += 1
         with db.transaction():
-            write_page(db, ACCOUNT, page, build.NOW, strangers=True)
+            write_page(db, AccountPage(ACCOUNT, page, build.NOW))
 
     return ListReadings(db, lists, keep, lambda seconds: None)
 
@@ -205,9 +206,9 @@ def test_a_reading_that_another_worker_has_done_since_is_not_gone_on_with(db: Da
         stored.put_departures(db, ACCOUNT, build.MASTER, Reading("archived", None, "2026-11-20T10:00:00.000Z"))
         stored.end(db, ACCOUNT, build.OTHER, Reading("archived", None))
         db.execute("UPDATE list SET departures_read_at = '2026-11-21T10:00:00.000Z'")
-    reading, base = start_of(db, chosen(db), build.MASTER)
-    assert reading == Reading("unsubscribed", "2026-11-21T09:50:00.000Z")
-    assert base == reading.since
+    wanted = members_to_read(db, chosen(db), build.MASTER)
+    assert wanted.start == Reading("unsubscribed", "2026-11-21T09:50:00.000Z")
+    assert wanted.base == wanted.start.since
 
 
 def test_a_time_that_mailchimp_does_not_tell_is_not_made_up(db: Database):

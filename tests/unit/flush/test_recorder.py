@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,15 +13,24 @@ from worker.flush.recorder import Recorder
 from worker.flush.step_result import Halted
 from worker.metrics import Metrics
 from worker.model import AccountId
-from worker.sqlite.database import open_database
+from worker.sqlite.database import Database, open_database
 from worker.store.accounts import AccountSettings
 
 
-class Permission:
-    """Whether the group leaves the partition to this worker."""
+def recorder_of(db: Database, *, ours: bool) -> Recorder:
+    """A recorder of an account.
 
-    def __init__(self, ours: bool) -> None:
-        self.ours = lambda: ours
+    Args:
+        ours: whether the group leaves the partition to this worker.
+    """
+    request: Any = SimpleNamespace(
+        config=SimpleNamespace(clock=utc_now, metrics=Metrics(), connections=3),
+        permission=SimpleNamespace(ours=lambda: ours),
+        queue=None,
+        run=1,
+        delivers=True,
+    )
+    return Recorder(db, request, AccountSettings(AccountId("acct-1")))
 
 
 FENCED = WriterFenced("Another worker or command took over partition 1.", "Check that no two consumer groups use it.")
@@ -40,9 +50,7 @@ REFUSED = KafkaError("Kafka rejected a write.", "Try again.")
 def test_a_command_that_takes_the_ledger_is_no_alarm(error: KafkaError, ours: bool, words: str) -> None:
     """The rest is delivered by itself; two groups are suspected only if no command ran."""
     db = open_database(":memory:")
-    queue: Any = None
-    permission: Any = Permission(ours)
-    recorder = Recorder(db, queue, AccountSettings(AccountId("acct-1")), 1, utc_now, permission, Metrics(), end_after=3)
+    recorder = recorder_of(db, ours=ours)
     raised = recorder.not_committed(error)
     ended = recorder.ended or ""
     assert ended.startswith(words)
@@ -54,9 +62,7 @@ def test_a_command_that_takes_the_ledger_is_no_alarm(error: KafkaError, ours: bo
 def test_a_partition_that_the_group_gave_away_ends_the_part_without_a_reason() -> None:
     """Its next owner delivers the rest."""
     db = open_database(":memory:")
-    queue: Any = None
-    permission: Any = Permission(False)
-    recorder = Recorder(db, queue, AccountSettings(AccountId("acct-1")), 1, utc_now, permission, Metrics(), end_after=3)
+    recorder = recorder_of(db, ours=False)
     assert isinstance(recorder.not_committed(GIVEN_UP), Halted)
     assert recorder.ended is None
     db.close()

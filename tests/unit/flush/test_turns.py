@@ -73,7 +73,7 @@ def test_a_small_account_that_has_long_to_read_adds_none_to_those_who_wait() -> 
     for waiting, keeps in ((SUSPENDED - 1, False), (SUSPENDED, True)):
         stop = threading.Event()
         turns, began = Turns(Room(1, 4), lambda: NOW, stop), list[Place]()
-        turns.put(AccountId("small"), 1, began.append, asked=False, size=2)
+        turns.put(place("small", 2), began.append)
         turns.fill()
         for number in range(waiting):
             turns._waiting[place(f"a{number}", number=number + 9, turns=9)] = began.append
@@ -112,7 +112,7 @@ def test_accounts_take_turns_by_chunk() -> None:
         threading.Thread(target=deliver).start()
 
     for name in ("a", "b"):
-        turns.put(AccountId(name), 1, begin, asked=False, size=10)
+        turns.put(place(name, 10), begin)
     turns.fill()
     for _ in range(2):
         ended.acquire()
@@ -125,7 +125,7 @@ def test_accounts_of_a_silent_data_centre_begin_one_after_the_other() -> None:
     began: list[Place] = []
     turns = Turns(Room(8, 4), lambda: NOW, threading.Event(), lambda: {"us9"})
     for name, data_centre, asked in (("a", "us9", False), ("b", "us9", False), ("c", "us1", False), ("d", "us9", True)):
-        turns.put(AccountId(name), 1, began.append, asked=asked, size=1, data_centre=data_centre)
+        turns.put(Place(AccountId(name), 1, asked, 1, data_centre=data_centre), began.append)
     turns.fill()
     assert [one.account_id for one in began] == ["d", "c"]
     turns.leave(began[0])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from math import inf
 
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call
 
 
 class Scripted:

@@ -3,7 +3,8 @@ from typing import get_args
 
 import pytest
 
-from worker.mailchimp.call import UNSENT, Answer, Call, Failure, member_hash, member_path
+from worker.mailchimp.answers import UNSENT, Answer, Failure
+from worker.mailchimp.calls import Call, member_hash, member_path
 from worker.model import AddressKey, ListId, address_key
 
 

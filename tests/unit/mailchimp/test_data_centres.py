@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.mailchimp.call import Answer
+from worker.mailchimp.answers import Answer
 from worker.mailchimp.data_centres import PROBE_SECONDS, DataCentres
 
 DC = "us21"

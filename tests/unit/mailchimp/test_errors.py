@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 
 from worker.errors import ApiKeyRefused, CertificateNotAccepted, MailchimpError, MailchimpUnreachable, WrongDataCentre
-from worker.mailchimp.call import Answer, Failure
+from worker.mailchimp.answers import Answer, Failure
 from worker.mailchimp.errors import error_for
 
 

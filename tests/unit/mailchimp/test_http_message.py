@@ -5,7 +5,7 @@ from http.client import HTTPException
 
 import pytest
 
-from worker.mailchimp.call import Call
+from worker.mailchimp.calls import Call
 from worker.mailchimp.http_message import PlainHead, RequestHead, end_of_head, plain_head, read_again
 
 HEAD = RequestHead("/3.0", b"Host: a\r\nAuthorization: Basic c2VjcmV0")

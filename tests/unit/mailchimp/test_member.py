@@ -2,8 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from worker.mailchimp.call import Answer
-from worker.mailchimp.member import Member, answered_member, member_of, total_items
+from worker.mailchimp.answers import Answer, Member, answered_member, member_of, total_items
 
 ANN = {"email_address": "Ann@Example.com", "status": "subscribed", "last_changed": "2026-11-20T10:00:00+00:00"}
 TOLD = Member("Ann@Example.com", "subscribed", "2026-11-20T10:00:00+00:00", None)

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.unit.mailchimp.build import Scripted
-from worker.mailchimp.call import Answer
+from worker.mailchimp.answers import Answer
 from worker.mailchimp.merge_fields import MergeField, merge_fields
 from worker.model import ListId
 

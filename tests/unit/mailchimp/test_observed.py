@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from worker.mailchimp import calls
-from worker.mailchimp.call import Answer, Call, Failure, member_hash, member_path
+from worker.mailchimp.answers import Answer, Failure
+from worker.mailchimp.calls import Call, member_hash, member_path
 from worker.mailchimp.observed import KINDS, ObservedSender, answer_of, kind_of
 from worker.mailchimp.user import ROOT
 from worker.metrics import Metrics
@@ -63,7 +64,7 @@ ARGUMENTS = {
     [
         name
         for name, item in vars(calls).items()
-        if inspect.isfunction(item) and item.__annotations__["return"] == "Call"
+        if inspect.isfunction(item) and item.__annotations__.get("return") == "Call"
     ],
 )
 def test_every_call_of_a_flush_has_a_kind_of_its_own(name: str) -> None:

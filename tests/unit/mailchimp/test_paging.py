@@ -1,7 +1,7 @@
 import pytest
 
 from tests.unit.mailchimp.build import Scripted
-from worker.mailchimp.call import Answer
+from worker.mailchimp.answers import Answer
 from worker.mailchimp.paging import PAGE, garbled, read_all
 
 

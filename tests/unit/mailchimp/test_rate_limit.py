@@ -6,10 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.mailchimp.build import Time
-from worker.mailchimp import api_key, rate_limit
-from worker.mailchimp.call import Answer, Call
-from worker.mailchimp.rate_limit import INITIAL_LIMIT, LONGEST_WAIT, Limiter, Limiters, Window, wait_after
-from worker.mailchimp.retry import RetryingSender, should_retry
+from worker.mailchimp import api_key, sender
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call
+from worker.mailchimp.sender import (
+    INITIAL_LIMIT,
+    LONGEST_WAIT,
+    Limiter,
+    Limiters,
+    ReservedConnection,
+    RetryingSender,
+    Window,
+    should_retry,
+    wait_after,
+)
 
 READ = Call("GET", "/ping")
 WRITE = Call("PATCH", "/lists/a/members/b", body={"merge_fields": {}})
@@ -39,6 +49,11 @@ def full_chance():
 
 def _patient(sender, time, patience=60, most=8):
     return RetryingSender(sender, Limiter(most, time, full_chance), patience, time, time, full_chance)
+
+
+def _send(limiter, client, stop):
+    with ReservedConnection(limiter, client, stop) as connection:
+        return connection.send(READ)
 
 
 # --- the pace, a pure value
@@ -150,7 +165,7 @@ def test_threads_never_exceed_what_is_allowed():
 
     def work():
         for _ in range(5):
-            assert limiter.send(_Counting(), READ, threading.Event()).ok
+            assert _send(limiter, _Counting(), threading.Event()).ok
 
     threads = [threading.Thread(target=work) for _ in range(20)]
     for thread in threads:
@@ -173,28 +188,28 @@ def test_a_waiting_thread_is_released_by_stop():
             end.wait(10)
             return OK
 
-    holder = threading.Thread(target=limiter.send, args=(_Slow(), READ, threading.Event()))
+    holder = threading.Thread(target=_send, args=(limiter, _Slow(), threading.Event()))
     holder.start()
     assert begun.wait(10)
-    answers, sender = [], _Scripted(OK)
-    waiter = threading.Thread(target=lambda: answers.append(limiter.send(sender, READ, stop)))
+    answers, client = [], _Scripted(OK)
+    waiter = threading.Thread(target=lambda: answers.append(_send(limiter, client, stop)))
     waiter.start()
     stop.set()
     waiter.join(10)
     assert [answer.failure for answer in answers] == ["stopped"]
-    assert sender.calls == []
+    assert client.calls == []
     end.set()
     holder.join(10)
 
 
 def test_each_free_connection_wakes_a_waiting_thread(monkeypatch):
     """Connections that are given back, and those that the limit gains, go to waiting threads at once, to one each."""
-    monkeypatch.setattr(rate_limit, "CHECK_SECONDS", 60.0)
+    monkeypatch.setattr(sender, "CHECK_SECONDS", 60.0)
     limiter, together = Limiter(4, lambda: 0.0, full_chance), threading.Barrier(4, timeout=30)
     begun, go = threading.Semaphore(0), threading.Event()
 
     def work():
-        with limiter.reserve(_Scripted(OK), threading.Event()) as connection:
+        with ReservedConnection(limiter, _Scripted(OK), threading.Event()) as connection:
             begun.release()
             go.wait(30)
             while limiter.window.limit < 4 and connection.send(READ).ok:
@@ -223,7 +238,7 @@ def test_a_call_that_breaks_gives_its_place_back():
 
     for _ in range(3):
         with pytest.raises(RuntimeError):
-            limiter.send(_Broken(), READ, threading.Event())
+            _send(limiter, _Broken(), threading.Event())
     assert limiter.in_flight == 0
 
 
@@ -312,15 +327,16 @@ def test_the_next_call_of_a_key_waits_for_its_trouble_to_pass():
     """After a refusal the key's next call, of whichever account, waits as well."""
     time = Time()
     limiter = Limiter(8, time, full_chance)
-    limiter.send(_Scripted(BUSY), READ, time)
-    limiter.send(_Scripted(OK), READ, time)
+    _send(limiter, _Scripted(BUSY), time)
+    _send(limiter, _Scripted(OK), time)
     assert time.now == 1.0
 
 
-def test_once_sends_once():
+def test_a_reserved_connection_sends_once():
     """A write that depends on what was just read is sent one time, whatever comes back."""
     time, sender = Time(), _Scripted(DOWN)
-    assert _patient(sender, time).once(WRITE) == DOWN
+    with _patient(sender, time).reserve() as connection:
+        assert connection.send(WRITE) == DOWN
     assert len(sender.calls) == 1
 
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.unit.mailchimp.build import Time
-from worker.mailchimp.call import FRESH_SECONDS, Answer, Call
-from worker.mailchimp.rate_limit import Limiter
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import FRESH_SECONDS, Call
+from worker.mailchimp.sender import Limiter, ReservedConnection
 
 READ = Call("GET", "/lists/a/members/b")
 WRITE = Call("PATCH", "/lists/a/members/b", body={"merge_fields": {}})
@@ -37,7 +38,7 @@ def test_a_write_that_was_held_up_after_its_read_is_not_sent(seconds: float, exp
     """Whatever held it up: two seconds after the read somebody may have acted."""
     time = Time()
     sender = _Sender(time)
-    with _limiter(time).reserve(sender, time) as turn:
+    with ReservedConnection(_limiter(time), sender, time) as turn:
         turn.send(READ)
         time.now += seconds
         assert turn.send(WRITE) == expected
@@ -48,7 +49,7 @@ def test_holdups_between_several_calls_add_up():
     """Two reads and a write: what passed between the first two counts too."""
     time = Time()
     sender = _Sender(time)
-    with _limiter(time).reserve(sender, time) as turn:
+    with ReservedConnection(_limiter(time), sender, time) as turn:
         turn.send(READ)
         time.now += 1.5
         assert turn.send(READ) == OK
@@ -60,7 +61,7 @@ def test_holdups_between_several_calls_add_up():
 def test_how_long_the_calls_themselves_take_does_not_count():
     """A slow Mailchimp holds nobody's write back for good."""
     time = Time()
-    with _limiter(time).reserve(_Sender(time, seconds=60), time) as turn:
+    with ReservedConnection(_limiter(time), _Sender(time, seconds=60), time) as turn:
         assert [turn.send(one) for one in (READ, READ, WRITE)] == [OK, OK, OK]
 
 
@@ -69,7 +70,7 @@ def test_the_first_call_of_a_turn_hangs_on_nothing(call: Call):
     """It is sent after any wait: of fields alone, or as the read itself."""
     time = Time()
     sender = _Sender(time)
-    with _limiter(time).reserve(sender, time) as turn:
+    with ReservedConnection(_limiter(time), sender, time) as turn:
         time.now += 100
         assert turn.send(call) == OK
 
@@ -77,7 +78,7 @@ def test_the_first_call_of_a_turn_hangs_on_nothing(call: Call):
 def test_a_read_is_sent_after_any_wait():
     """What was read a moment ago is only read again."""
     time = Time()
-    with _limiter(time).reserve(_Sender(time), time) as turn:
+    with ReservedConnection(_limiter(time), _Sender(time), time) as turn:
         turn.send(READ)
         time.now += 100
         assert turn.send(READ) == OK
@@ -94,7 +95,7 @@ def test_a_write_that_must_wait_for_trouble_of_its_key_is_not_kept_waiting(failu
     time = Time()
     limiter = _limiter(time)
     sender = _Sender(time)
-    with limiter.reserve(sender, time) as turn:
+    with ReservedConnection(limiter, sender, time) as turn:
         turn.send(READ)
         _troubled(limiter, failures)
         assert turn.send(WRITE) == expected
@@ -116,7 +117,7 @@ def test_a_write_whose_wait_grows_while_it_waits_is_not_sent():
         return wait(timeout)
 
     time.wait = worse  # type: ignore[method-assign]
-    with limiter.reserve(sender, time) as turn:
+    with ReservedConnection(limiter, sender, time) as turn:
         turn.send(READ)
         _troubled(limiter, 1)
         assert turn.send(WRITE) == STALE
@@ -128,7 +129,7 @@ def test_a_stale_write_tells_the_pace_nothing():
     """It was not sent, so it neither slows the key down nor speeds it up."""
     time = Time()
     limiter = _limiter(time)
-    with limiter.reserve(_Sender(time), time) as turn:
+    with ReservedConnection(limiter, _Sender(time), time) as turn:
         turn.send(READ)
         before = limiter.window
         time.now += 100
@@ -141,13 +142,13 @@ def test_nothing_is_sent_once_it_is_time_to_stop():
     time = Time()
     limiter = _limiter(time)
     sender = _Sender(time)
-    with limiter.reserve(sender, time) as turn:
+    with ReservedConnection(limiter, sender, time) as turn:
         turn.send(READ)
         _troubled(limiter, 1)
         time.stop_at = 0.5
         assert turn.send(READ) == STOPPED
         assert turn.send(READ) == STOPPED
-    with limiter.reserve(sender, time) as late:
+    with ReservedConnection(limiter, sender, time) as late:
         assert not late.reserved
         assert late.send(READ) == STOPPED
     assert sender.calls == [READ]
@@ -157,7 +158,7 @@ def test_the_connection_is_given_back():
     """Also where the calls broke: the next turn of the key gets it."""
     time = Time()
     limiter = Limiter(1, time, lambda: 0.0, watch=time)
-    with pytest.raises(RuntimeError), limiter.reserve(_Sender(time), time):
+    with pytest.raises(RuntimeError), ReservedConnection(limiter, _Sender(time), time):
         raise RuntimeError
-    with limiter.reserve(_Sender(time), time) as turn:
+    with ReservedConnection(limiter, _Sender(time), time) as turn:
         assert turn.reserved

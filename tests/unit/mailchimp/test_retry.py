@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.mailchimp.build import Time
-from worker.mailchimp.call import Answer, Call
-from worker.mailchimp.rate_limit import Limiter
-from worker.mailchimp.retry import RetryingSender, should_retry
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call
+from worker.mailchimp.sender import Limiter, RetryingSender, should_retry
 
 READ, WRITE = Call("GET", "/ping"), Call("POST", "/lists/a1", body={})
 LATER_ANSWERS = [Answer(429, {}), Answer(403), Answer(500, {}), Answer(503), Answer(None, failure="unconnected")]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.fields.field_hashes import FieldHashes
+from worker.fields.merge_values import ListFields
 from worker.mailchimp.merge_fields import MergeField
 from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, ListId, MembershipKey, Position
 from worker.plan.inputs import PlanInputs
@@ -92,5 +93,5 @@ def related(
 def inputs(chosen: AccountSettings | None = None) -> PlanInputs:
     """What a plan goes by: lists with a first and a last name."""
     chosen = chosen or settings()
-    fields = {one.list_id: NAMES for one in chosen.stored}
-    return PlanInputs(chosen, fields, "-", NOW, Departed(chosen.account_id), HASHES)
+    fields = {one.list_id: ListFields(NAMES, "-") for one in chosen.stored}
+    return PlanInputs(chosen, fields, NOW, Departed(chosen.account_id), HASHES)

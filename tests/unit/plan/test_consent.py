@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.unit.plan.build import entry, membership
-from worker.mailchimp.member import Member
+from worker.mailchimp.answers import Member
 from worker.plan.consent import AddDecision, KnownPlaces, PriorRead, decide, prior_decision, prior_decision_by_ledger
 from worker.plan.identity import is_ours
 from worker.plan.steps import PriorMembership

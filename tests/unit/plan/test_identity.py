@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.unit.plan.build import entry
-from worker.mailchimp.member import Member
+from worker.mailchimp.answers import Member
 from worker.plan.identity import as_read, new_intent, same_membership, was_done
 from worker.store.ledger import Intent
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.plan.build import entry
-from worker.mailchimp.member import Member, member_of
+from worker.mailchimp.answers import Member, member_of
 from worker.model import CustomerId
 from worker.plan.identity import agreed_when_found, as_read, is_first_sight
 from worker.plan.names import has_names, names_agree

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.direct_sender import DirectSender
-from worker.mailchimp.call import Call, member_hash
+from worker.mailchimp.calls import Call, member_hash
 from worker.model import AddressKey
 from worker.sandbox.audit import BY_HAND
 from worker.sandbox.errors import Problem

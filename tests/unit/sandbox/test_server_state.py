@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.direct_sender import DirectSender
-from worker.mailchimp.call import Answer, Call
+from worker.mailchimp.answers import Answer
+from worker.mailchimp.calls import Call
 from worker.mailchimp.lists import all_lists
 from worker.mailchimp.merge_fields import merge_fields
 from worker.mailchimp.user import ROOT

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from worker.mailchimp.call import Answer
+from worker.mailchimp.answers import Answer
 from worker.model import (
     AccountId,
     AddressKey,

@@ -16,6 +16,7 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.sqlite.backup import back_up
 from worker.sqlite.database import open_database
 from worker.sqlite.lock import DatabaseLock
+from worker.sqlite.scratch import open_scratch
 from worker.status.live import LiveFile
 from worker.system.private_files import is_open_to_others
 
@@ -49,7 +50,7 @@ def test_every_file_and_the_folder_are_for_the_workers_user_alone(tmp_path: Path
         secret_key(None, None, path)
         LiveFile(path, lambda: datetime(2026, 11, 22, tzinfo=UTC)).write(live)
         back_up(db, folder / "copy.db")
-        db.open_scratch()
+        open_scratch(db)
         assert modes(folder) == dict.fromkeys(NAMES, 0o600)
     for one in (folder, folder.parent):
         assert stat.S_IMODE(one.stat().st_mode) == 0o700

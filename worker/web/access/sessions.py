@@ -10,8 +10,8 @@ from typing import Any
 from worker.changelog.commit import Changelog
 from worker.clock import as_moment, as_text
 from worker.model import AccountId
-from worker.sqlite.changed_rows import Changed
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed
 from worker.store import web_access
 from worker.store.web_access import WebAccess
 from worker.web.access.signing import Signer, base64url

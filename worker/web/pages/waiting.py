@@ -7,7 +7,6 @@ from typing import Any
 from starlette.responses import Response
 
 from worker.model import Customer
-from worker.plan.inputs import choose
 from worker.store import bare_customers, customers
 from worker.store.accounts import AccountSettings
 from worker.web.account_reader import settings_of
@@ -45,7 +44,7 @@ def _row(customer: Customer, settings: AccountSettings) -> dict[str, Any]:
 def _list_name(customer: Customer, settings: AccountSettings) -> str | None:
     if customer.deleted or settings.master_list is None:
         return None
-    chosen = settings.list_of(choose(customer, settings, None).list_id)
+    chosen = settings.list_of(settings.target_list(customer, None).list_id)
     return chosen.name if chosen is not None else None
 
 

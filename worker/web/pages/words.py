@@ -108,7 +108,7 @@ LIST_REASONS: Mapping[str, str] = {
     "master list: the list given is not stored": "your master list, as you do not use the customer's own list",
     "master list: the list given is gone from Mailchimp": "your master list, as the customer's own list is gone",
 }
-"""Why a customer is on a list; see :mod:`worker.plan.inputs`."""
+"""Why a customer is on a list; see :meth:`worker.store.accounts.AccountSettings.target_list`."""
 
 
 def words_of(outcome: str) -> Words:

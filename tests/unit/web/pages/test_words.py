@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from worker.accounts.settings_log import SettingChange
-from worker.plan.inputs import LIST_GONE, NO_LIST_GIVEN, NOT_STORED, OWN_LIST
 from worker.plan.outcomes import Outcome
+from worker.store.accounts import LIST_GONE, NO_LIST_GIVEN, NOT_STORED, OWN_LIST
 from worker.web.pages.settings_log import in_words, in_words_who
 from worker.web.pages.words import LIST_REASONS, OUTCOMES, Group, by_group, day_and_time, people, words_of
 

@@ -1,4 +1,8 @@
-"""Limits the calls in flight of each API key.
+"""Sends the calls of accounts: as many at once as Mailchimp takes, and again while it is busy.
+
+Each API key has a :class:`Limiter`, which all its accounts share. A :class:`ReservedConnection` has one of the key's
+connections, and sends each call once. A :class:`RetryingSender` belongs to one account. It reserves a connection for
+each call, or for each try of several calls, and repeats what may be repeated.
 
 Mailchimp allows a user ten connections over all its apps, does not say how many are left, and refuses one too many. So
 the limit is found by trying: it starts low, rises by one after each round of successful calls, and halves when
@@ -15,8 +19,9 @@ from dataclasses import InitVar, dataclass, field, replace
 from typing import Self
 
 from worker.clock import Stop
+from worker.mailchimp.answers import Answer
 from worker.mailchimp.api_key import ApiKey
-from worker.mailchimp.call import FRESH_SECONDS, Answer, Call, Sender
+from worker.mailchimp.calls import FRESH_SECONDS, Call, Sender
 
 INITIAL_LIMIT = 2
 """Calls in flight at first."""
@@ -36,6 +41,9 @@ def wait_after(failures: int, jitter: float) -> float:
         jitter: random, from 0 to 1. It shortens the wait by up to half, so that callers do not all retry at once.
     """
     return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failures - 1, 16)) * (1 - jitter / 2)
+
+
+# The limit of an API key
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +125,6 @@ class Limiter:
         """Seconds until a call may begin again."""
         return max(0.0, self.window.not_before - self.clock())
 
-    def send(self, sender: Sender, call: Call, stop: Stop) -> Answer:
-        """Sends a call as soon as it may begin, and learns from its answer.
-
-        Returns:
-            The answer, with the failure ``stopped`` if the call was not sent because it was time to stop.
-        """
-        with self.reserve(sender, stop) as reserved:
-            return reserved.send(call)
-
-    def reserve(self, sender: Sender, stop: Stop) -> ReservedConnection:
-        """Returns one of the key's connections for calls that depend on each other, so that none must wait for one."""
-        return ReservedConnection(self, sender, stop)
-
     def acquire(self, stop: Stop) -> bool:
         """Waits for a free connection; returns False if it is time to stop."""
         # Whether to stop is asked after each wait, and before each call: see ReservedConnection.send.
@@ -164,6 +159,36 @@ class Limiter:
     def _wake(self) -> None:
         # Not all threads that wait: most of them would find no free connection, and take longer than the calls.
         self._changed.notify(max(0, self.window.allowed - self.in_flight))
+
+
+@dataclass(slots=True)
+class Limiters:
+    """The limiters of all API keys. Accounts that share a key share its limiter. Thread-safe.
+
+    Attributes:
+        most: calls in flight per key.
+        clock: monotonic, in seconds.
+        jitter: random, from 0 to 1.
+    """
+
+    most: int
+    clock: Callable[[], float] = time.monotonic
+    jitter: Callable[[], float] = random.random
+    _limiters: dict[ApiKey, Limiter] = field(default_factory=dict, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def limiter(self, key: ApiKey) -> Limiter:
+        """Returns the key's limiter, always the same one."""
+        with self._lock:
+            return self._limiters.setdefault(key, Limiter(self.most, self.clock, self.jitter))
+
+    def in_flight(self) -> int:
+        """Returns how many calls of all keys are in flight."""
+        with self._lock:
+            return sum(limiter.in_flight for limiter in self._limiters.values())
+
+
+# Sending
 
 
 @dataclass(slots=True)
@@ -222,28 +247,75 @@ class ReservedConnection:
         return self.waited + (self._limiter.watch() - self._ended if self._ended is not None else 0.0)
 
 
-@dataclass(slots=True)
-class Limiters:
-    """The limiters of all API keys. Accounts that share a key share its limiter. Thread-safe.
+def should_retry(call: Call, answer: Answer) -> bool:
+    """Returns whether to send the call again after this answer.
+
+    A read can always be sent again. A write can if Mailchimp certainly did not act on it, or reported a failure of its
+    own. After a timeout or a broken connection (504 is a timeout behind Mailchimp's load balancer) it may have acted,
+    which the caller must find out. A certificate does not become acceptable within minutes.
+    """
+    if answer.throttled or (answer.unsent and answer.failure not in ("stopped", "certificate")):
+        return True
+    if answer.failure in ("timeout", "connection") or answer.status == 504:
+        return call.reads_only
+    return (answer.status or 0) >= 500
+
+
+@dataclass(frozen=True, slots=True)
+class RetryingSender:
+    """Sends the calls of one account within the limit of its API key, and repeats them.
 
     Attributes:
-        most: calls in flight per key.
+        sender: the client of the account's API key.
+        patience: seconds after a call's first answer during which it may be retried.
         clock: monotonic, in seconds.
         jitter: random, from 0 to 1.
     """
 
-    most: int
+    sender: Sender
+    limiter: Limiter
+    patience: float
+    stop: Stop
     clock: Callable[[], float] = time.monotonic
     jitter: Callable[[], float] = random.random
-    _limiters: dict[ApiKey, Limiter] = field(default_factory=dict, init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    def limiter(self, key: ApiKey) -> Limiter:
-        """Returns the key's limiter, always the same one."""
-        with self._lock:
-            return self._limiters.setdefault(key, Limiter(self.most, self.clock, self.jitter))
+    def reserve(self) -> ReservedConnection:
+        """Returns a connection for calls that depend on each other, so that none must wait for one."""
+        return ReservedConnection(self.limiter, self.sender, self.stop)
 
-    def in_flight(self) -> int:
-        """Returns how many calls of all keys are in flight."""
-        with self._lock:
-            return sum(limiter.in_flight for limiter in self._limiters.values())
+    def send(self, call: Call) -> Answer:
+        """Sends a call, with retries; returns the last answer.
+
+        Its failure is ``stopped`` only if the call was never sent.
+        """
+        answer, tries = self._once(call), Tries(self)
+        while should_retry(call, answer) and tries.again():
+            again = self._once(call)
+            if again.failure == "stopped":
+                break
+            answer = again
+        return answer
+
+    def _once(self, call: Call) -> Answer:
+        with self.reserve() as connection:
+            return connection.send(call)
+
+
+class Tries:
+    """The tries of one call, or of one step whose tries each read before they write."""
+
+    def __init__(self, sender: RetryingSender) -> None:
+        """Counts the first try as made."""
+        self._sender, self._made = sender, 1
+        self._give_up_at: float | None = None
+
+    def again(self) -> bool:
+        """Waits before one more try; returns False if it is time to give up or to stop."""
+        sender = self._sender
+        if self._give_up_at is None:
+            self._give_up_at = sender.clock() + sender.patience
+        wait = max(wait_after(self._made, sender.jitter()), sender.limiter.wait)
+        if sender.clock() + wait > self._give_up_at or sender.stop.wait(wait):
+            return False
+        self._made += 1
+        return True

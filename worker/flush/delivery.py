@@ -1,0 +1,70 @@
+"""How accounts are delivered: what is the same for all of them, and what one of them in one run depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from worker.clock import Clock, Stop
+from worker.flush.account_flush import AccountInputs
+from worker.flush.commit_queue import CommitQueue
+from worker.flush.settings_watch import CallPermission
+from worker.mailchimp.data_centres import DataCentres
+from worker.mailchimp.sender import RetryingSender
+from worker.metrics import Metrics
+from worker.model import AccountId
+from worker.sqlite.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryConfig:
+    """What is the same for every account of every run.
+
+    Attributes:
+        open_database: opens a connection for one thread.
+        open_sender: opens a sender with an account's API key; the stop ends its waits.
+        inputs_of: returns what the flush of an account depends on.
+        connections: calls in flight per API key, and threads per account.
+        data_centres: knows which of Mailchimp's data centres answer.
+    """
+
+    open_database: Callable[[], Database]
+    open_sender: Callable[[Database, AccountId, Stop], AbstractContextManager[RetryingSender]]
+    inputs_of: Callable[[Database, AccountId], AccountInputs]
+    connections: int
+    data_centres: DataCentres
+    clock: Clock
+    stop: Stop
+    metrics: Metrics
+
+    def open(self) -> Database:
+        """Opens a connection for a thread that must end with the worker."""
+        db = self.open_database()
+        db.must_end = self.stop.is_set
+        return db
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRequest:
+    """How to deliver one account in one run.
+
+    Attributes:
+        confirmed: whether an operator confirmed what was held back.
+        delivers: whether to deliver customers; otherwise only members are read.
+        reads_members: whether to read the members of each stored list, even unchanged ones; otherwise only departures
+            from lists that customers move off.
+        permission: checked before every call and every write.
+        queue: commits what the account's threads write.
+        turn: called between chunks and between pages of members; returns once the account may continue.
+    """
+
+    config: DeliveryConfig
+    run: int
+    confirmed: bool
+    delivers: bool
+    reads_members: bool
+    permission: CallPermission
+    queue: CommitQueue
+    inputs: AccountInputs
+    turn: Callable[[], object]
