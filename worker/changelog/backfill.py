@@ -91,7 +91,7 @@ def move(
     check_same_state(in_kafka.find(note.row_key), note, topics)
     changelog.write([note])
     # After partitions were added to the topic, some rows are in partitions where nobody looks for them.
-    missing = (in_kafka.missing(rows) for rows in _parts(table_rows.all_rows(db)))
+    missing = (in_kafka.compare(rows) for rows in _parts(table_rows.all_rows(db)))
     for rows in chain(in_kafka.pages(stray=True), missing):
         changelog.write(rows)
         counts.update(row.kind for row in rows)

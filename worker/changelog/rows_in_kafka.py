@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from worker.changelog.records import changelog_row_of, key_of
+from worker.changelog.records import changelog_row_of, key_of, value_of
 from worker.changelog.table_rows import ChangelogRow
 from worker.sqlite.database import Database
 from worker.sqlite.rows import RowKey, json_text
@@ -66,13 +66,22 @@ class RowsInKafka:
         row = changelog_row_of(key, record[0]) if record is not None else None
         return row if isinstance(row, ChangelogRow) else None
 
-    def missing(self, rows: Sequence[ChangelogRow]) -> list[ChangelogRow]:
-        """Returns those of some rows that Kafka does not have."""
+    def compare(self, rows: Sequence[ChangelogRow]) -> list[ChangelogRow]:
+        """Returns those of a database's rows that Kafka does not have, and drops here those that are the same.
+
+        Call it outside of a transaction.
+
+        Raises:
+            DatabaseError: the scratch file cannot be written.
+        """
         by_key = {key_of(row).decode(): row for row in rows}
         which = "key IN (SELECT value FROM json_each(?))"
-        for (key,) in self._db.execute(f"SELECT key FROM scratch.row_in_kafka WHERE {which}", (json_text([*by_key]),)):
-            del by_key[key]
-        return [*by_key.values()]
+        values = dict(
+            self._db.execute(f"SELECT key, value FROM scratch.row_in_kafka WHERE {which}", (json_text([*by_key]),))
+        )
+        if same := [key for key, value in values.items() if value == value_of(by_key[key], erase=False)]:
+            self._db.execute(f"DELETE FROM scratch.row_in_kafka WHERE {which}", (json_text(same),))
+        return [row for key, row in by_key.items() if key not in values]
 
     def pages(self, *, stray: bool) -> Iterator[list[ChangelogRow]]:
         """Yields the rows page by page, without notes on the topics: those in their partition, or the stray ones."""
