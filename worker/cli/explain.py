@@ -86,7 +86,7 @@ def _not_found(address: str, account: str | None, letters: Sequence[DeadLetter],
         return NotFound(f"{sentence}, but dead letter {letters[-1].number}: {letters[-1].reason}.", _see(letters[-1]))
     advice = (
         "Check the spelling. If the event is new, mailchimp-worker status shows how far the worker has read. A former "
-        "address is known by its receipts alone, until they expire: then give the address of today."
+        "address is known only until its receipts expire. After that, give the current address."
     )
     return NotFound(f"{sentence}.", f"{other} {advice}" if other else advice)
 
