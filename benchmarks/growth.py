@@ -1,9 +1,9 @@
-"""How time and memory grow with the number of customers, of as many accounts each time: every command as users run it.
+"""Measures how time and memory of the commands grow with the number of customers, for a fixed number of accounts.
 
-For each size it stages so many customers from a real Kafka, then writes that all were delivered. Measured are: staging,
-status, explain, the plan and the flush of a day on which nothing changed, a start after the database was lost, a second
-worker that takes over half of the partitions, and the plan of a day on which 1 % changed. Prints Markdown and draws
-growth.svg; ends with 1 where something was not done. Run it with:
+For each size, it stages the customers from a real Kafka, and marks them as delivered. It measures staging, status,
+explain, plan and flush of a day on which nothing changed, a start after the database was lost, a second worker that
+takes over half of the partitions, and the plan of a day on which 1 % changed. Prints Markdown and draws growth.svg.
+Exits with 1 if something was not done. Run it with:
 python -m benchmarks.growth [--customers N ...] [--accounts N] [--draw FILE]
 """
 
@@ -44,13 +44,13 @@ SIZES = (10_000, 100_000, 1_000_000)
 ACCOUNTS = 500
 PARTITIONS = 8
 REPEATED = 3
-"""Commands that change nothing are measured so often; the median counts."""
+"""How often a command that changes nothing is measured; the median counts."""
 CHANGED = 100
-"""One customer of so many changed."""
+"""One of this many customers changed."""
 SESSION_MS = 6000
-"""A worker whose database was lost has another name in the group; the one before keeps its partitions so long."""
+"""The session timeout. A worker with a new database has a new name; the old one keeps its partitions this long."""
 CALL_SECONDS = 5
-"""A worker that takes over waits so long for calls of the one before; 120 by default."""
+"""How long a worker that takes over waits for calls of the former owner: 120 by default."""
 LONGEST_SECONDS = 600.0
 SECRET = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 HELP, STATUS, EXPLAIN = "--help", "status", "explain"
@@ -67,7 +67,7 @@ CHANGED_PLAN = "flush --plan, 1 % changed"
 
 @dataclass(frozen=True)
 class Figure:
-    """What one operation took at one size."""
+    """The result of one operation at one size."""
 
     what: str
     customers: int
@@ -77,7 +77,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Size:
-    """The worker's commands at one size, each as a process of its own."""
+    """The worker's commands at one size, each a separate process."""
 
     customers: int
     accounts: int
@@ -88,11 +88,11 @@ class Size:
 
     @property
     def database(self) -> Path:
-        """The worker's."""
+        """The path of the worker's database."""
         return self.folder / "worker.db"
 
     def variables(self, database: Path | None = None, port: int = 0) -> dict[str, str]:
-        """Returns the settings of a worker with a database."""
+        """Returns the environment of a worker with this database."""
         return {
             "WORKER_KAFKA__BOOTSTRAP_SERVERS": self.servers,
             "WORKER_KAFKA__TOPIC": self.topic,
@@ -110,12 +110,12 @@ class Size:
         """Runs a command to its end.
 
         Raises:
-            NotDone: it did not end with 0.
+            NotDone: its exit code is not 0.
         """
         return measured([*WORKER, *arguments], self.variables(), self.folder)
 
     def figure(self, what: str, *arguments: str, repeated: int = 1, check: Callable[[Measured], None]) -> Figure:
-        """Measures a command, and checks what it did each time."""
+        """Measures a command, and checks each time what it did."""
         done = [self.run(*arguments) for _ in range(repeated)]
         for one in done:
             check(one)
@@ -123,18 +123,18 @@ class Size:
         return Figure(what, self.customers, seconds, max(one.memory_mb for one in done))
 
     def wait_for_group(self) -> None:
-        """Waits until the group has no member any more."""
+        """Waits until the group has no members."""
         kafka = Kafka(bootstrap_servers=self.servers, topic=self.topic, group_id=self.topic)
         _wait(lambda: members_of(kafka) == [], "the group has members still")
 
     def writes(self) -> int:
-        """Returns how many calls to Mailchimp were no reads."""
+        """Returns how many calls to Mailchimp were writes."""
         found = self.mailchimp.get("counts")["by_method_and_status"]
         return sum(count for call, count in found.items() if not call.startswith("GET"))
 
 
 def measure(size: Size) -> Iterator[Figure]:
-    """Goes through all of it at one size.
+    """Measures all operations at one size.
 
     Raises:
         NotDone: a command failed, or did not do what it should.
@@ -170,22 +170,22 @@ def measure(size: Size) -> Iterator[Figure]:
 
 
 def published(size: Size, people: range, number: int) -> None:
-    """Publishes one event of each."""
+    """Publishes one event of each customer."""
     publish(size.servers, size.topic, PARTITIONS, ((number, person) for person in people), size.accounts)
 
 
-def _says(text: str, told: Measured) -> None:
-    if text not in told.output:
-        raise NotDone(f"{text!r} is missing in: {told.output[-500:]}")
+def _says(text: str, measured_run: Measured) -> None:
+    if text not in measured_run.output:
+        raise NotDone(f"{text!r} is missing in: {measured_run.output[-500:]}")
 
 
-def _called(size: Size, told: Measured, *, reads: bool) -> None:
+def _called(size: Size, measured_run: Measured, *, reads: bool) -> None:
     calls = size.mailchimp.get("counts")["total"]
     if bool(calls) != reads:
         raise NotDone(f"{calls} calls to Mailchimp on a day without changes")
 
 
-def _has(size: Size, told: Measured, *, staged: int, waiting: int) -> None:
+def _has(size: Size, measured_run: Measured, *, staged: int, waiting: int) -> None:
     with closing(open_existing(size.database)) as db:
         found = customers.total_count(db), sum(customers.accounts_with_changes(db).values())
     if found != (staged, waiting):
@@ -193,7 +193,7 @@ def _has(size: Size, told: Measured, *, staged: int, waiting: int) -> None:
 
 
 def _last_flush(size: Size) -> Figure:
-    # Without the start of a process and its way into the group, which a daemon has behind it.
+    # Without starting a process and joining the group, which a daemon has done already.
     with closing(open_existing(size.database)) as db:
         run = runs.last(db, 1)[0]
     if run.ended != "done":
@@ -207,7 +207,7 @@ def _last_flush(size: Size) -> Figure:
 
 
 def taken_over(size: Size) -> Figure:
-    """Starts a worker beside one that has everything; measures until it has read its half of it."""
+    """Starts a second worker; measures until it has read its half of the partitions."""
     second = size.folder / "second" / "worker.db"
     second.parent.mkdir()
     with _daemon(size, size.database) as first:
@@ -255,17 +255,17 @@ def _ready(port: int) -> bool:
 
 
 def _read(database: Path, topic: str) -> bool:
-    # What the worker says of itself, each second.
+    # The worker updates this status every second.
     try:
-        told: Mapping[str, dict[str, int]] = json.loads(database.with_name("worker.db.worker").read_text())[
+        lags: Mapping[str, dict[str, int]] = json.loads(database.with_name("worker.db.worker").read_text())[
             "partitions"
         ]
     except FileNotFoundError:
         return False
-    if len(told) != PARTITIONS // 2 or any(lag["records"] for lag in told.values()):
+    if len(lags) != PARTITIONS // 2 or any(lag["records"] for lag in lags.values()):
         return False
     with closing(open_existing(database)) as db:
-        return {one.partition for one in offsets.of_topic(db, topic)} >= {int(one) for one in told}
+        return {one.partition for one in offsets.of_topic(db, topic)} >= {int(one) for one in lags}
 
 
 def _wait(done: Callable[[], bool], otherwise: str) -> None:
@@ -280,7 +280,7 @@ def _wait(done: Callable[[], bool], otherwise: str) -> None:
 
 
 def lines_of(figures: list[Figure], memory: bool) -> dict[str, list[tuple[float, float]]]:
-    """Returns each operation's figures against size, for the picture."""
+    """Returns the figures of each operation by size, for the picture."""
     names = dict.fromkeys(one.what for one in figures)
     return {
         name: [
@@ -293,14 +293,14 @@ def lines_of(figures: list[Figure], memory: bool) -> dict[str, list[tuple[float,
 
 
 def picture(figures: list[Figure]) -> str:
-    """Returns the SVG of time and memory against size."""
+    """Returns the SVG of time and memory by size."""
     peaks = {name: line for name, line in lines_of(figures, True).items() if line}
     panels = [Panel("Time", "s", lines_of(figures, False)), Panel("Peak memory", "MB", peaks)]
     return svg(panels, "customers")
 
 
 def report(figures: list[Figure], accounts: int) -> str:
-    """Returns the figures: first what matters, then all of them."""
+    """Returns the figures as Markdown: the result in a line, then all of them."""
     most = max(one.customers for one in figures)
     at_most = {one.what: one for one in figures if one.customers == most}
     first = (
