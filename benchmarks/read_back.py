@@ -102,7 +102,10 @@ def report(readings: list[Reading]) -> tuple[str, bool]:
     rows = [[one.what, f"{one.members:,}", times(one.took.seconds), f"{one.took.memory_mb:.0f} MB"] for one in readings]
     peak = max(one.took.memory_mb for one in readings)
     met = goal("peak of memory, MB", peak, MOST_MB, "{:.0f}")
+    first, unchanged = readings
     sections = [
+        f"**{first.members:,} members in {times(first.took.seconds)} and {peak:.0f} MB; an unchanged day in "
+        f"{times(unchanged.took.seconds)}.**",
         table(("what", "members", "time", "peak memory"), rows),
         table(GOAL_HEAD, [met]),
         machine(),
