@@ -15,8 +15,8 @@ from worker.accounts.settings_log import Author
 from worker.app import App
 from worker.cli import output
 from worker.config import load
-from worker.errors import NotFound, WriterFenced
-from worker.model import AccountId
+from worker.errors import NotFound, UsageError, WriterFenced
+from worker.model import AccountId, AddressKey, address_key
 from worker.sqlite.database import Database
 from worker.store import accounts, marking, offsets
 
@@ -126,3 +126,15 @@ def known_account(db: Database, account: str | None) -> AccountId | None:
             else "No account has been connected or read yet.",
         )
     return AccountId(account)
+
+
+def address_of(email: str) -> AddressKey:
+    """Returns the address that a person entered.
+
+    Raises:
+        UsageError: it is empty.
+    """
+    address = address_key(email)
+    if address is None:
+        raise UsageError("No address was given.", "Give the person's address.")
+    return address

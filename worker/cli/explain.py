@@ -9,10 +9,10 @@ import typer
 
 from worker.app import App
 from worker.cli import output
-from worker.cli.context import AccountOption, Json, existing, known_account, load_app
-from worker.errors import NotFound, UsageError
+from worker.cli.context import AccountOption, Json, address_of, existing, known_account, load_app
+from worker.errors import NotFound
 from worker.flush.schedule import next_flush_time
-from worker.model import AccountId, Customer, address_key
+from worker.model import AccountId, Customer
 from worker.plan.identity import awaits_confirmation, status_after
 from worker.plan.outcomes import Outcome
 from worker.sqlite.database import Database
@@ -42,9 +42,7 @@ def explain(
     json: Json = False,
 ) -> None:
     """Explain one contact: its events, its list and why, each call and answer, its status now, and what is next."""
-    address = address_key(email)
-    if address is None:
-        raise UsageError("No address was given.", "Give the address to explain.")
+    address = address_of(email)
     app = load_app()
     flush = app.config.flush
     due = next_flush_time(app.clock(), flush.time_of_day, flush.zone)

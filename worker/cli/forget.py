@@ -14,15 +14,14 @@ from worker.accounts.erasures import request_person
 from worker.accounts.forget import forget_person, known_at, people_at, rows_of
 from worker.app import App
 from worker.cli import output
-from worker.cli.context import Json, changing, despite_workers, load_app
+from worker.cli.context import Json, address_of, changing, despite_workers, load_app
 from worker.cli.progress import Steps
 from worker.clock import as_text
 from worker.consumer.instance import instance_of
-from worker.errors import UsageError
 from worker.kafka.group import members_of
 from worker.mailchimp import calls
 from worker.mailchimp.errors import error_for
-from worker.model import AccountId, AddressKey, CustomerId, address_key
+from worker.model import AccountId, AddressKey, CustomerId
 from worker.sqlite.database import Database
 from worker.sqlite.existing import is_there
 from worker.sqlite.rows import Changed
@@ -52,9 +51,7 @@ def forget(
 
     First delete the customer in billmywork and flush; then forget. Run it at any worker, even during a flush.
     """
-    address = address_key(email)
-    if address is None:
-        raise UsageError("No address was given.", "Give the person's address.")
+    address = address_of(email)
     app = load_app()
     not_deleted, members = _known(app, address)
     _print_order(not_deleted)

@@ -14,12 +14,12 @@ from worker.accounts import settings
 from worker.changelog.backfill import move
 from worker.changelog.commit import commit_in_parts
 from worker.cli import output
-from worker.cli.context import AccountArgument, Json, changing, load_app
+from worker.cli.context import AccountArgument, Json, address_of, changing, load_app
 from worker.cli.drift import compare_with_mailchimp
 from worker.cli.progress import Progress
 from worker.consumer.publish import publish as publish_file
 from worker.errors import NotFound, UsageError
-from worker.model import AccountId, AddressKey, address_key
+from worker.model import AccountId, AddressKey
 from worker.sqlite.database import Database
 from worker.sqlite.lock import DatabaseLock
 from worker.sqlite.rows import Changed, Kind
@@ -63,7 +63,7 @@ def resync(
             raise UsageError("--from-mailchimp compares whole lists.", "Give it without --email and the other options.")
         compare_with_mailchimp(app, AccountId(account), stop_on_signals(), overwrite=overwrite, json=json)
         return
-    address = _address(email) if email is not None else None
+    address = address_of(email) if email is not None else None
     with changing(app, lambda db: [AccountId(account)]) as db:
         settings.load(db, AccountId(account))
         cleared, lasting = 0, 0
@@ -154,10 +154,3 @@ def publish(
     else:
         rate = f"{count / seconds:,.0f} a second"
         output.say(f"Published {counted(count, 'event')} to {topic} in {seconds:.1f} s ({rate}).")
-
-
-def _address(email: str) -> AddressKey:
-    address = address_key(email)
-    if address is None:
-        raise UsageError("No address was given.", "Give the person's address.")
-    return address

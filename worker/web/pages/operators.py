@@ -24,9 +24,8 @@ from worker.web.call import Call
 from worker.web.dead_letter_replay import may_replay, replayed
 from worker.web.pages.all_accounts import AWAY, away_in_words, from_their_workers
 from worker.web.pages.charts import bar_chart
-from worker.web.pages.layout import GROUPS
+from worker.web.pages.layout import GROUPS, when
 from worker.web.pages.syncs import bar_of
-from worker.web.pages.words import day_and_time
 from worker.web.templates import render
 
 RUNS = 30
@@ -126,24 +125,20 @@ def _chart(call: Call, last: list[runs.Run]) -> Any:
     for run in reversed(last):
         local = as_moment(run.started_at).astimezone(zone)
         counts = sum((Counter(part.counts) for part in run.accounts), Counter[str]())
-        bars.append(bar_of(f"{local.day} {local:%b}", f"Run {run.run}, {_when(call, run.started_at)}", counts))
+        bars.append(bar_of(f"{local.day} {local:%b}", f"Run {run.run}, {when(call, run.started_at)}", counts))
     return bar_chart(bars, RUNS)
 
 
 def _run_row(call: Call, run: runs.Run) -> dict[str, Any]:
     return {
         "number": run.run,
-        "when": _when(call, run.started_at),
+        "when": when(call, run.started_at),
         "trigger": run.trigger,
         "ended": str(run.ended) if run.ended is not None else "under way",
         "accounts": len(run.accounts),
         "settled": sum(part.settled for part in run.accounts),
         "to_do": sum(part.to_do for part in run.accounts),
     }
-
-
-def _when(call: Call, moment: str) -> str:
-    return day_and_time(as_moment(moment), call.now, call.context.app.config.flush.zone)
 
 
 def show_dead_letters(call: Call) -> Response:
@@ -167,7 +162,7 @@ def _letter_row(call: Call, letter: DeadLetter) -> dict[str, Any]:
         "number": letter.number,
         "reason": letter.reason,
         "position": f"{letter.topic}, partition {letter.partition}, offset {letter.offset}",
-        "read_at": _when(call, letter.read_at),
+        "read_at": when(call, letter.read_at),
         "key": _start_of(letter.key),
         "value": _start_of(letter.value),
         "may_replay": may_replay(letter),
