@@ -52,10 +52,7 @@ def full_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield shop
 
 
-@pytest.fixture(
-    params=[*product(("light", "dark"), (390, 1280))],
-    ids=lambda one: f"{one[0]}-{one[1]}",
-)
+@pytest.fixture(params=[*product(("light", "dark"), (390, 1280))], ids=lambda one: f"{one[0]}-{one[1]}")
 def visited(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
     """A page in one of the schemes and widths."""
     scheme, width = request.param

@@ -308,10 +308,6 @@ def test_certificates_that_are_not_there_are_an_error_of_the_configuration(
 def test_an_answer_has_the_time_of_its_date_header(raw: Raw) -> None:
     """Mailchimp's time comes with each answer; one without, or with one that cannot be read, has none."""
     told = datetime(2026, 11, 22, 10, 5, 6, tzinfo=UTC)
-    for header, date in (
-        (b"Date: Sun, 22 Nov 2026 10:05:06 GMT\r\n", told),
-        (b"Date: soon\r\n", None),
-        (b"", None),
-    ):
+    for header, date in ((b"Date: Sun, 22 Nov 2026 10:05:06 GMT\r\n", told), (b"Date: soon\r\n", None), (b"", None)):
         raw.says(WHOLE.replace(b"\r\n", b"\r\n" + header, 1))
         assert send(raw).date == date

@@ -57,13 +57,7 @@ class Commands(Cli):
         """Starts a command that runs on; what it prints goes into a file of the folder."""
         with (self.folder / "worker.log").open("ab") as log:
             return fork_server.start(
-                "worker",
-                arguments,
-                self.environment,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                "worker", arguments, self.environment, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
     def log(self) -> str:

@@ -73,11 +73,7 @@ def holding(folder: Path, *secrets: str) -> list[str]:
 
 
 def test_no_byte_of_an_erased_person_or_of_a_key_is_left_anywhere(
-    tmp_path: Path,
-    topic: Topic,
-    workers: list[Worker],
-    standin: StandIn,
-    until: Callable[..., None],
+    tmp_path: Path, topic: Topic, workers: list[Worker], standin: StandIn, until: Callable[..., None]
 ) -> None:
     """Not in a segment, a database, its log, a file beside it, a worker's log or a backup from after that."""
     first, second = workers

@@ -87,11 +87,7 @@ def test_the_environment_wins_over_the_file(monkeypatch, tmp_path):
     [
         ("WORKER_FLUSH__AT", "25:00", "flush.at = '25:00': must be a time of day as HH:MM"),
         ("WORKER_FLUSH__TIMEZONE", "Europe/Leeds", "flush.timezone = 'Europe/Leeds': must be a time zone"),
-        (
-            "WORKER_MAILCHIMP__CONNECTIONS",
-            "11",
-            "mailchimp.connections = '11': must be less than or equal to 10",
-        ),
+        ("WORKER_MAILCHIMP__CONNECTIONS", "11", "mailchimp.connections = '11': must be less than or equal to 10"),
         ("WORKER_MAILCHIMP__TIMEOUT", "soon", "mailchimp.timeout = 'soon': must be a valid number"),
         ("WORKER_MAILCHIMP__BASE_URL", "ftp://x", "mailchimp.base_url = 'ftp://x': must start with https://"),
         ("WORKER_MAILCHIMP__BASE_URL", "http://10.0.0.1/3.0", "must start with https://, because API keys and"),

@@ -45,14 +45,7 @@ class FakeApp(App):
     def flusher(self, stop: Stop) -> Flusher:
         """Returns one whose accounts send nothing."""
         how = DeliveryConfig(
-            self.open_database,
-            nobody,
-            self.account_inputs,
-            1,
-            DataCentres(),
-            self.clock,
-            stop,
-            self.metrics,
+            self.open_database, nobody, self.account_inputs, 1, DataCentres(), self.clock, stop, self.metrics
         )
         return Flusher(how, CHANGELOG, 1, self.config.flush.spread)
 

@@ -15,11 +15,7 @@ from worker.config import Config
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted((ROOT / "worker").rglob("*.py"))
-PAGES = [
-    *sorted(ROOT.glob("*.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
-    ROOT / "benchmarks" / "README.md",
-]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
 COINED = frozenset(
     {
         "afresh", "anew", "audience", "books", "desk", "heirs", "keeper", "keeping", "lane", "lanes", "leavers",

@@ -198,9 +198,7 @@ def test_a_field_refused_though_it_was_not_sent_ends_the_run_for_that_contact(wo
     """A refusal for a field that was not sent is final for this run, and the customer stays changed."""
     world.event("ann", ANN, first_name="Ann")
     world.flush()
-    world.standin.faults = [
-        Fault("status", method="PATCH", status=400, title="Invalid Resource"),
-    ]
+    world.standin.faults = [Fault("status", method="PATCH", status=400, title="Invalid Resource")]
     world.event("ann", ANN, first_name="Anne")
     world.flush()
     assert world.waits("ann")

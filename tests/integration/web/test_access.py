@@ -101,11 +101,7 @@ def test_every_route_is_for_those_whom_the_table_names(site: Site) -> None:
         "the account": site.owner,
         "operator": site.operator,
     }
-    allowed = {
-        ANYBODY: set(visitors),
-        THE_ACCOUNT: {"the account", "operator"},
-        OPERATOR: {"operator"},
-    }
+    allowed = {ANYBODY: set(visitors), THE_ACCOUNT: {"the account", "operator"}, OPERATOR: {"operator"}}
     wrong = []
     for route, whose in ROUTES.items():
         method, _, path = route.partition(" ")

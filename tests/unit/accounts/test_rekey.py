@@ -3,16 +3,7 @@ from dataclasses import replace
 import pytest
 
 from tests.checked_changelog import CHANGELOG
-from tests.unit.accounts.build import (
-    ACCOUNT,
-    KEY,
-    NEIGHBOUR,
-    OTHER_KEY,
-    OTHER_SECRET,
-    SECRET,
-    connect,
-    everything,
-)
+from tests.unit.accounts.build import ACCOUNT, KEY, NEIGHBOUR, OTHER_KEY, OTHER_SECRET, SECRET, connect, everything
 from worker.accounts.api_keys import key_of, rekey
 from worker.accounts.secrets import SecretKey
 from worker.errors import SecretKeyError

@@ -11,8 +11,7 @@ AT = "2026-11-22T10:00:00.000Z"
 
 
 @pytest.mark.parametrize(
-    ("before", "after"),
-    [("subscribed", "archived"), ("unsubscribed", "archived"), ("pending", "unsubscribed")],
+    ("before", "after"), [("subscribed", "archived"), ("unsubscribed", "archived"), ("pending", "unsubscribed")]
 )
 def test_explain_names_what_the_worker_did_to_a_member_that_it_took_off(before: str, after: str) -> None:
     """A pending member is unsubscribed, because Mailchimp refuses to archive it."""

@@ -113,10 +113,7 @@ def test_it_is_noted_from_where_on_an_account_is_to_be_read(db: Database) -> Non
     stage(db, event(6, "cus-2"), event(3, "cus-4"))
     assert bare_customers.to_read(db) == []
     connected(db)
-    assert bare_customers.to_read(db) == [
-        BareAccount(ACCOUNT, "t", "id", 0, 3),
-        BareAccount(ACCOUNT, "t", "id", 1, 9),
-    ]
+    assert bare_customers.to_read(db) == [BareAccount(ACCOUNT, "t", "id", 0, 3), BareAccount(ACCOUNT, "t", "id", 1, 9)]
 
 
 def test_a_deletion_needs_no_field(db: Database) -> None:

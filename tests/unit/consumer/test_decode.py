@@ -51,8 +51,7 @@ events = st.fixed_dictionaries(
     {
         "type": st.sampled_from(sorted(TYPES)),
         "data": st.fixed_dictionaries(
-            {"account_id": ids, "customer": customers},
-            optional={"version": st.none() | st.integers(0, 2**63 - 1)},
+            {"account_id": ids, "customer": customers}, optional={"version": st.none() | st.integers(0, 2**63 - 1)}
         ),
     },
     optional={"id": texts, "time": texts, "specversion": st.just("1.0"), "source": texts},
@@ -170,9 +169,7 @@ def test_understands_what_the_schema_allows(event: dict[str, Any]) -> None:
     """What is valid by the published schema is understood, in structured and in binary mode alike."""
     VALID.validate(event)
     structured = decode(Record(0, 0, None, json.dumps(event).encode()))
-    binary = decode(
-        Record(0, 0, None, json.dumps(event["data"]).encode(), (("ce_type", event["type"].encode()),)),
-    )
+    binary = decode(Record(0, 0, None, json.dumps(event["data"]).encode(), (("ce_type", event["type"].encode()),)))
     assert isinstance(structured, Event)
     assert isinstance(binary, Event)
     assert (structured.customer, structured.version, structured.deleted) == (

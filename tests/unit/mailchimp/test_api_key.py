@@ -90,15 +90,7 @@ def test_printing_a_key_shows_four_characters_and_its_data_centre_only():
     """No way of printing a key, or what holds one, shows more than four characters before its data centre."""
     key = api_key.parse(KEY)
     client = Client(key, "https://{dc}.api.mailchimp.com/3.0", timeout=1)
-    shown = [
-        repr(key),
-        str(key),
-        f"{key}",
-        repr([key]),
-        repr({"key": key}),
-        repr(client),
-        str(vars(client)),
-    ]
+    shown = [repr(key), str(key), f"{key}", repr([key]), repr({"key": key}), repr(client), str(vars(client))]
     assert key.hint == "cdef-us21"
     assert api_key.parse("short-secret-us1").hint == "-us1"
     assert key.reveal() == KEY

@@ -51,8 +51,7 @@ def test_a_page_that_is_empty_too_early_is_garbled():
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [Answer(404, {"title": "Resource Not Found"}), Answer(500), Answer(302), Answer(None, failure="timeout")],
+    "answer", [Answer(404, {"title": "Resource Not Found"}), Answer(500), Answer(302), Answer(None, failure="timeout")]
 )
 def test_an_answer_that_is_no_good_ends_the_reading(answer):
     """A refusal or a failure, on whatever page, is what comes back; nothing more is asked."""

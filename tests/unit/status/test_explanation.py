@@ -7,16 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from worker.mailchimp.answers import Answer
-from worker.model import (
-    AccountId,
-    AddressKey,
-    Customer,
-    CustomerId,
-    CustomerState,
-    ListId,
-    MembershipKey,
-    Position,
-)
+from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, ListId, MembershipKey, Position
 from worker.sqlite.database import Database
 from worker.status.explanation import (
     Explanation,

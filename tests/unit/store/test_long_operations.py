@@ -321,8 +321,4 @@ def test_refusals_of_a_person_stay_when_an_operator_takes_refusals_back(db: Data
         one.customer_id
         for one in ledger.customer_statuses_of(db, ACCOUNT, [f"cus-{n}" for n in range(9)])
         if one.refusal
-    ] == [
-        "cus-3",
-        "cus-4",
-        "cus-5",
-    ]
+    ] == ["cus-3", "cus-4", "cus-5"]

@@ -126,12 +126,7 @@ def test_set_up_has_four_steps() -> None:
     """Each is done once what it asks for is there."""
     assert [one.done for one in set_up(AccountSettings(WHO))] == [False] * 4
     assert all(one.done for one in set_up(READY))
-    assert [one.done for one in set_up(replace(READY, enabled=False, master_list=None))] == [
-        True,
-        True,
-        False,
-        False,
-    ]
+    assert [one.done for one in set_up(replace(READY, enabled=False, master_list=None))] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(
