@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError as LibraryError
@@ -137,26 +138,22 @@ def is_fatal(error: LibraryError) -> bool:
     return error.fatal() or error.code() in _ENDED
 
 
+@dataclass(eq=False)
 class Problems:
     """Collects librdkafka's error reports. It recovers by itself from all but fatal ones.
 
     Attributes:
+        away: called with the reason, repeatedly, while no broker can be reached though one had answered.
         last: the latest report, for the message if a request finally fails.
         fatal: the report of a fatal error; None if there was none.
         connected: whether a broker has answered. Until then, the failed start reports everything.
     """
 
-    def __init__(self, away: Callable[[str], None] = lambda reason: None) -> None:
-        """Starts empty.
-
-        Args:
-            away: called with the reason, repeatedly, while no broker can be reached though one had answered.
-        """
-        self._away = away
-        self.last: LibraryError | None = None
-        self.fatal: LibraryError | None = None
-        self.connected = False
-        self._codes: set[int] = set()
+    away: Callable[[str], None] = lambda reason: None
+    last: LibraryError | None = None
+    fatal: LibraryError | None = None
+    connected: bool = False
+    _codes: set[int] = field(default_factory=set)
 
     def __call__(self, error: LibraryError) -> None:
         """Records a report."""
@@ -165,7 +162,7 @@ class Problems:
         if is_fatal(error):
             self.fatal = error
         if self.connected and error.code() in _UNREACHABLE:
-            self._away(error.str())
+            self.away(error.str())
 
     @property
     def no_broker(self) -> bool:
