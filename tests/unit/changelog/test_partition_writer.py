@@ -1,4 +1,4 @@
-"""What the writer of a partition says when Kafka accepts nothing more from it."""
+"""What the writer of a partition says when Kafka accepts nothing more from it, and what follows for the partition."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import KafkaException
 
 from worker.changelog import partition_writer as module
-from worker.changelog.partition_writer import PartitionWriter
+from worker.changelog.partition_writer import PartitionWriter, accepted_seconds
+from worker.changelog.record_writer import RecordWriter
+from worker.changelog.signatures import Signatures
+from worker.changelog.topics import ChangelogTopic, ChangelogTopics
+from worker.clock import utc_now
 from worker.config import Kafka
 from worker.errors import KafkaError, WriterFenced
 
@@ -49,3 +53,32 @@ def test_a_fatal_error_is_reported_by_its_cause(
     for _ in range(2):
         with pytest.raises(error, match=message):
             writer.write([(b"key", b"value")])
+
+
+@pytest.mark.parametrize(("session", "seconds"), [(None, 45), (2_000, 20), (30_000, 30), (300_000, 55)])
+def test_a_write_may_take_as_long_as_the_session_lasts(session: int | None, seconds: float) -> None:
+    """At least as long as a broker restarts, and less than after how long a broker ends the transaction."""
+    chosen = {} if session is None else {"session.timeout.ms": session}
+    assert accepted_seconds(Kafka(client=chosen)) == seconds
+    assert accepted_seconds(Kafka(client=chosen)) + 1 < module.TRANSACTION_SECONDS
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_writer_that_was_replaced_does_not_lose_the_partition(replaced: bool) -> None:
+    """Its write was under way when the partition was taken again: the new writer's flush goes on."""
+    ledger, lost = ChangelogTopic("x.ledger", "id-1", 1), list[int]()
+    writers = RecordWriter(Kafka(), utc_now, lambda: Signatures([b"k"]))
+    writers.__dict__["topics"] = ChangelogTopics(ledger, ChangelogTopic("x.settings", "id-2", 1))
+    writers.lost = lambda partition, fenced: lost.append(partition)
+
+    class Fenced:
+        def write(self, records: object, second_records: object) -> range:
+            if replaced:
+                writers._writers[ledger.name, 0] = Fenced()  # type: ignore[assignment]
+            raise WriterFenced("another one took it over", "Try again.")
+
+    writers._writers[ledger.name, 0] = Fenced()  # type: ignore[assignment]
+    with pytest.raises(WriterFenced):
+        writers.write_again(ledger, 0, [(b"key", b"{}")])
+    assert lost == ([] if replaced else [0])
+    assert ((ledger.name, 0) in writers._writers) == replaced
