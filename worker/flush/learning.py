@@ -14,7 +14,7 @@ from worker.flush.departures import put_and_reopen
 from worker.flush.list_readings import Page
 from worker.mailchimp.answers import Member
 from worker.model import AccountId, CustomerId, ListId, MembershipKey, address_key, newest_first
-from worker.plan.identity import as_read, departed
+from worker.plan.identity import as_read, departed, is_unconfirmed
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Rows
 from worker.store import accounts, customers, ledger, list_members, readings
@@ -82,7 +82,10 @@ def learnt(db: Database, read: AccountPage) -> Learnt:
             if change is not None:
                 changes.append(change)
                 about[change.membership] = member
-    owners = _owners(db, account_id, _departed_strangers(members, entries)) if read.strangers else {}
+    left = [place for place, member in members.items() if place not in entries and member.status in OUT]
+    owners = _owners(db, account_id, left) if read.strangers else {}
+    # The ledger knows the person at the former address, and an opt-out belongs to the new one.
+    owners = {place: entries[moved[place]].customer_id for place in left if moved.get(place) in entries} | owners
     for place, customer_id in owners.items():
         date = as_text(page.date) if page.date is not None else None
         changes.append(entry_of_stranger(place, customer_id, members[place], date, at))
@@ -100,12 +103,6 @@ def _place(list_id: ListId, member: Member) -> MembershipKey | None:
 def members_of(page: Page) -> dict[MembershipKey, Member]:
     """Returns the members of a page by membership."""
     return {place: member for member in page.members if (place := _place(page.list_id, member)) is not None}
-
-
-def _departed_strangers(
-    members: Mapping[MembershipKey, Member], entries: Mapping[MembershipKey, LedgerEntry]
-) -> list[MembershipKey]:
-    return [place for place, member in members.items() if place not in entries and member.status in OUT]
 
 
 def _back(
@@ -133,12 +130,14 @@ def entry_of_member(
     Args:
         date: Mailchimp's time of the answer.
         back: whether a customer is known at the place of a member that this worker archived, so that a return counts.
-            Elsewhere nobody is affected, and an archive stays one.
+            Elsewhere nobody is affected, and an archive stays one, unless a form waits there: somebody may have left.
     """
     if member.status in OUT:
         return entry_of_departure(entry, member, date, at)
-    if entry.intent is not None or entry.state == "intended" or (entry.state == "archived" and not back):
+    if entry.intent is not None or entry.state == "intended":
         return None  # doubts are resolved by reading that member alone
+    if entry.state == "archived" and not back and not is_unconfirmed(entry, member):
+        return None
     return _unless_said(as_read(entry, member, date), entry, at)
 
 

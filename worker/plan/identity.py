@@ -41,7 +41,8 @@ def same_membership(entry: LedgerEntry, member: Member) -> bool:
     # Who was pending may opt in by confirming. One that is pending all the same has left since, and filled in a form.
     may_confirm = entry.member_status == "pending" and member.status != "pending"
     opted_in = member.opted_in if not may_confirm else None
-    if seen_at is not None and opted_in is not None and opted_in > seen_at:
+    signed_up = member.born if entry.member_status == member.status == "pending" else None
+    if seen_at is not None and any(moment is not None and moment > seen_at for moment in (opted_in, signed_up)):
         return False
     if entry.contact_id is not None and member.contact_id is not None:
         return entry.contact_id == member.contact_id
@@ -137,13 +138,13 @@ def is_unconfirmed(entry: LedgerEntry, member: Member) -> bool:
     """Returns whether a member that was just read left before and is not subscribed again: pending, or transactional.
 
     Anybody can fill in a list's form for an address, so the departure lasts until the member is read as subscribed. A
-    member that was subscribed when it was last read, or another contact, left meanwhile. Pending members of this
-    worker, and those that were pending when it first met them, have not left.
+    member that was subscribed when it was last read, or before this worker archived it, or another contact, left
+    meanwhile. Pending members of this worker, and those that were pending when it first met them, have not left.
     """
     if member.status == "subscribed" or member.status in OUT:
         return False
     if entry.state == "archived":
-        return has_left(entry)
+        return has_left(entry) or (member.status == "pending" and entry.status_before != "pending")
     intent = entry.intent
     if entry.state == "intended":
         return intent is not None and intent.status == "subscribed" and was_done(entry, member)

@@ -208,3 +208,19 @@ def test_an_address_that_is_given_up_stays_only_if_another_customer_takes_it_on(
     assert world.status(NEW) == (None if deleted else "subscribed")
     assert not world.waits("ann")
     assert not world.waits("bob")
+
+
+@pytest.mark.parametrize("act", ["unsubscribe", "archive", "clean"])
+def test_who_left_under_an_address_that_the_person_chose_is_kept_out_under_it(world: World, act: str):
+    """The ledger knows the member by its contact id, so its departure counts for all who have the new one."""
+    world.event("ann", OLD)
+    world.flush()
+    world.daily()  # reads the contact ids
+    world.by_hand(OLD, "rename", value=NEW)
+    world.daily()
+    world.by_hand(NEW, act)
+    world.daily()
+    world.event("bob", NEW, list_id="other")
+    world.daily()
+    assert world.status(NEW, "other") is None
+    assert world.outcomes("bob") == ["left"]

@@ -7,7 +7,8 @@ import pytest
 
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import settings
+from worker.accounts import lists, settings
+from worker.model import ListId
 from worker.sandbox.audit import BY_HAND
 
 ANN, NEW, DAN = "ann@example.com", "ann.new@example.com", "dan@example.com"
@@ -205,6 +206,45 @@ def test_who_confirmed_left_and_is_pending_again_is_kept_out(tmp_path: Path, cha
         world.run()
         assert world.status(ANN) == "pending"
         assert is_nowhere_else(world)
+
+
+@pytest.mark.parametrize("read", [False, True])
+@pytest.mark.parametrize("change", [moved, renamed, newcomer])
+def test_a_form_for_a_member_that_this_worker_archived_lets_nobody_in(
+    world: World, change: Callable[[World], None], read: bool
+):
+    """The person may have left by an old mail in between, so somebody else's form is no consent; hers is, confirmed."""
+    world.deleted("ann", ANN)
+    world.daily()
+    assert world.status(ANN) == "archived"
+    for act in ("unsubscribe", "sign up"):
+        world.by_hand(ANN, act)
+    if read:
+        world.daily()
+    change(world)
+    world.daily()
+    assert world.status(ANN) == "pending"
+    assert is_nowhere_else(world)
+    world.by_hand(ANN, "confirm")
+    world.daily()
+    expected = (NEW, "master") if change is renamed else (ANN, "other")
+    assert world.status(*expected) == "subscribed"
+
+
+def test_a_form_on_a_list_that_a_member_was_moved_from_keeps_others_out(world: World):
+    """Her customer is on another list by now, and keeps being updated there; nobody else is added with her address."""
+    world.refresh()
+    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other"), ListId("spare")])
+    moved(world)
+    world.daily()
+    for act in ("unsubscribe", "sign up"):
+        world.by_hand(ANN, act)
+    world.daily()
+    world.event("dan", ANN, list_id="spare")
+    world.event("ann", ANN, list_id="other", first_name="Anna")
+    world.daily()
+    assert world.status(ANN, "spare") is None
+    assert world.fields(ANN, "other")["FNAME"] == "Anna"
 
 
 def test_a_pending_member_of_this_worker_still_moves(tmp_path: Path):
