@@ -109,6 +109,8 @@ class _Execution:
             if seen < self.recorder.to_do:
                 request.turn()  # wait for it before reading the next chunk
         self.recorder.notices = flush.notices(prepared.brake)
+        if flush.readings.not_read() and self.recorder.part().settled < self.recorder.to_do:
+            self.recorder.end("Customers wait until it is known who left a list.", RunResult.FAILED)  # and is retried
         self._show(prepared.brake)
 
     def _any_to_do(self) -> bool:

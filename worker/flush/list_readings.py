@@ -45,6 +45,8 @@ DEPARTED: tuple[ReadStatus, ...] = get_args(DepartedStatus)
 WHOLE: tuple[ReadStatus, ...] = ("all", "archived")
 """The statuses of a full reading."""
 SECOND = timedelta(seconds=1)
+MOST_LATER = 2
+"""After so many lists that cannot be read now, the others are not tried: Mailchimp itself may be down."""
 MOST_RESTARTS = 3
 """How often one page is started again because members before it changed meanwhile."""
 
@@ -204,15 +206,15 @@ class ListReadings:
     ) -> dict[ListId, ClassifiedAnswer]:
         """Reads lists that were not read yet; returns the failures.
 
-        Stops once Mailchimp says "later", or accepts no call of the account.
+        Stops once Mailchimp says "later" for two lists, or accepts no call of the account.
 
         Args:
             whole: whether to read all members; otherwise only departures.
         """
         refused: dict[ListId, ClassifiedAnswer] = {}
-        classified: ClassifiedAnswer | None = None
         for list_id in sorted(set(wanted) - self.done):
-            if classified is None or classified.kind not in (AnswerClass.LATER, AnswerClass.ACCOUNT_STOPPED):
+            classified = _not_tried(refused)
+            if classified is None:
                 members = members_to_read(self.db, settings, list_id, whole=whole)
                 classified = read_list(self.sender, members, self.keep, self.wait)
             if classified is not None:
@@ -242,10 +244,21 @@ class ListReadings:
     def notices(self) -> list[str]:
         """Returns a sentence for each list that could not be read."""
         return [
-            f"Who left list {list_id} could not be read: {why}. Nobody moves off it in this flush; the next one reads "
-            "it again."
+            f"Who left list {list_id} could not be read: {why}. So this flush moves nobody off it, and adds nobody to "
+            "another list; the next one reads it again."
             for list_id, why in sorted(self.not_read().items())
         ]
+
+
+def _not_tried(refused: Mapping[ListId, ClassifiedAnswer]) -> ClassifiedAnswer | None:
+    """Returns the failure of a list that is not read because of the lists before it; None if it is read."""
+    for classified in refused.values():
+        if classified.kind is AnswerClass.ACCOUNT_STOPPED:
+            return classified
+    later = [list_id for list_id, classified in refused.items() if classified.kind is AnswerClass.LATER]
+    if len(later) < MOST_LATER:
+        return None
+    return ClassifiedAnswer(AnswerClass.LATER, f"not tried after {' and '.join(later[:MOST_LATER])}")
 
 
 # Page by page

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from worker.mailchimp.answers import Member
 from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, MembershipKey, is_address
 from worker.plan.identity import MAY_HAVE_ARCHIVED, as_read, awaits_confirmation, is_ours, may_have_archived, was_done
+from worker.plan.inputs import PlanInputs
 from worker.plan.outcomes import Outcome
 from worker.plan.steps import Contact, NoCall, PriorMembership, Target, ids_of
 from worker.store.accounts import TargetList
@@ -27,14 +28,12 @@ def hindrance(
     choice: TargetList,
     customer_status: CustomerStatus,
     entries: Mapping[MembershipKey, LedgerEntry],
-    departed: Departed,
-    now: str,
+    inputs: PlanInputs,
 ) -> NoCall | None:
     """Returns why nothing may be sent for a customer that belongs on a list; None if it may.
 
     Args:
         entries: ledger entries by place.
-        departed: people who had left and were erased since.
     """
     targets, address = (Target(customer, choice.reason),), customer.address
     if choice.obstacle is not None:
@@ -44,14 +43,27 @@ def hindrance(
         subject = repr(customer.state.email) if len(address) <= LONGEST_ADDRESS else f"A text of {len(address)} letters"
         detail = f"{subject} is not an e-mail address, so nothing was sent."
         return NoCall(targets, None, Outcome.REFUSED, detail, "Sent when the customer has another address.")
-    membership = MembershipKey(choice.list_id, address) if address is not None and departed.digests else None
-    if membership is not None and (why := _erased(customer, membership, entries.get(membership), departed)):
+    membership = MembershipKey(choice.list_id, address) if address is not None else None
+    entry = entries.get(membership) if membership is not None else None
+    departed = inputs.departed
+    if membership is not None and departed.digests and (why := _erased(customer, membership, entry, departed)):
         detail = (
             f"Not put on list {choice.list_id} as {customer.state.email}: {why}, and an opt-out goes with the "
             "person to every list."
         )
         return NoCall(targets, None, Outcome.LEFT, detail)
-    return _refusal(targets, customer_status, address, now)
+    return _refusal(targets, customer_status, address, inputs.now) or _unread(targets, choice, entry, inputs)
+
+
+def _unread(
+    targets: tuple[Target, ...], choice: TargetList, entry: LedgerEntry | None, inputs: PlanInputs
+) -> NoCall | None:
+    # The address may have left a list that could not be read. On its own list nobody is added over a member.
+    unread = sorted(inputs.not_read.keys() - {choice.list_id})
+    if not unread or (entry is not None and entry.state == "present"):
+        return None
+    detail = f"Held back: who left the list {unread[0]} could not be read: {inputs.not_read[unread[0]]}."
+    return NoCall(targets, None, Outcome.HELD, detail, "Will be sent once that list can be read.")
 
 
 def _erased(customer: Customer, membership: MembershipKey, entry: LedgerEntry | None, departed: Departed) -> str | None:

@@ -21,7 +21,7 @@ class PlanInputs:
         fields: of each stored list that is not gone.
         hashes: recognise what was sent.
         of_others: lists that other accounts have stored: nothing is written to them.
-        not_read: lists whose departures are unknown now, and why: nobody moves off them.
+        not_read: lists whose departures are unknown now, and why: nobody moves off them, or is added to another list.
         read_now: lists whose members were just read, so that departures are known without another read.
         learnt: entries that are not in the ledger yet, because a plan that is only shown writes nothing.
     """

@@ -115,9 +115,7 @@ class _Planner:
         if customer.customer_id not in self.related.changed and customer_status.membership not in (None, membership):
             # It is known to have left there, and must not come here just because others do.
             return
-        hindrance = consent.hindrance(
-            customer, choice, customer_status, self.related.entries, self.inputs.departed, self.inputs.now
-        )
+        hindrance = consent.hindrance(customer, choice, customer_status, self.related.entries, self.inputs)
         if hindrance is None:
             self.destinations[customer.customer_id] = membership
             self.wanted.setdefault(membership, []).append(customer)

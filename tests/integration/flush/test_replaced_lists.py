@@ -1,5 +1,7 @@
 """A list that is replaced takes nobody's opt-out along: who left it is read before anybody moves off it."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.checked_changelog import CHANGELOG
@@ -151,18 +153,19 @@ def test_a_list_that_was_never_read_is_reported_as_such(world: World):
 
 
 def test_nobody_moves_off_a_list_that_cannot_be_read_now(world: World):
-    """While Mailchimp says later, its customers wait, others are delivered, and the notice says why."""
+    """While Mailchimp says later, its customers wait, other members are updated, and the notice says why."""
     world.event("ann", ANN, list_id="other")
+    world.event("bob", BOB)
     world.flush()
     world.by_hand(ANN, "unsubscribe", "other")
     replace_list(world, deleted=False)
-    world.event("bob", BOB)
+    world.event("bob", BOB, first_name="Bob")
     world.standin.faults.append(Fault("bare", path="/lists/other/members$", status=503))
     part = world.flush()
     assert "Who left list other could not be read: HTTP 503." in (part.message or "")
-    assert part.ended == "held"
+    assert part.ended == "failed"
     assert (world.outcomes("ann")[-1], world.waits("ann")) == ("held", True)
-    assert world.status(BOB) == "subscribed"
+    assert world.fields(BOB)["FNAME"] == "Bob"
     world.standin.faults.clear()
     world.flush()
     assert world.status(ANN) is None
@@ -176,6 +179,58 @@ def test_a_daily_reading_that_cannot_be_done_keeps_nobody_waiting(world: World):
     (part,) = world.daily().accounts
     assert world.status(ANN) == "subscribed"
     assert (part.ended, "Who left list master could not be read" in (part.message or "")) == ("done", True)
+
+
+def test_the_lists_after_one_that_cannot_be_read_are_read_all_the_same(world: World):
+    """Only after a second failure the rest is not tried, and the notice says so."""
+    world.refresh()
+    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other"), ListId("spare")])
+    world.standin.faults.append(Fault("bare", path="/lists/master/members$", method="GET", status=503))
+    (part,) = world.daily().accounts
+    assert {list_id for list_id, _ in listed(world)} == {"master", "other", "spare"}
+    world.standin.faults.append(Fault("bare", path="/lists/other/members$", method="GET", status=503))
+    (part,) = world.daily().accounts
+    assert {list_id for list_id, _ in listed(world)} == {"master", "other"}
+    assert "list spare could not be read: not tried after master and other" in (part.message or "")
+
+
+LEFT = {"unsubscribe": ANN, "archive": BOB, "clean": "dan@example.com"}
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["a later day", "the first day"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("bare", status=500),
+        Fault("bare", status=404),
+        Fault("page"),
+        Fault("status", status=429),
+        Fault("timeout_before"),
+    ],
+    ids=["500", "foreign 404", "foreign 200", "429", "no answer"],
+)
+def test_nobody_is_added_while_it_is_unknown_who_left_a_list(world: World, fault: Fault, first: bool):
+    """Newcomers wait for the list, members are updated, and the account is tried again; then who left stays off."""
+    world.event("eva", "eva@example.com")
+    if not first:
+        world.daily()
+    for act, email in LEFT.items():
+        world.by_hand(email, "subscribe", "other")
+        world.by_hand(email, act, "other")
+        world.event(act, email)
+    world.event("new", "new@example.com")
+    world.event("eva", "eva@example.com", first_name="Eva")
+    world.standin.faults.append(replace(fault, path="/lists/other/members$", method="GET"))
+    (part,) = world.daily().accounts
+    assert set(world.members()) == (set() if first else {"eva@example.com"})
+    assert first or world.fields("eva@example.com")["FNAME"] == "Eva"
+    assert (world.outcomes("new"), world.waits("new")) == (["held"], True)
+    assert part.ended == "failed"
+    assert "who left the list other could not be read" in world.receipts("new")[-1].detail
+    world.standin.faults.clear()
+    world.daily()
+    assert set(world.members()) == {"eva@example.com", "new@example.com"}
+    assert all(world.outcomes(act)[-1] == "left" for act in LEFT)
 
 
 def test_what_this_worker_archived_itself_is_no_departure(world: World):

@@ -149,8 +149,9 @@ def test_a_member_with_another_address_is_known_by_its_contact_id(db: Database):
     )
     assert ledger.has_left(old)
     assert renamed(db, [old]) == []
-    (left,) = renamed(db, [old], "unsubscribed")
-    assert left.member_status == "unsubscribed"
+    left, there = renamed(db, [old], "unsubscribed")
+    assert (left.membership.address, left.member_status) == ("a@b.co", "unsubscribed")
+    assert (there.membership.address, there.member_status) == ("new@b.co", "unsubscribed")
 
 
 @pytest.mark.parametrize(

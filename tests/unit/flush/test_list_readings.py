@@ -218,12 +218,17 @@ def test_a_time_that_mailchimp_does_not_tell_is_not_made_up(db: Database):
     assert chosen(db).lists[0].departures_read_at is None
 
 
-def test_other_lists_are_not_tried_while_mailchimp_says_later(db: Database):
-    """One list without an answer ends the reading of all; one that is gone does not."""
+def test_other_lists_are_not_tried_once_mailchimp_said_later_for_two(db: Database):
+    """One list without an answer does not end the reading of all, and one that is gone does not count."""
+    lists = Lists(answers=[Answer(503)] * 2)
+    found = readings(db, lists)
+    found.read(chosen(db), [build.MASTER, build.OTHER, ListId("spare")])
+    assert (len(lists.calls), list(found.not_read())) == (2, ["master", "other", "spare"])
+    assert found.not_read()[ListId("spare")] == "not tried after master and other"
     lists = Lists(answers=[Answer(503)])
     found = readings(db, lists)
     found.read(chosen(db), [build.MASTER, build.OTHER])
-    assert (len(lists.calls), list(found.not_read())) == (1, ["master", "other"])
+    assert list(found.not_read()) == ["master"]
     lists = Lists(answers=[Answer(404, {"title": "Resource Not Found"})] * 2)
     found = readings(db, lists)
     assert list(found.read(chosen(db), [build.MASTER, build.OTHER])) == ["master"]
