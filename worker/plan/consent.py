@@ -20,7 +20,7 @@ from worker.plan.outcomes import Outcome
 from worker.plan.steps import Contact, NoCall, PriorMembership, Target, ids_of
 from worker.store.accounts import TargetList
 from worker.store.forgotten import Departed
-from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
+from worker.store.ledger import CustomerStatus, LedgerEntry, has_left, keeps_out, may_leave
 
 
 def hindrance(
@@ -91,23 +91,6 @@ def _refusal(
         then = f"Tried again after {customer_status.retry_at}."
         return NoCall(targets, None, Outcome.HELD, detail, then, customer_status.retry_at)
     return None
-
-
-def may_leave(entry: LedgerEntry | None) -> bool:
-    """Returns whether somebody may have left a place by now: a member, or an archived one that was not read since."""
-    return entry is not None and (entry.state == "present" or (entry.state == "archived" and entry.intent is not None))
-
-
-def keeps_out(entry: LedgerEntry | None, destination: MembershipKey) -> bool:
-    """Returns whether a departure in the ledger keeps a contact from a place.
-
-    A bounced address is kept out itself, but not the person under another address.
-    """
-    if entry is None or not has_left(entry):
-        return False
-    return (
-        entry.member_status != "cleaned" or entry.state != "present" or entry.membership.address == destination.address
-    )
 
 
 def known_to_have_left(

@@ -142,6 +142,23 @@ def has_left(entry: LedgerEntry | None) -> bool:
     return entry.state == "gone" or status_left_with(entry) in OUT
 
 
+def may_leave(entry: LedgerEntry | None) -> bool:
+    """Returns whether somebody may have left a place by now: a member, or an archived one that was not read since."""
+    return entry is not None and (entry.state == "present" or (entry.state == "archived" and entry.intent is not None))
+
+
+def keeps_out(entry: LedgerEntry | None, destination: MembershipKey) -> bool:
+    """Returns whether a departure in the ledger keeps a contact from a place.
+
+    A bounced address is kept out itself, but not the person under another address.
+    """
+    if entry is None or not has_left(entry):
+        return False
+    return (
+        entry.member_status != "cleaned" or entry.state != "present" or entry.membership.address == destination.address
+    )
+
+
 def status_left_with(entry: LedgerEntry) -> str | None:
     """Returns the status with which somebody left, who is known to have left; None if the member is gone."""
     if entry.state == "gone":
