@@ -70,18 +70,18 @@ oracle: by a member that got another address, and by who is erased with an addre
 """
 
 
-def _broken(folder: Path, seed: int, *, tags: bool = False, upheavals: bool = False, forms: bool = False) -> str | None:
+def _broken(folder: Path, seed: int, **options: bool) -> str | None:
     with tempfile.TemporaryDirectory(dir=folder) as own:
-        broken = History(Path(own), seed, tags=tags, upheavals=upheavals, forms=forms).run()
+        broken = History(Path(own), seed, **options).run()
     if not broken:
         return None
-    see = f"python -m tests.histories {seed} --trace{' --tags' * tags}{' --upheavals' * upheavals}{' --forms' * forms}"
+    see = " ".join((f"python -m tests.histories {seed} --trace", *(f"--{name}" for name, on in options.items() if on)))
     return "\n   ".join((f"seed {seed}: see it by {see}", *broken))
 
 
-def _run(folder: Path, first: int, *, tags: bool = False, forms: bool = False) -> None:
+def _run(folder: Path, first: int, **more: bool) -> None:
     # Every third block with what happens seldom to databases, keys and lists.
-    options = {"tags": tags, "upheavals": first // BLOCK % 3 == 2, "forms": forms}
+    options = {"upheavals": first // BLOCK % 3 == 2, **more}
     broken = [
         report for seed in range(first, first + BLOCK) if (report := _broken(folder, seed, **options)) is not None
     ]
@@ -104,6 +104,12 @@ def test_no_history_with_attributes_and_tags_breaks_a_rule(tmp_path: Path, first
 def test_no_history_with_forms_for_those_who_left_breaks_a_rule(tmp_path: Path, first: int) -> None:
     """A form that anybody filled in, and nobody confirmed, puts nobody anywhere."""
     _run(tmp_path, first, forms=True)
+
+
+@pytest.mark.parametrize("first", range(1, FEW // 2, BLOCK))
+def test_no_history_with_surprises_breaks_a_rule(tmp_path: Path, first: int) -> None:
+    """Nor do stray 404s, addresses handed over, and what ends a flush in the middle."""
+    _run(tmp_path, first, surprises=True, forms=True)
 
 
 def test_the_oracle_notices_a_worker_that_takes_a_form_for_consent(
@@ -136,5 +142,6 @@ def test_a_history_with_upheavals_that_broke_a_rule_once_does_not_again(tmp_path
 @pytest.mark.soak
 @pytest.mark.parametrize("first", range(10_001, 10_001 + MANY, BLOCK))
 def test_no_history_of_thousands_breaks_a_rule(tmp_path: Path, first: int) -> None:
-    """The same for thousands of other histories, every other block of them with attributes and tags."""
-    _run(tmp_path, first, tags=first // BLOCK % 2 == 1, forms=first // BLOCK % 2 == 0)
+    """The same for thousands of other histories, with tags or forms, and every fifth block with surprises."""
+    tags = first // BLOCK % 2 == 1
+    _run(tmp_path, first, tags=tags, forms=not tags, surprises=first // BLOCK % 5 == 4)

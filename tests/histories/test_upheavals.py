@@ -12,7 +12,7 @@ from worker.changelog import table_rows
 from worker.flush import account_flush
 from worker.mailchimp import calls
 
-TAKEN_OVER = (47006, 47009, 47023)
+TAKEN_OVER = (47006, 47063, 47066)
 """Seeds in which another worker takes over while a departure or a move depends on the ledger."""
 
 
