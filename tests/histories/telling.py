@@ -52,6 +52,9 @@ def _wrong(receipt: Receipt, facts: Facts, standin: StandIn, since: datetime) ->
         status = _status(standin, spot)
         # Another call of the same flush may have taken it off again, for an event that came meanwhile.
         later = {change.after.status for change in changes if change.after is not None}
+        renamed = any(change.after is not None and change.after.email != spot[1] for change in changes)
+        if renamed and status is None:
+            return None
         if status not in ON_LIST and status not in later and "archived" not in later:
             return f"it is {status}"
     for outcome in ("archived", "unsubscribed"):
