@@ -51,9 +51,11 @@ KEPT: dict[int, str] = {
     31446: "the oracle judged an archive by an event that came after the flush had planned it",
     32114: "a withdrawal of one who was known by an earlier address did not follow to a later one",
     32634: "the oracle took the calls of a command, in which another one began and ended, for a flush's",
+    40011: "a status that ended and began again unread was published from its first beginning",
     41057: "the oracle took the answer to a withdrawal for one that tells of an archive a moment before",
     41079: "the outcome of a customer that came to another subscribed member kept the date of the one before",
     43294: "the oracle took a receipt for wrong where somebody archived a member right after a read, as the worker did",
+    92038: "the oracle took who joined between a read and an archive for somebody whom the worker could see",
     46094: "the oracle took who joined while a dying worker began to add her for somebody whom it could tell from that",
 }
 """Seeds that broke an earlier worker, or misled an earlier oracle, and how."""
@@ -62,11 +64,12 @@ FORM = 10
 KEPT_WITH_TAGS = (183, 250, 253, 264, 42379, 43472, 46339)
 """Seeds that did so with attributes and tags; 42379 misled the oracle by an event 44 ms before a call."""
 
-KEPT_WITH_UPHEAVALS = ((47155, True), (47180, True), (47658, False))
+KEPT_WITH_UPHEAVALS = ((47155, True), (47180, True), (47658, False), (60025, True))
 """Seeds that did so with upheavals, and whether with tags.
 
 In 47155, who was never added to a list that was deleted counted as one who may have left it. The others misled the
-oracle: by a member that got another address, and by who is erased with an address that nobody has now.
+oracle: by a member that got another address, and by who is erased with an address that nobody has now, and by
+another contact that had had the same address.
 """
 
 
