@@ -41,7 +41,7 @@ def forget(
         bool | None,
         typer.Option(
             "--archive/--keep-members",
-            help="Also archive the person's members in Mailchimp, those that the person made too, or keep them. Default: ask.",
+            help="Archive all members of this person in Mailchimp too, or keep them. Default: ask.",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask. Without --archive, members stay.")] = False,
