@@ -35,8 +35,8 @@ from tests.integration.broker import Broker, any_broker
 from worker.clock import utc_now
 from worker.config import Kafka
 from worker.consumer.consumer import MOST_AT_ONCE, Consumer
-from worker.consumer.membership import QUEUED_KIB
 from worker.consumer.owned_partitions import OwnedPartitions
+from worker.kafka.client import QUEUED_KIB
 from worker.kafka.partitioner import partition_of
 from worker.sqlite.database import open_database
 from worker.store import customers

@@ -257,6 +257,7 @@ class Attempt(StepResult):
         targets: Sequence[Target] = (),
         *,
         tags: bool = False,
+        twice: bool = False,
     ) -> Read:
         """Reads a member, and records at once if it has left, or if an add in doubt turns out to be done.
 
@@ -266,8 +267,9 @@ class Attempt(StepResult):
         Args:
             targets: the customers who are, or should be, there; none for prior memberships, where they are known
                 already.
+            twice: whether a member that the ledger does not know counts as missing only after two answers, too.
         """
-        read = self.look_at(membership, entry, calls.read_tags(membership) if tags else None)
+        read = self.look_at(membership, entry, calls.read_tags(membership) if tags else None, twice=twice)
         known = entry
         if known is None and targets:
             known = LedgerEntry(membership, targets[0].customer.customer_id, "present", "found", self.at())
@@ -279,7 +281,9 @@ class Attempt(StepResult):
                 self.intents.note(replace(as_read(known, read.member, read.date), sent_at=self.at()), targets)
         return read
 
-    def look_at(self, membership: MembershipKey, entry: LedgerEntry | None, call: Call | None = None) -> Read:
+    def look_at(
+        self, membership: MembershipKey, entry: LedgerEntry | None, call: Call | None = None, *, twice: bool = False
+    ) -> Read:
         """Reads a member. One that the ledger knows counts as missing only after two such answers a moment apart.
 
         Args:
@@ -288,7 +292,8 @@ class Attempt(StepResult):
         call = call or calls.read(membership)
         answer = self.send(call)
         member, classified = member_in(answer)
-        if entry is not None and entry.state != "gone" and classified.kind is AnswerClass.NOT_THERE:
+        twice = twice or (entry is not None and entry.state != "gone")
+        if twice and classified.kind is AnswerClass.NOT_THERE:
             self.context.wait(SECOND_LOOK)
             answer = self.send(call)
             member, classified = member_in(answer)
