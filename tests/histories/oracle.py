@@ -139,10 +139,12 @@ class Oracle:
         if since is not None and not any(state["email"] == email for record in had for state in self._asked(record)):
             self._break(exchange, f"{email} is put on {list_id}, and no customer has that address")
         for record in had:
+            # The worker may have planned by any state since the flush began.
             before = record.before(since) if since is not None else None
+            states = [before, *(state for at, state in record.states if since is not None and at > since)]
             if all(
                 state is not None and state["email"] == email and state["marketing_consent"] is False
-                for state in (before, record.state)
+                for state in states
             ):
                 self._break(exchange, f"{email} is put on {list_id}, though {record.name} withdrew consent")
 
