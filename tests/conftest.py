@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -18,7 +19,9 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Names the folder before processes that run tests side by side are started."""
+    """Names the folder, and lets Ctrl-C through, before processes that run tests side by side are started."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell does for a command in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="mailchimp-worker-tests-")
 
