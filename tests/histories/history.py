@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.histories.actors import Actors
-from tests.histories.facts import ON_LIST, Facts, Record
+from tests.histories.facts import ON_LIST, Facts
 from tests.histories.oracle import Oracle
+from tests.histories.people import Record
 from tests.histories.rest import judge_rest
 from tests.histories.surprises import Surprises
 from tests.histories.telling import judge_receipts

@@ -43,7 +43,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.histories.facts import ANSWER_WITHIN, CLOSE, ON_LIST, Departure, Facts, Record, names_of
+from tests.histories.facts import ANSWER_WITHIN, CLOSE, ON_LIST, Facts, names_of
+from tests.histories.people import Departure, Record
 from tests.histories.wire import Change, Exchange
 
 SURE_AFTER = timedelta(days=30)

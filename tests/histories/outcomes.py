@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.histories.facts import Record
+from tests.histories.people import Record
 from tests.histories.wire import Exchange
 from worker.sandbox.audit import StatusChange
 from worker.sandbox.member import Member

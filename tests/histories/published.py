@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.histories.facts import ON_LIST, Record
+from tests.histories.facts import ON_LIST
 from tests.histories.outcomes import first_address
+from tests.histories.people import Record
 from tests.histories.world import ACCOUNT
 from worker.model import CustomerId
 from worker.sandbox.member import Member

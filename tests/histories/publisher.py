@@ -6,7 +6,8 @@ import random
 from typing import Any
 
 from tests.histories import tags
-from tests.histories.facts import Facts, Record
+from tests.histories.facts import Facts
+from tests.histories.people import Record
 from tests.histories.world import World
 
 PEOPLE = {

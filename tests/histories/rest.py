@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.histories import tags
-from tests.histories.facts import ON_LIST, Record, names_of
+from tests.histories.facts import ON_LIST, names_of
 from tests.histories.outcomes import judge_outcomes
+from tests.histories.people import Record
 from tests.histories.published import judge_published
 from worker.sandbox.member import Member
 

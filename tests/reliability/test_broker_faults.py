@@ -110,27 +110,20 @@ def versions(commands: Commands) -> set[int | None]:
         return {row[0] for row in db.execute("SELECT DISTINCT version FROM customer")}
 
 
-def test_a_broker_killed_during_a_flush(
-    own_commands: Commands, own_kafka: KafkaProcess, standin: StandIn, until: Until
-) -> None:
-    """The flush goes on with what is staged; each customer is delivered once."""
-    worker = own_commands
-    worker.topic.publish(people(150, 1))
-    worker("run", "--once")
-    worker.topic.publish(people(150, 2))
-    standin.audit.clear_calls()
-    standin.latency = 0.1
-    process = worker.spawn("run", "--once")
-    until(lambda: len(standin.audit.writes()) > 10)
-    restart(own_kafka)
-    assert process.wait(60) == 0, worker.log()
-    assert names(standin) == {f"c{n}@example.com": "v2" for n in range(150)}
-    assert len(standin.audit.writes()) == 150
-    assert "Traceback" not in worker.log()
+def freeze_and_thaw(broker: KafkaProcess) -> None:
+    """Hangs for half a minute."""
+    broker.freeze()
+    time.sleep(HANGS_SECONDS)
+    broker.thaw()
 
 
-def test_a_broker_that_hangs_for_half_a_minute_during_a_flush(
-    own_commands: Commands, own_kafka: KafkaProcess, standin: StandIn, until: Until
+@pytest.mark.parametrize("fault", [restart, freeze_and_thaw], ids=["killed", "hangs"])
+def test_a_broker_that_is_killed_or_hangs_during_a_flush(
+    own_commands: Commands,
+    own_kafka: KafkaProcess,
+    standin: StandIn,
+    until: Until,
+    fault: Callable[[KafkaProcess], None],
 ) -> None:
     """The partitions are this worker's still: the flush goes on, and each customer is delivered once."""
     worker = own_commands
@@ -141,9 +134,7 @@ def test_a_broker_that_hangs_for_half_a_minute_during_a_flush(
     standin.latency = 0.1
     process = worker.spawn("run", "--once")
     until(lambda: len(standin.audit.writes()) > 10)
-    own_kafka.freeze()
-    time.sleep(HANGS_SECONDS)
-    own_kafka.thaw()
+    fault(own_kafka)
     assert process.wait(60) == 0, worker.log()
     assert names(standin) == {f"c{n}@example.com": "v2" for n in range(150)}
     assert len(standin.audit.writes()) == 150

@@ -110,7 +110,9 @@ class _Execution:
                 request.turn()  # wait for it before reading the next chunk
         self.recorder.notices = flush.notices(prepared.brake)
         if flush.readings.not_read() and self.recorder.part().settled < self.recorder.to_do:
-            self.recorder.end("Customers wait until it is known who left a list.", RunResult.FAILED)  # and is retried
+            self.recorder.end(
+                "Customers wait, and who left a list could not be read.", RunResult.FAILED
+            )  # and is retried
         self._show(prepared.brake)
 
     def _any_to_do(self) -> bool:
