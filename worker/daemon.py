@@ -30,10 +30,10 @@ from worker.flush.schedule import (
     run_again_at,
 )
 from worker.jobs import erase, rehash, retention
+from worker.jobs.finish_staging import Settle
 from worker.jobs.flush import Flushing, FlushThread
 from worker.jobs.job import Job, start_all
 from worker.jobs.poller import Poller
-from worker.jobs.settle import Settle
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.sqlite.lock import DatabaseLock
@@ -78,7 +78,7 @@ class Daemon:
             DatabaseError: the database cannot be used.
             WebError: the web server cannot listen on its address.
         """
-        from worker.web.start import web_server  # takes long to import, and only the daemon needs it
+        from worker.web.server import web_server  # takes long to import, and only the daemon needs it
 
         with (
             DatabaseLock(self._app.config.staging.path) as lock,

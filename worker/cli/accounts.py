@@ -96,15 +96,15 @@ def connect(
             author=author(app),
         )
         waiting = customers.changed_count(db, connected.settings.account_id)
-    if json:
-        user = {"account_name": connected.user.name, "login": connected.user.login}
-        output.as_json(settings_data(connected.settings, waiting) | {"mailchimp": user, "notice": connected.notice})
-        return
-    output.say(f"Mailchimp accepts the API key …{connected.settings.key_hint} of {connected.user}.")
-    output.say(f"Account {account} is connected.")
-    if connected.notice:
-        output.say(connected.notice)
-    _next_step(connected.settings)
+    user = {"account_name": connected.user.name, "login": connected.user.login}
+    output.result(
+        settings_data(connected.settings, waiting) | {"mailchimp": user, "notice": connected.notice},
+        f"Mailchimp accepts the API key …{connected.settings.key_hint} of {connected.user}.",
+        f"Account {account} is connected.",
+        *filter(None, (connected.notice,)),
+        *_next_step(connected.settings),
+        json=json,
+    )
 
 
 @commands.command()
@@ -133,12 +133,9 @@ def enable(
         account_settings = settings.enable(
             db, app.changelog, before.account_id, status, at=app.clock(), confirmed=confirmed, author=author(app)
         )
-        waiting = customers.changed_count(db, account_settings.account_id)
-    if json:
-        output.as_json(settings_data(account_settings, waiting))
-        return
-    output.say(f"Account {account} is enabled; new contacts are added as {account_settings.status_if_new}.")
-    _next_step(account_settings)
+        data = settings_data(account_settings, customers.changed_count(db, account_settings.account_id))
+    line = f"Account {account} is enabled; new contacts are added as {account_settings.status_if_new}."
+    output.result(data, line, *_next_step(account_settings), json=json)
 
 
 @commands.command()
@@ -147,11 +144,9 @@ def disable(account: AccountArgument, json: Json = False) -> None:
     app = load_app()
     with changing(app) as db:
         account_settings = settings.disable(db, app.changelog, AccountId(account), author(app))
-        waiting = customers.changed_count(db, account_settings.account_id)
-    if json:
-        output.as_json(settings_data(account_settings, waiting))
-        return
-    output.say(f"Account {account} is disabled. Nothing more is delivered; its settings and changes are kept.")
+        data = settings_data(account_settings, customers.changed_count(db, account_settings.account_id))
+    line = f"Account {account} is disabled. Nothing more is delivered; its settings and changes are kept."
+    output.result(data, line, json=json)
 
 
 @commands.command()
@@ -161,13 +156,10 @@ def resume(account: AccountArgument, json: Json = False) -> None:
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
         account_settings = settings.resume(db, app.changelog, AccountId(account), author(app))
-        waiting = customers.changed_count(db, account_settings.account_id)
-    if json:
-        output.as_json(settings_data(account_settings, waiting))
-        return
+        data = settings_data(account_settings, customers.changed_count(db, account_settings.account_id))
     paused = before.pause is not None or any(account_list.pause is not None for account_list in before.lists)
-    output.say(f"Account {account} is resumed." if paused else f"Account {account} was not paused.")
-    _next_step(account_settings)
+    line = f"Account {account} is resumed." if paused else f"Account {account} was not paused."
+    output.result(data, line, *_next_step(account_settings), json=json)
 
 
 @commands.command()
@@ -192,22 +184,24 @@ def rekey(json: Json = False) -> None:
         change = Rekeying(*app.secret.names, as_text(app.clock()))
         app.changelog.commit(db, lambda: Changed(None, rekeying.begin(db, change)))
         rows = sent_fields.count_by_account(db).total()
-    if json:
-        signed_count = signed["ledger"] + signed["settings"]
-        output.as_json({"encrypted": count, "signed": signed_count, "hashes_to_renew": rows if both else 0})
-        return
-    output.say(f"Encrypted {counted(count, 'API key')} with {app.secret.where}.")
-    output.say(f"Signed {counted(signed['ledger'] + signed['settings'], 'record')} of ledger and settings with it.")
+    signed_count, hashes = signed["ledger"] + signed["settings"], []
     if both:
-        output.say(
+        hashes = [
             f"The workers now renew the hashes of sent fields, here in up to {counted(rows, 'ledger row')}. "
             "mailchimp-worker status says when you can unset the previous key."
-        )
+        ]
     elif rows:
-        output.say(
+        hashes = [
             "Hashes of sent fields cannot be renewed, because WORKER_PREVIOUS_SECRET_KEY is not set. The next change "
             "of each customer sends all its fields."
-        )
+        ]
+    output.result(
+        {"encrypted": count, "signed": signed_count, "hashes_to_renew": rows if both else 0},
+        f"Encrypted {counted(count, 'API key')} with {app.secret.where}.",
+        f"Signed {counted(signed_count, 'record')} of ledger and settings with it.",
+        *hashes,
+        json=json,
+    )
 
 
 @commands.command("forget")
@@ -233,14 +227,13 @@ def forget_account(
         was_known = _forgotten(app, AccountId(account)) or was_known
 
     despite_workers(forgotten)
-    if json:
-        output.as_json({"account_id": account, "forgotten": True, "was_known": was_known})
-        return
-    if not was_known:
+    if not was_known and not json:
         output.note(f"This worker knows nothing about an account {account}. Check the id.")
-    output.say(f"Account {account} is forgotten here. Nothing was changed in Mailchimp.")
-    output.say(
-        "Every other worker erases its own copy, even one that is away now. mailchimp-worker status shows which have."
+    output.result(
+        {"account_id": account, "forgotten": True, "was_known": was_known},
+        f"Account {account} is forgotten here. Nothing was changed in Mailchimp.",
+        "Every other worker erases its own copy, even one that is away now. mailchimp-worker status shows which have.",
+        json=json,
     )
 
 
@@ -267,9 +260,8 @@ def _api_key(from_stdin: bool) -> str:
     return str(typer.prompt("Mailchimp API key", hide_input=True, err=True))
 
 
-def _next_step(account_settings: AccountSettings) -> None:
-    if lacking := settings.missing(account_settings):
-        output.say(f"Next: {lacking[0].message} {lacking[0].advice}")
+def _next_step(account_settings: AccountSettings) -> list[str]:
+    return [f"Next: {lack.message} {lack.advice}" for lack in settings.missing(account_settings)[:1]]
 
 
 def _show(account_settings: AccountSettings, waiting: int) -> None:

@@ -21,7 +21,5 @@ def backup(
     app = load_app()
     with existing(app) as db, Progress("copying") as progress:
         size = back_up(db, file, progress.update)
-    if json:
-        output.as_json({"file": str(file), "bytes": size})
-        return
-    output.say(f"Wrote {file} ({size / 1e6:.1f} MB). Keep the secret key too, in another place: it is not in the copy.")
+    line = f"Wrote {file} ({size / 1e6:.1f} MB). Keep the secret key too, in another place: it is not in the copy."
+    output.result({"file": str(file), "bytes": size}, line, json=json)

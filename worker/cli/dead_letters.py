@@ -100,11 +100,14 @@ def replay(
         chosen = _chosen(app, db, numbers, reason, account, every=every)
         _ask("Read {} again?", chosen, asked=not numbers, yes=yes)
         results = {number: _replayed(app, db, number) for number in chosen}
-    if json:
-        output.as_json([{"number": number, "understood": not why, "reason": why} for number, why in results.items()])
-    else:
-        for number, why in results.items():
-            output.say(f"{number}: {f'still not understood: {why}' if why else 'understood and removed'}")
+    output.result(
+        [{"number": number, "understood": not why, "reason": why} for number, why in results.items()],
+        *(
+            f"{number}: {f'still not understood: {why}' if why else 'understood and removed'}"
+            for number, why in results.items()
+        ),
+        json=json,
+    )
     if failed := sum(why is not None for why in results.values()):
         raise WorkerError(
             f"{failed} of {counted(len(results), 'record')} could still not be understood.",
@@ -127,10 +130,7 @@ def drop(
         chosen = _chosen(app, db, numbers, reason, account, every=every)
         _ask("Remove {} permanently?", chosen, asked=not numbers, yes=yes)
         count = dead_letters.drop_all(db, chosen)
-    if json:
-        output.as_json({"dropped": count})
-    else:
-        output.say(f"Removed {counted(count, 'dead letter')}.")
+    output.result({"dropped": count}, f"Removed {counted(count, 'dead letter')}.", json=json)
 
 
 def _chosen(

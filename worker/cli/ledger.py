@@ -51,13 +51,11 @@ def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fal
         closing(app.open_reader(db)) as reader,
     ):
         accept_loss(app.changelog, reader)
-    if json:
-        output.as_json({"accepted": [topics.ledger.name, topics.settings.name]})
-        return
-    output.say(
+    line = (
         "Your decision is stored in Kafka for all workers. Start them again. The next flush reads everyone who ever "
         "left each list."
     )
+    output.result({"accepted": [topics.ledger.name, topics.settings.name]}, line, json=json)
 
 
 @commands.command("sign")

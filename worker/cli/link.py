@@ -42,30 +42,19 @@ def link(
             "Start the worker first, or name its database: WORKER_STAGING__PATH=...",
         )
     if key:
-        _print_key(app.secret.derived("web link"), json=json)
+        link_key = base64url(app.secret.derived("web link"))
+        output.result({"key": link_key}, link_key, json=json)
         return
     if revoke:
         with changing(app) as db:
             sessions.revoke(db, app.changelog, account_id, app.clock())
         owner = f"account {account}" if account is not None else "the operators"
-        if json:
-            output.as_json({"account_id": account, "revoked": True})
-        else:
-            output.say(f"All earlier sessions and links of {owner} have ended.")
+        line = f"All earlier sessions and links of {owner} have ended."
+        output.result({"account_id": account, "revoked": True}, line, json=json)
         return
     now = app.clock()
     token = sessions.new_link(
         Signer(app.secret.derived(f"web {sessions.link_purpose(account_id)}")), account_id, name, now
     )
     url = f"{app.config.web.url}/open?link={token}"
-    if json:
-        output.as_json({"account_id": account, "url": url, "expires_at": as_text(now + sessions.LINK)})
-    else:
-        output.say(url)
-
-
-def _print_key(key: bytes, *, json: bool) -> None:
-    if json:
-        output.as_json({"key": base64url(key)})
-    else:
-        output.say(base64url(key))
+    output.result({"account_id": account, "url": url, "expires_at": as_text(now + sessions.LINK)}, url, json=json)

@@ -129,12 +129,11 @@ def move_ledger(json: Json = False) -> None:
         Progress("moving") as progress,
     ):
         moved = move(db, app.changelog, reader, progress.counted)
-    if json:
-        output.as_json({"accounts": moved["account"], "customers": moved["customer"], "list_entries": moved["place"]})
-        return
     names: dict[Kind, str] = {"place": "list entry", "customer": "customer", "account": "account"}
     written = ", ".join(counted(moved[kind], name, _PLURAL.get(name)) for kind, name in names.items() if moved[kind])
-    output.say(f"Written to Kafka: {written}." if written else "Kafka has everything that this database knows.")
+    line = f"Written to Kafka: {written}." if written else "Kafka has everything that this database knows."
+    data = {"accounts": moved["account"], "customers": moved["customer"], "list_entries": moved["place"]}
+    output.result(data, line, json=json)
 
 
 def publish(
@@ -149,8 +148,6 @@ def publish(
     with Progress("publishing") as progress:
         count = publish_file(app.config.kafka, file, progress.counted)
     seconds = max(time.monotonic() - began, 0.001)
-    if json:
-        output.as_json({"published": count, "topic": topic, "seconds": round(seconds, 3)})
-    else:
-        rate = f"{count / seconds:,.0f} a second"
-        output.say(f"Published {counted(count, 'event')} to {topic} in {seconds:.1f} s ({rate}).")
+    rate = f"{count / seconds:,.0f} a second"
+    line = f"Published {counted(count, 'event')} to {topic} in {seconds:.1f} s ({rate})."
+    output.result({"published": count, "topic": topic, "seconds": round(seconds, 3)}, line, json=json)

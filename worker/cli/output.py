@@ -73,6 +73,14 @@ def as_json(data: Any) -> None:
     sys.stdout.write(json_escaped(json.dumps(data, ensure_ascii=False, indent=2)) + "\n")
 
 
+def result(data: Any, *lines: str, json: bool) -> None:
+    """Prints the result of a command: as JSON for a program, or as lines for a person."""
+    if json:
+        as_json(data)
+    for line in () if json else lines:
+        say(line)
+
+
 def one_line(data: Any) -> str:
     """Returns JSON on one line."""
     return json_escaped(json.dumps(data, ensure_ascii=False))

@@ -30,14 +30,10 @@ def stage(json: Json = False) -> None:
         leave(LOOK)
     with opened(app) as db:
         waiting = customers.accounts_with_changes(db)
-    if json:
-        waits = [
-            {"account_id": account_id, "customers_waiting": count} for account_id, count in sorted(waiting.items())
-        ]
-        output.as_json({"records": read, "accounts": waits})
-        leave(0)
+    waits = [{"account_id": account_id, "customers_waiting": count} for account_id, count in sorted(waiting.items())]
     text = f"{counted(sum(waiting.values()), 'customer')} of {counted(len(waiting), 'account')}"
-    output.say(f"Read {counted(read, 'record')} to the end of the log. Nothing was delivered. Waiting: {text}.")
+    line = f"Read {counted(read, 'record')} to the end of the log. Nothing was delivered. Waiting: {text}."
+    output.result({"records": read, "accounts": waits}, line, json=json)
     leave(0)
 
 

@@ -1,4 +1,7 @@
-"""The last steps of staging, once everything is read and before anything is planned or delivered."""
+"""The last steps of staging, once everything is read and before anything is planned or delivered.
+
+After a take-over, customers that were delivered elsewhere are settled at once.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from worker.app import App
 from worker.clock import as_text
 from worker.consumer.erased_customers import ErasedCustomers
 from worker.consumer.missing_customers import delete_missing
-from worker.consumer.owned_partitions import OwnedPartitions
+from worker.consumer.owned_partitions import Held, OwnedPartitions
 from worker.jobs import erase
 from worker.jobs.job import attempt
 from worker.sqlite.database import Database
@@ -39,3 +42,18 @@ def settle_delivered(db: Database) -> None:
     if settled := customers.settle_known(db):
         line = "%s delivered already, by another worker or with another database"
         log.info(line, counted(settled, "customer"), extra={"count": settled})
+
+
+class Settle:
+    """Compares staged customers with the ledger after each assignment, so that they do not wait for the next flush."""
+
+    def __init__(self, owned_partitions: OwnedPartitions) -> None:
+        self._owned_partitions = owned_partitions
+        self._compared: Held = frozenset()
+
+    def step(self, db: Database) -> None:
+        """Compares them if a partition was assigned, and customers and ledger were read since."""
+        ready = self._owned_partitions.held(self._owned_partitions.ready())
+        if ready - self._compared:
+            settle_delivered(db)
+        self._compared = ready

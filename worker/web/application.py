@@ -1,4 +1,7 @@
-"""The web application: health and metrics, which hold no personal data and need no token; the pages and the API."""
+"""The web application: health and metrics, which hold no personal data and need no token; the pages and the API.
+
+Its headers restrict what browsers do with the pages: frames, caching, referrers.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,20 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.web.access import signing_in
 from worker.web.api import routes as api_routes
-from worker.web.context import WebContext
+from worker.web.call import WebContext
 from worker.web.error_responses import error_response
 from worker.web.errors import BadInput, PageNotFound, WrongMethod
-from worker.web.headers import SecurityHeaders
 from worker.web.health import Conditions
 from worker.web.pages import routes as page_routes
 from worker.web.routing import Page, Slots, routes
@@ -94,3 +98,50 @@ def _metrics_route(registry: CollectorRegistry) -> Route:
         return Response(encode(registry), media_type=content_type)
 
     return Route("/metrics", metrics)
+
+
+def security_headers(embed_origins: str) -> dict[str, str]:
+    """Returns the headers of every response.
+
+    Args:
+        embed_origins: sites that may show the pages in a frame, separated by spaces; "" for none.
+    """
+    policy = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": "'self' data:",
+        "font-src": "'self'",
+        "connect-src": "'self'",
+        "form-action": "'self'",
+        "base-uri": "'none'",
+        "frame-ancestors": embed_origins or "'none'",
+    }
+    headers = {
+        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+        "Cache-Control": "no-store",
+    }
+    return headers if embed_origins else {**headers, "X-Frame-Options": "DENY"}
+
+
+class SecurityHeaders:
+    """Middleware that adds them to every response that does not set them itself."""
+
+    def __init__(self, app: ASGIApp, embed_origins: str) -> None:
+        self._app, self._headers = app, security_headers(embed_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles a request."""
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, sending)

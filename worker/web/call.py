@@ -1,26 +1,61 @@
-"""One request, as the functions of routes get it."""
+"""One request, as the functions of routes get it, and what all requests share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from urllib.parse import parse_qs, quote
 
 from starlette.requests import Request
 
+from worker.app import App
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.web.access import sessions
+from worker.web.access.failed_logins import FailedLogins
+from worker.web.access.signing import Signer
 from worker.web.access.visitor import Visitor
-from worker.web.context import WebContext
 from worker.web.errors import BadInput, NotSignedIn
+from worker.web.forwarding import MOST_AT_ONCE, SeenRequests
+from worker.web.refreshes import Refreshes
 
 MOST_FIELDS = 2000
 """Fields of a form."""
 SAFE_METHODS = ("GET", "HEAD")
 """They change nothing (RFC 9110, section 9.2.1)."""
+_PURPOSES = ("session", *sessions.LINK_PURPOSES, "form", "forwarded")
+
+
+@dataclass(frozen=True)
+class WebContext:
+    """Shared by all requests.
+
+    Attributes:
+        why_not_ready: returns why settings cannot be shown or changed yet; None once they are read.
+        elsewhere: returns the URL of the worker that has an account; None if this one has it.
+        forwarding: limits how many requests are forwarded at the same time.
+    """
+
+    app: App
+    why_not_ready: Callable[[], str | None] = lambda: None
+    elsewhere: Callable[[Database, AccountId], str | None] = lambda db, account_id: None
+    refreshes: Refreshes = field(default_factory=Refreshes)
+    seen_requests: SeenRequests = field(default_factory=SeenRequests)
+    forwarding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MOST_AT_ONCE))
+    failed_logins: FailedLogins = field(default_factory=FailedLogins)
+
+    def signer(self, purpose: str) -> Signer:
+        """Returns the signer for a purpose: one of ``_PURPOSES``."""
+        return self._signers[purpose]
+
+    @cached_property
+    def _signers(self) -> dict[str, Signer]:
+        secret = self.app.secret
+        keys_by_purpose = {purpose: secret.derived_by_each(f"web {purpose}") for purpose in _PURPOSES}
+        return {purpose: Signer(keys[0], keys[1:]) for purpose, keys in keys_by_purpose.items()}
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import http.client
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -69,29 +69,22 @@ class Answer:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """Finds the worker that has an account."""
+def other_worker(topic: str, owned: Callable[[], Collection[int]], db: Database, account_id: AccountId) -> str | None:
+    """Returns the URL of the worker that has an account; None if this one has it.
 
-    topic: str
-    owned: Callable[[], Collection[int]]
-
-    def url_of(self, db: Database, account_id: AccountId) -> str | None:
-        """Returns the URL of the worker that has an account; None if this one has it.
-
-        Raises:
-            WorkerAway: another worker has it, and none has announced its URL.
-        """
-        size = offsets.size_of(db, self.topic)
-        if size is None:
-            return None
-        partition = partition_of(account_id, size.partitions)
-        if partition in self.owned():
-            return None
-        url = worker_urls.with_partition(db, partition)
-        if url is None:
-            raise away("no worker has said where it can be reached (web.worker_url)")
-        return url
+    Raises:
+        WorkerAway: another worker has it, and none has announced its URL.
+    """
+    size = offsets.size_of(db, topic)
+    if size is None:
+        return None
+    partition = partition_of(account_id, size.partitions)
+    if partition in owned():
+        return None
+    url = worker_urls.with_partition(db, partition)
+    if url is None:
+        raise away("no worker has said where it can be reached (web.worker_url)")
+    return url
 
 
 def away(why: str) -> WorkerAway:
@@ -178,11 +171,11 @@ def forward(url: str, request: ForwardedRequest, headers: dict[str, str], second
     connection = connect(parts.netloc, timeout=seconds)
     try:
         connection.connect()
-        with _Deadline(connection.sock, seconds) as deadline:
+        with _deadline(connection.sock, seconds) as deadline_passed:
             connection.request(request.method, request.target, request.body or None, headers)
             answer = connection.getresponse()
             content = answer.read(LARGEST_ANSWER + 1)
-        if deadline.passed:
+        if deadline_passed.is_set():
             raise away("it did not answer in time")
         if len(content) > LARGEST_ANSWER:
             raise away(f"its answer is larger than {LARGEST_ANSWER // 1024**2} MiB")
@@ -199,24 +192,21 @@ def forward(url: str, request: ForwardedRequest, headers: dict[str, str], second
         connection.close()
 
 
-class _Deadline:
+@contextmanager
+def _deadline(connected: socket.socket, seconds: float) -> Iterator[threading.Event]:
     """Closes a connection after some seconds. A socket's own timeout starts again with each byte received."""
+    passed = threading.Event()
 
-    def __init__(self, connected: socket.socket, seconds: float) -> None:
-        self.passed = False
-        self._socket = connected
-        self._timer = threading.Timer(seconds, self._close)
-        self._timer.daemon = True
-
-    def __enter__(self) -> _Deadline:
-        self._timer.start()
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._timer.cancel()
-
-    def _close(self) -> None:
-        self.passed = True
+    def close() -> None:
+        passed.set()
         with suppress(OSError):
             # Not through TLS, whose shutdown would end the session while another thread reads from it.
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+            socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, close)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield passed
+    finally:
+        timer.cancel()

@@ -23,8 +23,7 @@ from worker.model import AccountId
 from worker.web import forwarding
 from worker.web.access.authentication import check_origin, visitor_of_request
 from worker.web.access.visitor import Need
-from worker.web.call import SAFE_METHODS, Call, target_of
-from worker.web.context import WebContext
+from worker.web.call import SAFE_METHODS, Call, WebContext, target_of
 from worker.web.error_responses import error_response
 from worker.web.errors import BadInput, BodyTooLarge, Busy, NotAllowed, NotSignedIn, status_of
 from worker.web.forwarding import ForwardedRequest

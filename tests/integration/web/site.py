@@ -13,7 +13,7 @@ from worker.model import AccountId
 from worker.web.access import sessions
 from worker.web.access.authentication import cookie_name
 from worker.web.application import web_application
-from worker.web.context import WebContext
+from worker.web.call import WebContext
 
 TOKEN = "an-operators-token-of-the-tests"
 OTHER = AccountId("acct-2")
@@ -44,9 +44,11 @@ class Site:
         """Returns a browser with a session of an account; with None, of an operator."""
         client = self.anybody()
         signer = self.context.signer("session")
-        made = sessions.new_session(signer, account_id, name, self.world.clock())
-        client.cookies.set(cookie_name(self.context), made.value)
-        client.headers["x-csrf-token"] = sessions.form_token(self.context.signer("form"), made.visitor)
+        cookie = sessions.new_session(signer, account_id, name, self.world.clock())
+        client.cookies.set(cookie_name(self.context), cookie)
+        visitor = sessions.visitor_of_session(signer, self.world.db, cookie, self.world.clock())
+        assert visitor is not None, "it is new"
+        client.headers["x-csrf-token"] = sessions.form_token(self.context.signer("form"), visitor)
         return client
 
     def owner(self) -> TestClient:

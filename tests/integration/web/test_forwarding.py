@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from worker.web import forwarding
 from worker.web.access.visitor import Visitor
 from worker.web.announcer import Announcer
 from worker.web.application import web_application
-from worker.web.forwarding import Elsewhere, ForwardedRequest
+from worker.web.forwarding import ForwardedRequest, other_worker
 from worker.web.server import WebServer
 
 ROOT = f"/api/v1/accounts/{ACCOUNT}"
@@ -43,7 +44,8 @@ def away(tmp_path: Path) -> Iterator[Site]:
         with world.db.transaction():
             offsets.note_size(world.db, TOPIC, TopicSize("", PARTITIONS, PARTITIONS))
         site = Site(world)
-        site.context = replace(site.context, elsewhere=Elsewhere(TOPIC, lambda: set(range(PARTITIONS)) - {MINE}).url_of)
+        elsewhere = partial(other_worker, TOPIC, lambda: set(range(PARTITIONS)) - {MINE})
+        site.context = replace(site.context, elsewhere=elsewhere)
         site.application = web_application(dict, dict, CollectorRegistry(), site.context)
         yield site
 

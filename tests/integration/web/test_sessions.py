@@ -56,7 +56,7 @@ def test_a_link_that_was_changed_opens_nothing(site: Site) -> None:
         "/open?link=é",
     ):
         assert site.anybody().get(link).status_code == 403
-    value = sessions.new_session(site.context.signer("session"), ACCOUNT, None, site.world.clock()).value
+    value = sessions.new_session(site.context.signer("session"), ACCOUNT, None, site.world.clock())
     assert Site(site.world).anybody().get(f"/open?link={value}").status_code == 403
 
 

@@ -5,7 +5,7 @@ import pytest
 from tests.staged import stage_batch
 from tests.unit.consumer.test_batch import event
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.jobs.settle import Settle
+from worker.jobs.finish_staging import Settle
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.store import accounts, customers, marking

@@ -11,7 +11,7 @@ from tests.unit.web.asgi import get
 from worker.app import App
 from worker.config import Config
 from worker.web.application import web_application
-from worker.web.context import WebContext
+from worker.web.call import WebContext
 from worker.web.health import Conditions
 
 CONTEXT = WebContext(App(Config()))

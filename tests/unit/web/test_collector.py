@@ -23,8 +23,8 @@ from worker.sqlite.database import Database, open_database
 from worker.store import bare_customers, counts, customers, runs
 from worker.store.run_result import RunResult
 from worker.web.application import web_application
+from worker.web.call import WebContext
 from worker.web.collector import PREFIX, WorkerCollector, registry_of
-from worker.web.context import WebContext
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 UNITS = {"seconds", "total", "records", "info", "bytes"}

@@ -9,8 +9,8 @@ import pytest
 from worker import errors
 from worker.errors import WorkerError
 from worker.web import errors as web_errors
+from worker.web.error_responses import message_for_owner
 from worker.web.errors import ConfirmationNeeded, NotSignedIn, WebProblem
-from worker.web.owner_messages import message_for_owner
 
 OF_OPERATORS = "Run mailchimp-worker account connect acct-1, or set WORKER_KAFKA__TOPIC for Kafka."
 KINDS = [

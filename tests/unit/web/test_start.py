@@ -7,7 +7,7 @@ import pytest
 from worker.app import App
 from worker.config import Config, Web, is_loopback
 from worker.errors import WebError
-from worker.web.start import web_server
+from worker.web.server import web_server
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "worker.example"])

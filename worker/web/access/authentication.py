@@ -8,11 +8,9 @@ from starlette.requests import Request
 
 from worker.sqlite.database import Database
 from worker.web.access import sessions
-from worker.web.access.sessions import Session
 from worker.web.access.signing import equal_secrets
 from worker.web.access.visitor import Visitor
-from worker.web.call import Call
-from worker.web.context import WebContext
+from worker.web.call import Call, WebContext
 from worker.web.errors import NotAllowed, NotSignedIn
 
 COOKIE, SECURE_COOKIE = "mailchimp_worker", "__Host-mailchimp_worker"
@@ -29,14 +27,8 @@ def visitor_of_request(context: WebContext, request: Request, db: Database, now:
     if scheme.lower() == "bearer":
         check_token(context, request, token.strip())
         return Visitor(None)
-    session = session_of_request(context, request, db, now)
-    return session.visitor if session is not None else None
-
-
-def session_of_request(context: WebContext, request: Request, db: Database, now: datetime) -> Session | None:
-    """Returns the session of the request's cookie; None without a valid one."""
-    value = request.cookies.get(cookie_name(context))
-    return sessions.session_of(context.signer("session"), db, value, now) if value else None
+    cookie = request.cookies.get(cookie_name(context))
+    return sessions.visitor_of_session(context.signer("session"), db, cookie, now) if cookie else None
 
 
 def check_token(context: WebContext, request: Request, token: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,14 +26,6 @@ LINK_PURPOSES = ("link", "operators link")
 """The purposes that accounts' and operators' links are signed for. Programs get only the first one's key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A browser session."""
-
-    visitor: Visitor
-    value: str
-
-
 def link_purpose(account_id: AccountId | None) -> str:
     """Returns the purpose that a link is signed for; None for the operators' account id."""
     return LINK_PURPOSES[account_id is None]
@@ -50,21 +42,20 @@ def new_link(signer: Signer, account_id: AccountId | None, name: str | None, now
     return signer.signed(_payload(account_id, name, now), now + LINK)
 
 
-def session_of(signer: Signer, db: Database, value: str, now: datetime) -> Session | None:
-    """Returns the session of a cookie; None if it is forged or expired."""
+def visitor_of_session(signer: Signer, db: Database, value: str, now: datetime) -> Visitor | None:
+    """Returns the visitor of a session by its cookie; None if it is forged or expired."""
     payload = signer.opened(value, now)
     if payload is None:
         return None
     visitor, made_at = _visitor(payload)
     if visitor.session is None or not web_access.find(db, visitor.account_id).good(visitor.session, made_at):
         return None
-    return Session(visitor, value)
+    return visitor
 
 
-def new_session(signer: Signer, account_id: AccountId | None, name: str | None, now: datetime) -> Session:
-    """Returns a new session."""
-    payload = _payload(account_id, name, now)
-    return Session(_visitor(payload)[0], signer.signed(payload, now + SESSION))
+def new_session(signer: Signer, account_id: AccountId | None, name: str | None, now: datetime) -> str:
+    """Returns the cookie of a new session; None for the operators' account id."""
+    return signer.signed(_payload(account_id, name, now), now + SESSION)
 
 
 def use_link(

@@ -10,8 +10,7 @@ from worker.errors import KafkaError
 from worker.model import AccountId
 from worker.web.access import sessions
 from worker.web.access.authentication import address_of, check_token, cookie_name
-from worker.web.access.sessions import Session
-from worker.web.access.visitor import Need
+from worker.web.access.visitor import Need, Visitor
 from worker.web.call import Call
 from worker.web.errors import NotAllowed, NotSignedIn
 from worker.web.routing import Page
@@ -41,9 +40,7 @@ def open_link(call: Call) -> Response:
     except NotAllowed:
         call.context.failed_logins.failed(address)
         raise
-    session = sessions.new_session(call.context.signer("session"), visitor.account_id, visitor.name, call.now)
-    to = "/" if visitor.account_id is None else account_path(visitor.account_id)
-    return _with_session(call, RedirectResponse(to, 303), session)
+    return _open_session(call, visitor)
 
 
 def show_login(call: Call) -> Response:
@@ -57,8 +54,7 @@ def login(call: Call) -> Response:
         check_token(call.context, call.request, call.field("token"))
     except NotSignedIn:
         return HTMLResponse(render("login.html", wrong="This is not the token.", signed_out=False), 401)
-    session = sessions.new_session(call.context.signer("session"), None, None, call.now)
-    return _with_session(call, RedirectResponse("/", 303), session)
+    return _open_session(call, Visitor(None))
 
 
 def logout(call: Call) -> Response:
@@ -79,8 +75,10 @@ def show_signed_out(call: Call) -> Response:
     return HTMLResponse(render("signed_out.html", here_only="here" in call.query))
 
 
-def _with_session(call: Call, answer: Response, session: Session) -> Response:
-    _set_cookie(call, answer, session.value, round(sessions.SESSION.total_seconds()))
+def _open_session(call: Call, visitor: Visitor) -> Response:
+    answer = RedirectResponse("/" if visitor.account_id is None else account_path(visitor.account_id), 303)
+    session = sessions.new_session(call.context.signer("session"), visitor.account_id, visitor.name, call.now)
+    _set_cookie(call, answer, session, round(sessions.SESSION.total_seconds()))
     return answer
 
 

@@ -28,7 +28,7 @@ from worker.web.api import inputs
 from worker.web.api.openapi import document
 from worker.web.call import Call
 from worker.web.dead_letter_replay import dead_letter_of, replayed
-from worker.web.pages.attention import needing_attention
+from worker.web.pages.settings_page import needing_attention
 from worker.web.refreshes import Refresh
 from worker.web.routing import Page
 

@@ -51,7 +51,6 @@ def _form(
     return page(
         call,
         "fields.html",
-        tab="",
         title="Fields",
         status=status,
         list_id=list_id,

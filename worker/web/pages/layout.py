@@ -34,11 +34,11 @@ GROUPS = tuple({"name": SLUGS[group], "label": group.value.capitalize()} for gro
 """The same for legends and table headers."""
 
 
-def page(call: Call, template: str, *, tab: str | None, title: str, status: int = 200, **values: Any) -> Response:
+def page(call: Call, template: str, *, title: str, tab: str = "", status: int = 200, **values: Any) -> Response:
     """Returns a page of the account of a call.
 
     Args:
-        tab: which of the tabs is shown as chosen, by its path; None for none.
+        tab: which of the tabs is shown as chosen, by its path.
     """
     common = {
         "account_id": call.account,

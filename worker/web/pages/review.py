@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
@@ -21,8 +22,8 @@ from worker.web import account_editor, account_reader
 from worker.web.access.signing_in import account_path
 from worker.web.account_reader import Preview, current_state, settings_of
 from worker.web.call import Call
+from worker.web.error_responses import message_for_owner
 from worker.web.errors import ConfirmationNeeded
-from worker.web.owner_messages import message_for_owner
 from worker.web.pages.layout import back, page, when
 from worker.web.pages.problems import held_in_words
 from worker.web.pages.settings_page import settings_response
@@ -139,10 +140,8 @@ def _review(call: Call, form: SettingsForm, error: str | None = None) -> Respons
     if form.kind == "enable":
         remarks.insert(0, CONFIRM_MAIL if form.requested.status_if_new == "pending" else WELCOME)
     confirmed = [(f"leave-{list_id}", str(count)) for list_id, count in preview.to_confirm.items()]
-    return page(
+    return _question(
         call,
-        "review.html",
-        tab="",
         title="Before it is saved",
         question="Turn the integration on?" if turned_on else "Save these settings?",
         lines=follow_lines(preview, at, turned_on=turned_on),
@@ -156,6 +155,10 @@ def _review(call: Call, form: SettingsForm, error: str | None = None) -> Respons
         instead=_ask_instead(call, form),
         status=422 if error else 200,
     )
+
+
+def _question(call: Call, **values: Any) -> Response:
+    return page(call, "review.html", **{"fields": (), "ticks": (), "error": None, "instead": None, **values})
 
 
 def _ask_instead(call: Call, form: SettingsForm) -> tuple[str, str] | None:
@@ -230,10 +233,8 @@ def _confirmed(call: Call) -> dict[ListId, int]:
 
 def ask_disconnect(call: Call) -> Response:
     """Says what stays in Mailchimp before the account is disconnected."""
-    return page(
+    return _question(
         call,
-        "review.html",
-        tab="",
         title="Disconnect",
         question="Disconnect Mailchimp?",
         lines=[
@@ -243,12 +244,8 @@ def ask_disconnect(call: Call) -> Response:
         ],
         remarks=["To be sure that nobody uses the key, delete it in Mailchimp too."],
         action="disconnect",
-        fields=[],
-        ticks=[],
-        error=None,
         danger=True,
         button="Disconnect",
-        instead=None,
     )
 
 
@@ -264,10 +261,8 @@ def held(call: Call) -> Response:
     if not facts.held_counts:
         return back(call)
     until = when(call, min(as_moment(held_count.shown_at) for held_count in facts.held_counts) + CONFIRM_WITHIN)
-    return page(
+    return _question(
         call,
-        "review.html",
-        tab="",
         title="Confirm",
         question="Let these changes happen?",
         lines=[held_in_words(facts.settings, held_count) for held_count in facts.held_counts],
@@ -278,10 +273,8 @@ def held(call: Call) -> Response:
         action="held",
         fields=list(_held_fields(facts).items()),
         ticks=[("sure", "Yes, I want these people off these lists", "")],
-        error=None,
         danger=True,
         button="Confirm and sync now",
-        instead=None,
     )
 
 

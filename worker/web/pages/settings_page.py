@@ -11,15 +11,17 @@ from worker.accounts import api_keys
 from worker.accounts.lists import new_of
 from worker.errors import AccountError, MailchimpError, UsageError
 from worker.model import ListId
+from worker.sqlite.lock import is_locked
+from worker.status.live import read_live
+from worker.store import customers
 from worker.store.accounts import AccountList, AccountSettings
 from worker.web import account_editor
 from worker.web.account_reader import CurrentState, current_state, runs_of, settings_of
 from worker.web.call import Call
+from worker.web.error_responses import OwnerMessage, message_for_owner
 from worker.web.errors import TooManyTries
-from worker.web.owner_messages import OwnerMessage, message_for_owner
-from worker.web.pages.attention import needing_attention
 from worker.web.pages.layout import GROUPS, back, just_done, page, when
-from worker.web.pages.problems import REFRESH, SYNC, Problem, set_up
+from worker.web.pages.problems import REFRESH, SYNC, Problem, ProblemContext, problems_of, set_up
 from worker.web.pages.syncs import chart_of, last_sync
 from worker.web.pages.words import people
 from worker.web.pages.your_data import fields_of, not_sent
@@ -49,7 +51,6 @@ def settings_response(
     return page(
         call,
         "settings.html",
-        tab="",
         title="Settings",
         status=status,
         message=message,
@@ -91,6 +92,20 @@ def settings_response(
         mapped_lists=_mapped_lists(settings),
         not_sent=unsent,
     )
+
+
+def needing_attention(call: Call, now: CurrentState) -> list[Problem]:
+    """Returns what the account's owner must do or know, the most important first; for the API too."""
+    context = ProblemContext(_away(call), customers.count_of(call.db, call.account), when(call, now.next_flush))
+    return problems_of(now.facts, context, call.now)
+
+
+def _away(call: Call) -> str | None:
+    path = call.context.app.config.staging.path
+    live = read_live(path) if is_locked(path) else None
+    if live is not None and live.away_since is not None:
+        return f"The connection has been away since {when(call, live.away_since)}."
+    return None
 
 
 def _mapped_lists(settings: AccountSettings) -> list[AccountList]:
@@ -178,7 +193,7 @@ def refreshing(call: Call) -> Response:
     refresh = call.context.refreshes.of(call.account)
     if refresh is None or not refresh.running:
         return back(call, "#lists", "refreshed" if refresh is not None and refresh.problem is None else None)
-    answer = page(call, "refreshing.html", tab="", title="Reading your lists", began=when(call, refresh.began_at))
+    answer = page(call, "refreshing.html", title="Reading your lists", began=when(call, refresh.began_at))
     answer.headers["Refresh"] = str(SECONDS)
     return answer
 

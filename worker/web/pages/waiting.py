@@ -24,7 +24,6 @@ def show(call: Call) -> Response:
     return page(
         call,
         "waiting.html",
-        tab="",
         title="People waiting for the next sync",
         rows=[_row(customer, settings) for customer in waiting],
         count=customers.changed_count(call.db, call.account) - unread,
