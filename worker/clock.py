@@ -32,6 +32,11 @@ def as_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def text_or_none(moment: datetime | None) -> str | None:
+    """Returns a time as text; None for None."""
+    return as_text(moment) if moment is not None else None
+
+
 def as_moment(text: str) -> datetime:
     """Parses a time; without an offset it is UTC.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from worker.accounts.settings import missing_before_calls
@@ -18,7 +19,7 @@ from worker.model import AccountId, ListId
 from worker.plan.planned_calls import PlannedCall
 from worker.plan.summary import KINDS
 from worker.sqlite.database import Database
-from worker.status.left_out import as_rows, sentences
+from worker.status.left_out import sentences
 from worker.store.accounts import AccountSettings
 from worker.text.plural import counted
 
@@ -124,7 +125,7 @@ def _write_json(app: App, db: Database, settings: AccountSettings, *, confirmed:
                 for (list_id, kind), count in sorted(plan.summary.counts.items(), key=str)
             ],
             "reasons": dict(plan.summary.why),
-            "left_out": as_rows(plan.summary.left_out.rows()),
+            "left_out": [asdict(row) for row in plan.summary.left_out.rows()],
             "notices": list(plan.notices),
         }
         sys.stdout.write(output.one_line(head)[:-1] + ', "calls": [')

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from worker.accounts.settings import missing
-from worker.clock import as_text
+from worker.clock import as_text, text_or_none
 from worker.fields.field_mapping import MappedField
 from worker.status.explanation import Explanation, LiveMember
 from worker.store.accounts import AccountSettings, Pause
@@ -22,15 +22,20 @@ def settings_data(settings: AccountSettings, waiting: int) -> dict[str, Any]:
         "account_id": settings.account_id,
         "enabled": settings.enabled,
         "api_key": f"…{settings.key_hint}" if settings.key_hint else None,
-        "connected_at": as_text(settings.connected_at) if settings.connected_at else None,
+        "connected_at": text_or_none(settings.connected_at),
         "status_if_new": settings.status_if_new,
         "master_list_id": settings.master_list,
         "stored_list_ids": [mailing_list.list_id for mailing_list in settings.stored],
-        "lists_refreshed_at": as_text(settings.refreshed_at) if settings.refreshed_at else None,
+        "lists_refreshed_at": text_or_none(settings.refreshed_at),
         "paused": _pause_data(settings.pause),
         "customers_waiting": waiting,
-        "missing": [{"code": lack.code, "what": lack.message, "advice": lack.advice} for lack in missing(settings)],
+        "missing": missing_data(settings),
     }
+
+
+def missing_data(settings: AccountSettings) -> list[dict[str, str]]:
+    """Returns what an account lacks before anything is delivered."""
+    return [{"code": lack.code, "what": lack.message, "advice": lack.advice} for lack in missing(settings)]
 
 
 def _pause_data(pause: Pause | None) -> dict[str, str] | None:
@@ -47,7 +52,7 @@ def lists_data(settings: AccountSettings) -> list[dict[str, Any]]:
             "master": mailing_list.list_id == settings.master_list,
             "members": mailing_list.member_count,
             "marketing_permissions": mailing_list.marketing_permissions,
-            "gone_since": as_text(mailing_list.gone_at) if mailing_list.gone_at else None,
+            "gone_since": text_or_none(mailing_list.gone_at),
             "paused": _pause_data(mailing_list.pause),
             "refreshed_at": as_text(mailing_list.refreshed_at),
         }

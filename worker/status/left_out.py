@@ -1,14 +1,12 @@
-"""Customer fields that were not sent as billmywork has them, for people and programs."""
+"""Customer fields that were not sent as billmywork has them, in words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable
 from itertools import groupby
 
 from worker.fields.field_values import CUT
 from worker.fields.merge_values import NO_SUCH_FIELD
-from worker.model import ListId
 from worker.store.accounts import AccountSettings
 from worker.store.runs import LeftOut
 
@@ -20,11 +18,10 @@ def sentences(left_out: Iterable[LeftOut], settings: AccountSettings | None = No
         settings: of the account, for the names of the lists.
     """
     lists = groupby(left_out, key=lambda row: row.list_id)
-    return [f"{_name(list_id, settings)}: {'; '.join(map(_in_words, fields))}." for list_id, fields in lists]
-
-
-def _name(list_id: ListId, settings: AccountSettings | None) -> str:
-    return f"list {settings.label_of(list_id) if settings is not None else list_id}"
+    return [
+        f"list {settings.label_of(list_id) if settings is not None else list_id}: {'; '.join(map(_in_words, fields))}."
+        for list_id, fields in lists
+    ]
 
 
 def _in_words(row: LeftOut) -> str:
@@ -34,8 +31,3 @@ def _in_words(row: LeftOut) -> str:
     if row.reason.startswith(CUT):
         return f"{row.field} {row.reason} for {share}"
     return f"{row.field} not sent for {share}: {row.reason}"
-
-
-def as_rows(left_out: Sequence[LeftOut]) -> list[dict[str, str | int]]:
-    """Returns the fields as JSON data."""
-    return [asdict(row) for row in left_out]

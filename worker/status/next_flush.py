@@ -16,22 +16,8 @@ from worker.store.runs import Run
 from worker.text.plural import counted
 
 
-@dataclass(frozen=True, slots=True)
-class NextFlush:
-    """When the next daily flush is.
-
-    Attributes:
-        at: when it should start, or should have started if it is due.
-        due: whether it should have started already.
-    """
-
-    at: datetime
-    due: bool
-    words: str
-
-
-def next_flush(now: datetime, at: time, zone: ZoneInfo, *, due: bool, running: bool) -> NextFlush:
-    """Returns when the next daily flush is.
+def next_flush(now: datetime, at: time, zone: ZoneInfo, *, due: bool, running: bool) -> tuple[datetime, str]:
+    """Returns when the next daily flush starts, or should have started if it is due; also in words.
 
     Args:
         now: aware.
@@ -42,10 +28,10 @@ def next_flush(now: datetime, at: time, zone: ZoneInfo, *, due: bool, running: b
     if due:
         since = latest_flush_time(now, at, zone)
         starts = "starts as soon as everything is read" if running else "starts when a worker runs"
-        return NextFlush(since, True, f"due since {moment_in_words(since, now, zone)}: {starts}")
+        return since, f"due since {moment_in_words(since, now, zone)}: {starts}"
     moment = next_flush_time(now, at, zone)
     words = in_words(moment, now, zone)
-    return NextFlush(moment, False, words if running else f"{words}, if a worker runs then")
+    return moment, words if running else f"{words}, if a worker runs then"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from worker.accounts.settings import missing
 from worker.changelog.signatures import UNSIGNED, WRONG
-from worker.clock import as_moment, as_text
+from worker.clock import as_moment, as_text, text_or_none
 from worker.config import Config
 from worker.flush import eligibility
 from worker.flush.schedule import (
@@ -29,7 +28,8 @@ from worker.plan.outcomes import MEANINGS, Outcome
 from worker.sqlite.database import Database
 from worker.status.account_facts import facts_of_all, without_settings
 from worker.status.account_state import AccountFacts, AccountState, State, held_in_words, state_of
-from worker.status.left_out import as_rows, sentences
+from worker.status.json_data import missing_data
+from worker.status.left_out import sentences
 from worker.status.live import LiveWorker
 from worker.status.next_flush import delivering, next_flush, running_flush, running_in_words
 from worker.status.other_workers import accounts_elsewhere
@@ -37,10 +37,9 @@ from worker.status.receipts_since import receipts_since_by_account
 from worker.status.run_summary import run_data
 from worker.status.times import in_words, span_in_words
 from worker.store import counts, customers, dead_letters, erasure_requests, ignored, offsets, receipts, refusals, runs
-from worker.store.accounts import AccountSettings
 from worker.store.erasure_requests import ErasureRequest
 from worker.store.offsets import Reading
-from worker.store.runs import FailedAccount, Request, Run
+from worker.store.runs import Request, Run
 
 RUNS_SHOWN = 5
 ERASURES_SHOWN = 5
@@ -70,15 +69,15 @@ def overview(
     waiting = {account.settings.account_id: account.waiting for account in facts}
     flushes = [_running(run, waiting, now, config) for run in under_way]
     is_due = _is_due(db, now, config, partitions, under_way)
-    due = next_flush(now, flush.time_of_day, flush.zone, due=is_due, running=beat is not None)
+    next_at, next_in_words = next_flush(now, flush.time_of_day, flush.zone, due=is_due, running=beat is not None)
     return {
         "worker": worker_data(config.staging.path, now, beat, live),
         "broker": broker_data(live, now, config),
         "flush": flushes[0] if flushes else None,
         "flushes": flushes,
-        "next_flush": as_text(due.at),
-        "next_flush_due": due.due,
-        "next_flush_in_words": due.words,
+        "next_flush": as_text(next_at),
+        "next_flush_due": is_due,
+        "next_flush_in_words": next_in_words,
         "flush_at": f"daily at {flush.at} {flush.timezone}",
         "customers": customers.total_count(db),
         "customers_waiting": sum(account.waiting for account in facts) + sum(foreign.values()),
@@ -103,7 +102,10 @@ def overview(
         "faults": _needing(last[:1]).get(Outcome.FAULT, 0),
         "needs_somebody": _needing(last[:1]),
         "partitions": [partition | {"age": _age(partition["updated_at"], now)} for partition in partitions],
-        "failed_accounts": [_failed_data(account) for account in runs.failed_accounts(db)],
+        "failed_accounts": [
+            asdict(account) | {"next_try": text_or_none(next_retry(account.failures, as_moment(account.failed_at)))}
+            for account in runs.failed_accounts(db)
+        ],
         "erasures": [_erasure_data(request, now) for request in erasure_requests.everyone(db)[:ERASURES_SHOWN]],
         "requests": [_request_data(request, now) for request in runs.open_requests(db)],
         "times_in_the_future": [
@@ -165,16 +167,12 @@ def account_data(facts: AccountFacts, now: datetime, config: Config, *, elsewher
         ]
         if facts.waiting
         else [],
-        "left_out": as_rows(facts.part.left_out) if facts.part else [],
+        "left_out": [asdict(row) for row in facts.part.left_out] if facts.part else [],
         "left_out_in_words": sentences(facts.part.left_out, settings) if facts.part else [],
-        "tried_again_at": as_text(facts.retry_at) if facts.retry_at else None,
-        "missing": [{"code": lack.code, "what": lack.message, "advice": lack.advice} for lack in missing(settings)],
+        "tried_again_at": text_or_none(facts.retry_at),
+        "missing": missing_data(settings),
         "paused_since": as_text(settings.pause.since) if settings.pause else None,
-        "notes": [
-            *_list_notes(settings, state.message or ""),
-            *_bare_notes(facts, state),
-            *_elsewhere_notes(elsewhere),
-        ],
+        "notes": [*_notes(facts, state, elsewhere)],
     }
 
 
@@ -185,46 +183,33 @@ def _first_delivery(facts: AccountFacts, state: AccountState, now: datetime, con
     return f"Takes part in daily flushes from {in_words(next_flush_time(now, at, zone), now, zone)}."
 
 
-def _list_notes(settings: AccountSettings, state_in_words: str) -> list[str]:
-    notes = []
-    for mailing_list in settings.stored:
-        if f"({mailing_list.list_id})" in state_in_words:
+def _notes(facts: AccountFacts, state: AccountState, elsewhere: int | None) -> Iterator[str]:
+    for mailing_list in facts.settings.stored:
+        if f"({mailing_list.list_id})" in (state.message or ""):
             continue
         if mailing_list.gone_at:
             since = as_text(mailing_list.gone_at)
-            notes.append(
+            yield (
                 f"List {mailing_list.name} has been gone from Mailchimp since {since}; its customers wait. Each flush "
                 "looks for it again."
             )
         if mailing_list.pause:
             since, reason = as_text(mailing_list.pause.since), mailing_list.pause.reason
-            notes.append(f"List {mailing_list.name} has been paused since {since}: {reason}.")
+            yield f"List {mailing_list.name} has been paused since {since}: {reason}."
         if mailing_list.marketing_permissions:
-            notes.append(f"List {mailing_list.name} asks for marketing permissions: contacts are added without any.")
-    return notes
-
-
-def _bare_notes(facts: AccountFacts, state: AccountState) -> list[str]:
-    notice = facts.bare.in_words() if facts.bare is not None else ""
-    return [notice] if notice and notice != state.message else []
-
-
-def _elsewhere_notes(partition: int | None) -> list[str]:
-    if partition is None:
-        return []
-    return [f"Another worker has this account now (partition {partition}): run status there for what waits."]
+            yield f"List {mailing_list.name} asks for marketing permissions: contacts are added without any."
+    if facts.bare is not None and (notice := facts.bare.in_words()) and notice != state.message:
+        yield notice
+    if elsewhere is not None:
+        yield f"Another worker has this account now (partition {elsewhere}): run status there for what waits."
 
 
 def _partitions(readings: Sequence[Reading], live: LiveWorker | None) -> list[dict[str, Any]]:
     # The running worker's own partitions; else how far each was read.
-    shown = []
-    for reading in readings:
-        lag = live.partitions.get(reading.partition) if live is not None else None
-        if live is None or lag is not None:
-            shown.append(
-                asdict(reading) | {"lag": lag.records if lag else None, "behind": lag.seconds if lag else None}
-            )
-    return shown
+    if live is None:
+        return [asdict(reading) | {"lag": None, "behind": None} for reading in readings]
+    lags = ((reading, live.partitions.get(reading.partition)) for reading in readings)
+    return [asdict(reading) | {"lag": lag.records, "behind": lag.seconds} for reading, lag in lags if lag is not None]
 
 
 def _age(updated_at: str, now: datetime) -> str:
@@ -253,12 +238,9 @@ def _running(run: Run, waiting: Mapping[AccountId, int], now: datetime, config: 
     return {
         "run": flush.run,
         "accounts": [part.account_id for part in run.accounts],
-        "started_at": flush.started_at,
-        "settled": flush.settled,
-        "to_do": flush.to_do,
-        "left": flush.left,
+        **asdict(flush),
         "per_second": round(flush.per_second, 2),
-        "ends_at": as_text(flush.ends_at) if flush.ends_at else None,
+        "ends_at": text_or_none(flush.ends_at),
         "words": running_in_words(flush, now, config.flush.zone),
     }
 
@@ -269,11 +251,6 @@ def _needing(last: Sequence[Run]) -> dict[str, int]:
     return {
         outcome.value: totals[outcome] for outcome in Outcome if MEANINGS[outcome].needs_somebody and totals[outcome]
     }
-
-
-def _failed_data(account: FailedAccount) -> dict[str, Any]:
-    retry = next_retry(account.failures, as_moment(account.failed_at))
-    return asdict(account) | {"next_try": as_text(retry) if retry else None}
 
 
 def _erasure_data(request: ErasureRequest, now: datetime) -> dict[str, Any]:

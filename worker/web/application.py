@@ -46,9 +46,21 @@ def web_application(
         live: must hold, or the worker must be restarted.
         ready: must hold for a worker that can do its work.
     """
+
+    async def healthz(request: Request) -> Response:
+        return _answer("live", live())
+
+    async def readyz(request: Request) -> Response:
+        return _answer("ready", ready())
+
+    async def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), media_type=content_type)
+
     all_routes: list[BaseRoute] = [
-        *_health_routes(live, ready),
-        _metrics_route(registry),
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
         *routes(PAGES, context, Slots()),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
@@ -72,16 +84,6 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return error_response(request, BadInput("The request cannot be read.", "Check what was sent."))
 
 
-def _health_routes(live: Callable[[], Conditions], ready: Callable[[], Conditions]) -> list[Route]:
-    async def healthz(request: Request) -> Response:
-        return _answer("live", live())
-
-    async def readyz(request: Request) -> Response:
-        return _answer("ready", ready())
-
-    return [Route("/healthz", healthz), Route("/readyz", readyz)]
-
-
 def _answer(probe: str, conditions: Conditions) -> Response:
     missing = [name for name, reason in conditions.items() if reason is not None]
     data = {
@@ -90,14 +92,6 @@ def _answer(probe: str, conditions: Conditions) -> Response:
         "conditions": {name: reason or "ok" for name, reason in conditions.items()},
     }
     return JSONResponse(data, status_code=503 if missing else 200, headers={"Cache-Control": "no-store"})
-
-
-def _metrics_route(registry: CollectorRegistry) -> Route:
-    async def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), media_type=content_type)
-
-    return Route("/metrics", metrics)
 
 
 def security_headers(embed_origins: str) -> dict[str, str]:

@@ -69,7 +69,7 @@ def error_response(request: Request, error: WorkerError) -> Response:
     headers = {"Retry-After": "60"} if status in (429, 503) else {}
     if isinstance(error, NotSignedIn):
         headers["WWW-Authenticate"] = 'Bearer realm="mailchimp-worker"'
-    if for_programs(request):
+    if request.url.path.startswith("/api/"):
         return JSONResponse(problem_of(error), status, headers, media_type="application/problem+json")
     return HTMLResponse(_error_page(request, error, status), status, headers)
 
@@ -90,11 +90,6 @@ def _error_page(request: Request, error: WorkerError, status: int) -> str:
         again=target_of(request) if again else None,
         settings=None if again else settings,
     )
-
-
-def for_programs(request: Request) -> bool:
-    """Returns whether the route is for programs."""
-    return request.url.path.startswith("/api/")
 
 
 def message_for_owner(error: WorkerError) -> OwnerMessage:

@@ -1,12 +1,13 @@
 """How people read which fields were not sent."""
 
 from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from worker.fields.merge_values import LeftOutCounts
 from worker.model import AccountId, ListId
 from worker.sqlite.database import open_database
-from worker.status.left_out import as_rows, sentences
+from worker.status.left_out import sentences
 from worker.store import runs
 from worker.store.accounts import AccountList, AccountSettings
 from worker.store.run_result import RunResult
@@ -45,4 +46,4 @@ def test_a_run_keeps_what_it_left_out():
         kept = runs.last_parts(db)[AccountId("acct-1")][1].left_out
     assert kept == found
     assert kept[0] == LeftOut(ONE, "ADDRESS", "no city", 2, 3)
-    assert as_rows(kept)[0] == {"list_id": ONE, "field": "ADDRESS", "reason": "no city", "contacts": 2, "of": 3}
+    assert asdict(kept[0]) == {"list_id": ONE, "field": "ADDRESS", "reason": "no city", "contacts": 2, "of": 3}

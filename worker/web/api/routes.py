@@ -1,7 +1,8 @@
-"""The API for programs, ``/api/v1``: everything that the pages do, as JSON. Described in ``openapi.py``."""
+"""The API for programs, ``/api/v1``: everything that the pages do, as JSON. Described by ``openapi.py``."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,28 +10,41 @@ from starlette.responses import JSONResponse, Response
 
 from worker.accounts import api_keys, settings_log
 from worker.accounts.lists import new_of
-from worker.clock import as_text
+from worker.clock import as_text, text_or_none
 from worker.model import AccountId, CustomerId, ListId, address_key
+from worker.plan.outcomes import Outcome
 from worker.sqlite.lock import seconds_since_beat
 from worker.status import json_data
 from worker.status.explanation import letters_naming
 from worker.status.live import read_live
-from worker.status.next_flush import RunningFlush
 from worker.status.overview import account_data, overview
 from worker.status.run_summary import run_data
 from worker.store import accounts, customers, dead_letters, receipts, runs
 from worker.store.accounts import AccountSettings
-from worker.store.runs import PartOfRun
 from worker.web import account_editor, account_reader
 from worker.web.access import sessions
 from worker.web.access.visitor import Need
 from worker.web.api import inputs
-from worker.web.api.openapi import document
+from worker.web.api.openapi import Operation, document
+from worker.web.api.schemas import (
+    ANYTHING,
+    COUNT,
+    FLAG,
+    STATE,
+    TEXT,
+    TIME,
+    Schema,
+    array,
+    at_most,
+    nullable,
+    record,
+    ref,
+)
 from worker.web.call import Call
 from worker.web.dead_letter_replay import dead_letter_of, replayed
 from worker.web.pages.settings_page import needing_attention
 from worker.web.refreshes import Refresh
-from worker.web.routing import Page
+from worker.web.routing import Handle
 
 ROOT = "/api/v1"
 OF_ACCOUNT = f"{ROOT}/accounts/{{account_id}}"
@@ -58,14 +72,9 @@ def status(call: Call) -> Response:
 def list_accounts(call: Call) -> Response:
     """Returns the settings of all accounts."""
     waiting = customers.accounts_with_changes(call.db)
-    return JSONResponse(
-        {
-            "accounts": [
-                json_data.settings_data(settings, waiting.get(settings.account_id, 0))
-                for settings in accounts.all_accounts(call.db)
-            ]
-        }
-    )
+    everyone = accounts.all_accounts(call.db)
+    data = [json_data.settings_data(settings, waiting.get(settings.account_id, 0)) for settings in everyone]
+    return JSONResponse({"accounts": data})
 
 
 def list_runs(call: Call) -> Response:
@@ -115,7 +124,7 @@ def replay_dead_letter(call: Call) -> Response:
 def show_account(call: Call) -> Response:
     """Returns an account's settings, its state and what comes next."""
     current, config = account_reader.current_state(call), call.context.app.config
-    user = api_keys.owner_of(call.db, call.account)
+    flush, user = current.flush, api_keys.owner_of(call.db, call.account)
     return JSONResponse(
         json_data.settings_data(current.facts.settings, current.facts.waiting)
         | {
@@ -126,19 +135,11 @@ def show_account(call: Call) -> Response:
             ],
             "state": account_data(current.facts, call.now, config),
             "next_flush": as_text(current.next_flush),
-            "sync_again_at": as_text(current.sync_again_at) if current.sync_again_at else None,
+            "sync_again_at": text_or_none(current.sync_again_at),
             "sync_asked": current.sync_requested,
-            "flush": _flush(current.flush) if current.flush is not None else None,
+            "flush": flush and {"settled": flush.settled, "left": flush.left, "ends_at": text_or_none(flush.ends_at)},
         }
     )
-
-
-def _flush(flush: RunningFlush) -> dict[str, Any]:
-    return {
-        "settled": flush.settled,
-        "left": flush.left,
-        "ends_at": as_text(flush.ends_at) if flush.ends_at is not None else None,
-    }
 
 
 def connect(call: Call) -> Response:
@@ -162,23 +163,20 @@ def put_settings(call: Call) -> Response:
 
 def preview(call: Call) -> Response:
     """Returns the consequences of a change of settings."""
-    return JSONResponse(_preview_data(account_reader.preview(call, inputs.body(call, inputs.Wanted).requested())))
-
-
-def _preview_data(preview: account_reader.Preview) -> dict[str, Any]:
+    preview = account_reader.preview(call, inputs.body(call, inputs.Wanted).requested())
     follows = preview.follows
-    return {
-        "delivers": follows is not None,
-        "adds": follows.adds if follows is not None else 0,
-        "status_if_new": preview.settings.status_if_new,
-        "moves": [
-            {"from_list_id": a, "to_list_id": b, "count": count}
-            for (a, b), count in (sorted(follows.moves.items()) if follows is not None else ())
-        ],
-        "leaves": dict(follows.leaves) if follows is not None else {},
-        "to_confirm": preview.to_confirm,
-        "words": preview.in_words,
-    }
+    moves = sorted(follows.moves.items()) if follows is not None else ()
+    return JSONResponse(
+        {
+            "delivers": follows is not None,
+            "adds": follows.adds if follows is not None else 0,
+            "status_if_new": preview.settings.status_if_new,
+            "moves": [{"from_list_id": a, "to_list_id": b, "count": count} for (a, b), count in moves],
+            "leaves": dict(follows.leaves) if follows is not None else {},
+            "to_confirm": preview.to_confirm,
+            "words": preview.in_words,
+        }
+    )
 
 
 def resume(call: Call) -> Response:
@@ -226,7 +224,7 @@ def _refresh_data(refresh: Refresh | None) -> dict[str, Any]:
     return {
         "state": "running" if refresh.running else "failed" if refresh.problem else "done",
         "began_at": as_text(refresh.began_at),
-        "ended_at": as_text(refresh.ended_at) if refresh.ended_at else None,
+        "ended_at": text_or_none(refresh.ended_at),
         "problem": {"detail": refresh.problem.message, "advice": refresh.problem.advice} if refresh.problem else None,
         "new_list_ids": [mailing_list.list_id for mailing_list in refreshed.new] if refreshed else [],
         "gone_list_ids": [mailing_list.list_id for mailing_list in refreshed.missing] if refreshed else [],
@@ -243,12 +241,8 @@ def sync(call: Call) -> Response:
 def show_runs(call: Call) -> Response:
     """Returns the account's parts of recent flushes, oldest first."""
     days = inputs.number(call, "days", 30, inputs.MOST_DAYS)
-    return JSONResponse({"runs": [_part_data(part) for part in account_reader.runs_of(call, days)]})
-
-
-def _part_data(run: PartOfRun) -> dict[str, Any]:
-    data = asdict(run)
-    return {**data.pop("part"), **data}
+    parts = [asdict(run) for run in account_reader.runs_of(call, days)]
+    return JSONResponse({"runs": [part.pop("part") | part for part in parts]})
 
 
 def show_receipts(call: Call) -> Response:
@@ -287,30 +281,55 @@ def show_settings_log(call: Call) -> Response:
     return JSONResponse({"changes": [asdict(change) for change in settings_log.read(call.db, call.account)[::-1]]})
 
 
+_GET, _POST, _PUT, _DELETE = (("GET",), ("POST",), ("PUT",), ("DELETE",))
+_RECEIPTS = {
+    "run": at_most(inputs.LARGEST),
+    "outcome": {"enum": [outcome.value for outcome in Outcome]},
+    "list_id": TEXT,
+    "customer_id": TEXT,
+    "limit": at_most(inputs.MOST_RECEIPTS),
+}
+_DAYS = {"days": at_most(inputs.MOST_DAYS)}
+_LETTERS = record({"count": COUNT, "dead_letters": array(ref("DeadLetter"))})
+_REPLAYED = record({"number": COUNT, "understood": FLAG, "reason": nullable(TEXT)})
+_LINK = record({"account_id": TEXT, "url": {**TEXT, "format": "uri"}, "expires_at": TIME})
+_RECEIPTS_FOUND = record({"receipts": array(ref("Receipt")), "complete_since": TIME})
+
+
+def _operator(path: str, handle: Handle, methods: Sequence[str], answer: Schema | None, **more: Any) -> Operation:
+    return Operation(f"{ROOT}{path}", handle, Need.OPERATOR, methods, answer=answer, **more)
+
+
+def _account(path: str, handle: Handle, methods: Sequence[str], answer: Schema, **more: Any) -> Operation:
+    return Operation(f"{OF_ACCOUNT}{path}", handle, Need.ACCOUNT, methods, answer=answer, **more)
+
+
 PAGES = (
-    Page(f"{ROOT}/openapi.json", describe, Need.NOTHING),
-    Page(f"{ROOT}/status", status, Need.OPERATOR),
-    Page(f"{ROOT}/accounts", list_accounts, Need.OPERATOR),
-    Page(f"{ROOT}/runs", list_runs, Need.OPERATOR),
-    Page(f"{ROOT}/dead-letters", list_dead_letters, Need.OPERATOR),
-    Page(f"{ROOT}/dead-letters/{{number}}", show_dead_letter, Need.OPERATOR),
-    Page(f"{ROOT}/dead-letters/{{number}}/replay", replay_dead_letter, Need.OPERATOR, ("POST",)),
-    Page(f"{ROOT}/links", make_link, Need.OPERATOR, ("POST",)),
-    Page(f"{OF_ACCOUNT}/sessions", revoke_sessions, Need.OPERATOR, ("DELETE",), anywhere=True),
-    Page(OF_ACCOUNT, show_account, Need.ACCOUNT),
-    Page(f"{OF_ACCOUNT}/api-key", connect, Need.ACCOUNT, ("PUT",)),
-    Page(f"{OF_ACCOUNT}/api-key", disconnect, Need.ACCOUNT, ("DELETE",)),
-    Page(f"{OF_ACCOUNT}/settings", put_settings, Need.ACCOUNT, ("PUT",)),
-    Page(f"{OF_ACCOUNT}/preview", preview, Need.ACCOUNT, ("POST",)),
-    Page(f"{OF_ACCOUNT}/resume", resume, Need.ACCOUNT, ("POST",)),
-    Page(f"{OF_ACCOUNT}/lists", show_lists, Need.ACCOUNT, anywhere=True),
-    Page(f"{OF_ACCOUNT}/lists/{{list_id}}/fields", show_fields, Need.ACCOUNT),
-    Page(f"{OF_ACCOUNT}/lists/{{list_id}}/fields", put_fields, Need.ACCOUNT, ("PUT",)),
-    Page(f"{OF_ACCOUNT}/refresh", show_refresh, Need.ACCOUNT),
-    Page(f"{OF_ACCOUNT}/refresh", refresh, Need.ACCOUNT, ("POST",)),
-    Page(f"{OF_ACCOUNT}/sync", sync, Need.ACCOUNT, ("POST",)),
-    Page(f"{OF_ACCOUNT}/runs", show_runs, Need.ACCOUNT),
-    Page(f"{OF_ACCOUNT}/receipts", show_receipts, Need.ACCOUNT),
-    Page(f"{OF_ACCOUNT}/explain", explain, Need.ACCOUNT, ("POST",)),
-    Page(f"{OF_ACCOUNT}/settings-log", show_settings_log, Need.ACCOUNT, anywhere=True),
+    Operation(f"{ROOT}/openapi.json", describe, Need.NOTHING, answer=ANYTHING),
+    _operator("/status", status, _GET, ANYTHING),
+    _operator("/accounts", list_accounts, _GET, record({"accounts": array(ref("Settings"))})),
+    _operator("/runs", list_runs, _GET, record({"runs": array(ANYTHING)}), query={"limit": at_most(inputs.MOST_RUNS)}),
+    _operator("/dead-letters", list_dead_letters, _GET, _LETTERS, query={"limit": at_most(inputs.MOST_DEAD_LETTERS)}),
+    _operator("/dead-letters/{number}", show_dead_letter, _GET, ref("WholeDeadLetter")),
+    _operator("/dead-letters/{number}/replay", replay_dead_letter, _POST, _REPLAYED),
+    _operator("/links", make_link, _POST, _LINK, body=inputs.Link, status=201),
+    _operator("/accounts/{account_id}/sessions", revoke_sessions, _DELETE, None, status=204, anywhere=True),
+    _account("", show_account, _GET, {"allOf": [ref("Settings"), STATE]}),
+    _account("/api-key", connect, _PUT, ref("Settings"), body=inputs.ApiKey),
+    _account("/api-key", disconnect, _DELETE, ref("Settings")),
+    _account("/settings", put_settings, _PUT, ref("Settings"), body=inputs.Wanted),
+    _account("/preview", preview, _POST, ref("Preview"), body=inputs.Wanted),
+    _account("/resume", resume, _POST, ref("Settings")),
+    _account("/lists", show_lists, _GET, record({"lists": array(ref("List"))}), anywhere=True),
+    _account("/lists/{list_id}/fields", show_fields, _GET, ref("Fields")),
+    _account("/lists/{list_id}/fields", put_fields, _PUT, ref("Fields"), body=inputs.ChosenFields),
+    _account("/refresh", show_refresh, _GET, ref("Refresh")),
+    _account("/refresh", refresh, _POST, ref("Refresh"), status=202),
+    _account("/sync", sync, _POST, record({"request": COUNT, "requested_at": TIME}), body=inputs.Sync, status=202),
+    _account(
+        "/runs", show_runs, _GET, record({"runs": array(ref("AccountRun"))}), query={"days": at_most(inputs.MOST_DAYS)}
+    ),
+    _account("/receipts", show_receipts, _GET, _RECEIPTS_FOUND, query=_RECEIPTS),
+    _account("/explain", explain, _POST, record({"customers": array(ANYTHING)}), body=inputs.Person),
+    _account("/settings-log", show_settings_log, _GET, record({"changes": array(ref("SettingChange"))}), anywhere=True),
 )

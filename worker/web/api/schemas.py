@@ -6,6 +6,7 @@ from typing import Any
 
 Schema = dict[str, Any]
 
+ANYTHING: Schema = {"type": "object"}
 TEXT: Schema = {"type": "string"}
 ID: Schema = {"type": "string", "minLength": 1, "maxLength": 1000}
 TIME: Schema = {"type": "string", "format": "date-time"}
@@ -34,6 +35,11 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def at_most(most: int) -> Schema:
+    """Returns the schema of a positive integer."""
+    return {"type": "integer", "minimum": 1, "maximum": most}
+
+
 _LETTER: Schema = {
     "number": COUNT,
     "topic": TEXT,
@@ -43,7 +49,7 @@ _LETTER: Schema = {
     "reason": TEXT,
     "key": nullable({**TEXT, "description": "Bytes that are not UTF-8 are escaped, here and in value."}),
 }
-PROBLEM = record(
+_PROBLEM = record(
     {
         "code": TEXT,
         "level": {"enum": ["problem", "step", "note"]},
@@ -61,6 +67,15 @@ _FIELD = record(
         "source": {**nullable(TEXT), "description": "A customer's field or an attribute; null: none."},
         "chosen": {**FLAG, "description": "Whether the account chose that; else it is the default."},
         "on_list": {**FLAG, "description": "False for a tag that the list does not have."},
+    }
+)
+STATE = record(
+    {
+        "state": ANYTHING,
+        "next_flush": TIME,
+        "mailchimp": nullable(record({"account_name": TEXT, "login": TEXT})),
+        "problems": array(_PROBLEM),
+        "flush": nullable(record({"settled": COUNT, "left": COUNT, "ends_at": nullable(TIME)})),
     }
 )
 SCHEMAS: dict[str, Schema] = {

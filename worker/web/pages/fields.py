@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from starlette.responses import Response
 
@@ -56,7 +56,7 @@ def _form(
         list_id=list_id,
         list_name=on_list.name if on_list is not None else list_id,
         rows=[_row(mapped, sources) for mapped in mapped_fields if mapped.field is not None],
-        lacking=_lacking(mapped_fields),
+        lacking=[detail_of(row.source) for row in mapped_fields if row.field is None and row.source is not None],
         known_sources=list(dict.fromkeys(known_sources)),
         error=error,
     )
@@ -84,7 +84,3 @@ def _row(mapped: MappedField, sources: Mapping[str, str] | None) -> dict[str, st
         "why": unfit(source, mapped.field) if source else None,
         "choices": ", ".join(mapped.field.choices) or None,
     }
-
-
-def _lacking(mapped_fields: Sequence[MappedField]) -> list[str]:
-    return [detail_of(mapped.source) for mapped in mapped_fields if mapped.field is None and mapped.source is not None]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from worker.clock import as_moment
-from worker.model import AccountId
 from worker.plan.outcomes import MEANINGS
 from worker.sqlite.lock import seconds_since_beat
 from worker.status.account_state import State
@@ -17,7 +17,6 @@ from worker.status.live import read_live
 from worker.status.other_workers import all_workers
 from worker.status.overview import overview
 from worker.store import dead_letters, runs
-from worker.store.dead_letters import DeadLetter
 from worker.text.plural import counted
 from worker.web.access.signing_in import account_path
 from worker.web.call import Call
@@ -69,7 +68,10 @@ def show(call: Call) -> Response:
             "operators.html",
             csrf=call.csrf,
             status=status,
-            accounts=[_account_row(account) for account in matching[:ACCOUNTS]],
+            accounts=[
+                account | {"path": account_path(account["account_id"]), "tone": TONES.get(account["state"], "")}
+                for account in matching[:ACCOUNTS]
+            ],
             matching=len(matching),
             account_count=len(accounts),
             find=search,
@@ -80,13 +82,10 @@ def show(call: Call) -> Response:
             flushes=[{**flush, "accounts_in_words": _named(flush["accounts"])} for flush in status["flushes"]],
             chart=_chart(call, last),
             groups=GROUPS,
-            runs=[_run_row(call, run) for run in last[:10]],
+            runs=last[:10],
+            when=partial(when, call),
         )
     )
-
-
-def _account_row(account: dict[str, Any]) -> dict[str, Any]:
-    return account | {"path": account_path(AccountId(account["account_id"])), "tone": TONES.get(account["state"], "")}
 
 
 def warnings_of(status: Mapping[str, Any]) -> Iterator[str]:
@@ -129,44 +128,22 @@ def _chart(call: Call, last: list[runs.Run]) -> Any:
     return bar_chart(bars, RUNS)
 
 
-def _run_row(call: Call, run: runs.Run) -> dict[str, Any]:
-    return {
-        "number": run.run,
-        "when": when(call, run.started_at),
-        "trigger": run.trigger,
-        "ended": str(run.ended) if run.ended is not None else "under way",
-        "accounts": len(run.accounts),
-        "settled": sum(part.settled for part in run.accounts),
-        "to_do": sum(part.to_do for part in run.accounts),
-    }
-
-
 def show_dead_letters(call: Call) -> Response:
     """Shows the newest dead letters, each with a button to replay it."""
-    letters = [_letter_row(call, letter) for letter in reversed(dead_letters.all_letters(call.db, LETTERS))]
     messages = {"understood": "Understood, and no longer here.", "not": "Still not understood. It is kept."}
     return HTMLResponse(
         render(
             "dead_letters.html",
             csrf=call.csrf,
-            letters=letters,
+            letters=dead_letters.all_letters(call.db, LETTERS)[::-1],
+            when=partial(when, call),
+            start_of=_start_of,
+            may_replay=may_replay,
             count=dead_letters.count(call.db),
             message=messages.get(call.query.get("done", "")),
             tone="warn" if call.query.get("done") == "not" else "good",
         )
     )
-
-
-def _letter_row(call: Call, letter: DeadLetter) -> dict[str, Any]:
-    return {
-        "number": letter.number,
-        "reason": letter.reason,
-        "position": f"{letter.topic}, partition {letter.partition}, offset {letter.offset}",
-        "read_at": when(call, letter.read_at),
-        "key": _start_of(letter.key),
-        "value": _start_of(letter.value),
-        "may_replay": may_replay(letter),
-    }
 
 
 def _start_of(content: bytes | None) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from starlette.responses import Response
 
 from worker.accounts import api_keys
 from worker.accounts.lists import new_of
 from worker.errors import AccountError, MailchimpError, UsageError
-from worker.model import ListId
 from worker.sqlite.lock import is_locked
 from worker.status.live import read_live
 from worker.store import customers
-from worker.store.accounts import AccountList, AccountSettings
+from worker.store.accounts import AccountList
 from worker.web import account_editor
 from worker.web.account_reader import CurrentState, current_state, runs_of, settings_of
 from worker.web.call import Call
@@ -43,6 +41,7 @@ def settings_response(
     """Returns the page, with each error beside the field that it is about."""
     current, parts = current_state(call), runs_of(call)
     settings, facts = current.facts.settings, current.facts
+    new = new_of(call.db, settings)
     next_sync = when(call, current.next_flush)
     problems = needing_attention(call, current)
     pressing, notes = ([problem for problem in problems if (problem.level == "note") is note] for note in (False, True))
@@ -67,29 +66,23 @@ def settings_response(
         key_error=key_error,
         key_refused=settings.pause is not None,
         flush_at=call.context.app.config.flush.at,
-        lists=_lists(settings, new_of(call.db, settings)),
+        lists=[
+            (mailing_list, *_mark(mailing_list, new=mailing_list.list_id in new))
+            for mailing_list in settings.lists
+            if mailing_list.stored or not mailing_list.gone
+        ],
         list_error=list_error,
         read_at=when(call, settings.refreshed_at) if settings.refreshed_at else None,
         refresh=REFRESH,
-        refresh_problem=message_for_owner(refresh.problem)
-        if refresh is not None and refresh.problem is not None
-        else None,
+        refresh_problem=message_for_owner(refresh.problem) if refresh and refresh.problem else None,
         sync=SYNC,
         last=last_sync(call, parts),
         next_sync=next_sync,
         waiting=people(facts.waiting) if facts.waiting else None,
         chart=chart_of(call, parts),
         groups=GROUPS,
-        fields=[
-            {
-                "detail": field.detail,
-                "tag": field.tag,
-                "only_on": ", ".join(field.only_on),
-                "missing": any(missing.tag == field.tag for missing in unsent),
-            }
-            for field in fields_of(settings)
-        ],
-        mapped_lists=_mapped_lists(settings),
+        fields=fields_of(settings),
+        mapped_lists=[on_list for on_list in settings.stored if not on_list.gone] if settings.key_hint else [],
         not_sent=unsent,
     )
 
@@ -106,10 +99,6 @@ def _away(call: Call) -> str | None:
     if live is not None and live.away_since is not None:
         return f"The connection has been away since {when(call, live.away_since)}."
     return None
-
-
-def _mapped_lists(settings: AccountSettings) -> list[AccountList]:
-    return [mailing_list for mailing_list in settings.stored if not mailing_list.gone] if settings.key_hint else []
 
 
 def _headline(call: Call, current: CurrentState, pressing: list[Problem], next_sync: str) -> Mapping[str, str] | None:
@@ -135,34 +124,16 @@ def _state(text: str, more: str, waiting: str = "", *, tone: str = "") -> dict[s
     return {"tone": tone, "text": text, "more": more, "waiting": waiting}
 
 
-def _lists(settings: AccountSettings, new: Collection[ListId]) -> list[dict[str, Any]]:
-    return [
-        {
-            "list_id": mailing_list.list_id,
-            "name": mailing_list.name,
-            "members": mailing_list.member_count,
-            "stored": mailing_list.stored,
-            "gone": mailing_list.gone,
-            "master": mailing_list.list_id == settings.master_list,
-            **_marked(mailing_list, new=mailing_list.list_id in new),
-        }
-        for mailing_list in settings.lists
-        if mailing_list.stored or not mailing_list.gone
-    ]
-
-
-def _marked(mailing_list: AccountList, *, new: bool) -> dict[str, str]:
+def _mark(mailing_list: AccountList, *, new: bool) -> tuple[str, str, str]:
+    # Its badge, the badge's tone, and a note.
     if mailing_list.gone:
-        return {
-            "badge": "gone",
-            "tone": "bad",
-            "note": "No longer in Mailchimp. Each sync looks for it again. Untick it only if you deleted it for good.",
-        }
+        note = "No longer in Mailchimp. Each sync looks for it again. Untick it only if you deleted it for good."
+        return "gone", "bad", note
     if mailing_list.pause is not None:
-        return {"badge": "paused", "tone": "warn", "note": "Mailchimp refuses everyone whom we add."}
+        return "paused", "warn", "Mailchimp refuses everyone whom we add."
     permissions = "It asks its members for marketing permissions; we add people without any."
     note = permissions if mailing_list.stored and mailing_list.marketing_permissions else ""
-    return {"badge": "new" if new else "", "tone": "", "note": note}
+    return "new" if new else "", "", note
 
 
 def connect(call: Call) -> Response:
