@@ -21,8 +21,9 @@ import requests
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.processes import peak_mb
+from tests import setters
 from tests.staged import stage_batch
-from worker.accounts import api_keys, lists, settings
+from worker.accounts import api_keys, lists
 from worker.app import App
 from worker.clock import as_text, utc_now
 from worker.config import Config, Kafka, Mailchimp, Outcomes, Staging
@@ -125,10 +126,10 @@ def create(app: App, accounts: Sequence[AccountId]) -> None:
         for number, account_id in enumerate(accounts):
             asked: Any = {"secret": app.secret, "open_sender": app.open_client, "at": utc_now()}
             api_keys.connect(db, app.changelog, account_id, key_of(number), **asked)
-            settings.enable(db, app.changelog, account_id)
+            setters.enable(db, app.changelog, account_id)
             lists.refresh(db, app.changelog, account_id, **asked)
-            lists.store(db, app.changelog, account_id, [list_of(account_id)])
-            lists.choose_master(db, app.changelog, account_id, list_of(account_id))
+            setters.store(db, app.changelog, account_id, [list_of(account_id)])
+            setters.choose_master(db, app.changelog, account_id, list_of(account_id))
 
 
 def take_ledger(app: App) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from tests import setters
 from tests.e2e import fork_server
 from tests.integration.conftest import kafka, new_topic, own_kafka, topic, whole_kafka
 from tests.integration.topic import Topic
-from worker.accounts import api_keys, chosen_fields, lists, settings
+from worker.accounts import api_keys, lists
 from worker.app import App
 from worker.cli.context import changing
 from worker.clock import utc_now
@@ -117,12 +118,12 @@ class Cli:
                 at = utc_now()
                 key = KEY if keys is None else keys[name]
                 api_keys.connect(db, app.changelog, account, key, secret=app.secret, open_sender=app.open_client, at=at)
-                settings.enable(db, app.changelog, account, at=enabled_at)
+                setters.enable(db, app.changelog, account, at=enabled_at)
                 lists.refresh(db, app.changelog, account, secret=app.secret, open_sender=app.open_client, at=at)
-                lists.store(db, app.changelog, account, [ListId(one) for one in wanted])
-                lists.choose_master(db, app.changelog, account, ListId(wanted[0]))
+                setters.store(db, app.changelog, account, [ListId(one) for one in wanted])
+                setters.choose_master(db, app.changelog, account, ListId(wanted[0]))
                 for list_id in wanted if fields is not None else ():
-                    chosen_fields.choose(db, app.changelog, account, ListId(list_id), fields or {})
+                    setters.choose_fields(db, app.changelog, account, ListId(list_id), fields or {})
 
     def connect_by_commands(self) -> None:
         """Connects an account with two stored lists, as an operator does."""

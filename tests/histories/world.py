@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 from pydantic import SecretStr
 
+from tests import setters
 from tests.checked_changelog import guarded
 from tests.direct_sender import DirectSender
 from tests.histories.clock import Time, Waits
@@ -23,7 +24,7 @@ from tests.histories.tags import FIELDS, PLANS
 from tests.histories.topic import OutcomesTopic
 from tests.histories.wire import Death, Wire, differences, snapshot
 from tests.staged import stage_batch
-from worker.accounts import api_keys, chosen_fields, erasures, lists, settings
+from worker.accounts import api_keys, erasures, lists, settings
 from worker.accounts.erasures import OwnCopy
 from worker.accounts.forget import forget_person
 from worker.app import App
@@ -187,13 +188,13 @@ class World:
     def __enter__(self) -> World:
         self.db = self.app.open_database()
         self.connect()
-        settings.enable(self.db, self.topic, ACCOUNT, "pending" if self.double else "subscribed")
+        setters.enable(self.db, self.topic, ACCOUNT, "pending" if self.double else "subscribed")
         self.refresh()
         for list_id in ("master", "other", "spare") if self.tags else ():
             plan = {"name": "Plan", "type": "dropdown", "tag": "PLAN", "options": {"choices": list(PLANS)}}
             self.standin.add_merge_field(list_id, plan)
             self.standin.add_merge_field(list_id, {"name": "Invoices", "type": "number", "tag": "INVOICES"})
-            chosen_fields.choose(self.db, self.topic, ACCOUNT, ListId(list_id), FIELDS)
+            setters.choose_fields(self.db, self.topic, ACCOUNT, ListId(list_id), FIELDS)
         self.store("master", "other")
         self.choose_master("master")
         return self
@@ -264,17 +265,17 @@ class World:
     def enable(self) -> None:
         """Enables the integration."""
         with self.opened() as db:
-            settings.enable(db, self.topic, ACCOUNT)
+            setters.enable(db, self.topic, ACCOUNT)
 
     def disable(self) -> None:
         """Disables the integration."""
         with self.opened() as db:
-            settings.disable(db, self.topic, ACCOUNT)
+            setters.disable(db, self.topic, ACCOUNT)
 
     def resume(self) -> None:
         """Ends pauses."""
         with self.opened() as db:
-            settings.resume(db, self.topic, ACCOUNT)
+            setters.resume(db, self.topic, ACCOUNT)
 
     def refresh(self) -> None:
         """Reads the account's lists from Mailchimp."""
@@ -285,12 +286,12 @@ class World:
     def store(self, *list_ids: str) -> None:
         """Stores these lists and no other."""
         with self.opened() as db:
-            lists.store(db, self.topic, ACCOUNT, [ListId(list_id) for list_id in list_ids])
+            setters.store(db, self.topic, ACCOUNT, [ListId(list_id) for list_id in list_ids])
 
     def choose_master(self, list_id: str) -> None:
         """Chooses the master list."""
         with self.opened() as db:
-            lists.choose_master(db, self.topic, ACCOUNT, ListId(list_id))
+            setters.choose_master(db, self.topic, ACCOUNT, ListId(list_id))
 
     def resync(self) -> None:
         """Looks at all customers again."""

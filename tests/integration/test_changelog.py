@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 
+from tests import setters
 from tests.integration.changelog_worker import ACCOUNT, Worker
 from tests.integration.topic import Topic
 from worker.accounts import settings
@@ -34,7 +35,7 @@ def test_settings_that_another_worker_changed_meanwhile_are_not_undone(hire: Cal
     with changing(first.app) as slow:
         assert settings.load(slow, ACCOUNT).enabled
         with changing(second.app) as db:
-            settings.disable(db, second.changelog, ACCOUNT)
+            setters.disable(db, second.changelog, ACCOUNT)
         # As lists refresh does when Mailchimp has answered.
         first.changelog.commit(slow, lambda: rename(slow))
     for one in (first, second, hire("third")):

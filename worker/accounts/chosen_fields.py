@@ -1,4 +1,4 @@
-"""An account's mapping of merge fields: reads it with the fields themselves, and stores it."""
+"""An account's mapping of merge fields: reads it with the fields themselves, and replaces it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from dataclasses import replace
 from worker.accounts.api_keys import OpenSender, key_of
 from worker.accounts.lists import known_list
 from worker.accounts.secrets import SecretKey
-from worker.accounts.settings import change, load
-from worker.accounts.settings_log import Author
-from worker.changelog.commit import Changelog
+from worker.accounts.settings import load
 from worker.mailchimp.answers import Answer
 from worker.mailchimp.errors import error_for
 from worker.mailchimp.merge_fields import MergeField, merge_fields
@@ -38,30 +36,18 @@ def read(
     return on_list, fields
 
 
-def choose(
-    db: Database,
-    changelog: Changelog,
-    account_id: AccountId,
-    list_id: ListId,
-    chosen: Mapping[str, str],
-    author: Author | None = None,
-) -> AccountSettings:
-    """Replaces the mapping; if it differs, every customer of the account is compared with Mailchimp again.
+def with_fields(settings: AccountSettings, list_id: ListId, chosen: Mapping[str, str]) -> AccountSettings:
+    """Returns the settings with another mapping of a list's merge fields.
 
     Args:
-        db: outside of a transaction.
         chosen: from :func:`worker.fields.field_mapping.checked`; empty for the default.
 
     Raises:
-        NotFound: the account has no settings, or no refresh has found this list.
+        NotFound: no refresh has found this list.
     """
-
-    def step(settings: AccountSettings) -> AccountSettings:
-        known_list(settings, list_id)
-        lists = tuple(
-            replace(on_list, merge_fields=dict(chosen) or None) if on_list.list_id == list_id else on_list
-            for on_list in settings.lists
-        )
-        return replace(settings, lists=lists)
-
-    return change(db, changelog, account_id, step, author)
+    known_list(settings, list_id)
+    lists = tuple(
+        replace(on_list, merge_fields=dict(chosen) or None) if on_list.list_id == list_id else on_list
+        for on_list in settings.lists
+    )
+    return replace(settings, lists=lists)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from worker.accounts.api_keys import OpenSender, key_of
 from worker.accounts.secrets import SecretKey
-from worker.accounts.settings import change, load, note_new_lists
-from worker.accounts.settings_log import Author
+from worker.accounts.settings import load, note_new_lists
 from worker.changelog.commit import Changelog
 from worker.errors import AccountError, NotFound
 from worker.mailchimp.answers import Answer
@@ -136,33 +135,11 @@ def _updated(known: AccountList | None, mailchimp_list: MailchimpList, at: datet
     return replace(known, **news) if known is not None else AccountList(stored=False, **news)
 
 
-def store(
-    db: Database,
-    changelog: Changelog,
-    account_id: AccountId,
-    list_ids: Collection[ListId] | None,
-    confirmed: Mapping[ListId, int] | None = None,
-    author: Author | None = None,
-) -> AccountSettings:
-    """Stores exactly these lists. Others are no longer used, and their customers go to the master list.
+def with_stored(settings: AccountSettings, list_ids: Collection[ListId] | None) -> AccountSettings:
+    """Returns the settings with exactly these lists stored. Customers of others go to the master list.
 
     Args:
-        db: outside of a transaction.
         list_ids: the lists to use; None for all that Mailchimp has.
-
-    Raises:
-        NotFound: the account has no settings, or no refresh has found one of the lists.
-        AccountError: a rule forbids it; the message says which.
-    """
-
-    def step(settings: AccountSettings) -> AccountSettings:
-        return replace(stored(settings, list_ids), confirmed=confirmed)
-
-    return change(db, changelog, account_id, step, author)
-
-
-def stored(settings: AccountSettings, list_ids: Collection[ListId] | None) -> AccountSettings:
-    """Returns the settings with exactly these lists stored; None for all that Mailchimp has.
 
     Raises:
         NotFound: no refresh has found one of the lists.
@@ -194,30 +171,6 @@ def stored(settings: AccountSettings, list_ids: Collection[ListId] | None) -> Ac
             for account_list in settings.lists
         ),
     )
-
-
-def choose_master(
-    db: Database,
-    changelog: Changelog,
-    account_id: AccountId,
-    list_id: ListId,
-    confirmed: Mapping[ListId, int] | None = None,
-    author: Author | None = None,
-) -> AccountSettings:
-    """Makes a stored list the master list.
-
-    Args:
-        db: outside of a transaction.
-
-    Raises:
-        NotFound: the account has no settings, or no refresh has found the list.
-        AccountError: the list is not stored, or is gone from Mailchimp.
-    """
-
-    def step(settings: AccountSettings) -> AccountSettings:
-        return replace(with_master(settings, list_id), confirmed=confirmed)
-
-    return change(db, changelog, account_id, step, author)
 
 
 def with_master(settings: AccountSettings, list_id: ListId) -> AccountSettings:

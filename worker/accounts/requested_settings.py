@@ -50,4 +50,4 @@ def with_requested(before: AccountSettings, requested: RequestedSettings, at: da
 
 def _stored(settings: AccountSettings, list_ids: frozenset[ListId]) -> AccountSettings:
     same = list_ids == settings.stored_ids
-    return settings if same else lists.stored(settings, list_ids)
+    return settings if same else lists.with_stored(settings, list_ids)

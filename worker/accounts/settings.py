@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -126,35 +126,15 @@ def load(db: Database, account_id: AccountId) -> AccountSettings:
     return settings
 
 
-def enable(
-    db: Database,
-    changelog: Changelog,
-    account_id: AccountId,
-    status_if_new: StatusIfNew | None = None,
-    *,
-    at: datetime | None = None,
-    confirmed: Mapping[ListId, int] | None = None,
-    author: Author | None = None,
+def with_enabled(
+    settings: AccountSettings, status_if_new: StatusIfNew | None = None, at: datetime | None = None
 ) -> AccountSettings:
-    """Enables the integration. :func:`missing` returns what it still needs.
+    """Returns the settings with the integration enabled. :func:`missing` returns what they still need.
 
     Args:
         status_if_new: how contacts are added from now on; None leaves it as it is.
-        at: now, so that the account takes part in daily flushes after it; None for the one that is already due.
-
-    Raises:
-        NotFound: the account has no settings.
-        AccountError: the account has no API key.
-    """
-
-    def step(settings: AccountSettings) -> AccountSettings:
-        return replace(with_enabled(settings, status_if_new, at), confirmed=confirmed)
-
-    return change(db, changelog, account_id, step, author)
-
-
-def with_enabled(settings: AccountSettings, status_if_new: StatusIfNew | None, at: datetime | None) -> AccountSettings:
-    """Returns the settings as :func:`enable` leaves them; an account that is enabled already keeps its time.
+        at: now, so that the account takes part in daily flushes after it; None for the one that is already due. One
+            that is enabled already keeps its time.
 
     Raises:
         AccountError: the account has no API key.
@@ -172,27 +152,10 @@ def with_enabled(settings: AccountSettings, status_if_new: StatusIfNew | None, a
     )
 
 
-def disable(db: Database, changelog: Changelog, account_id: AccountId, author: Author | None = None) -> AccountSettings:
-    """Disables the integration: nothing more is delivered. Key, lists and waiting customers are kept.
-
-    Raises:
-        NotFound: the account has no settings.
-    """
-    return change(db, changelog, account_id, lambda settings: replace(settings, enabled=False), author)
-
-
-def resume(db: Database, changelog: Changelog, account_id: AccountId, author: Author | None = None) -> AccountSettings:
-    """Ends every pause of the account and of its lists; the next flush tries again.
-
-    Raises:
-        NotFound: the account has no settings.
-    """
-
-    def step(settings: AccountSettings) -> AccountSettings:
-        lists = tuple(replace(account_list, pause=None) for account_list in settings.lists)
-        return replace(settings, pause=None, lists=lists)
-
-    return change(db, changelog, account_id, step, author)
+def without_pauses(settings: AccountSettings) -> AccountSettings:
+    """Returns the settings without any pause of the account and of its lists, so that the next flush tries again."""
+    lists = tuple(replace(account_list, pause=None) for account_list in settings.lists)
+    return replace(settings, pause=None, lists=lists)
 
 
 def change(

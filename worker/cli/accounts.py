@@ -11,7 +11,7 @@ import typer
 from worker.accounts import api_keys, erasures, forget, secrets, settings
 from worker.app import App
 from worker.cli import consequences, output
-from worker.cli.context import AccountArgument, Json, Yes, author, changing, despite_workers, existing, load_app
+from worker.cli.context import AccountArgument, Json, Yes, author, change, changing, despite_workers, existing, load_app
 from worker.cli.progress import Progress, Steps
 from worker.clock import as_text
 from worker.consumer.instance import instance_of
@@ -128,10 +128,11 @@ def enable(
     status: StatusIfNew | None = None if double_opt_in is None else "pending" if double_opt_in else "subscribed"
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
-        after = settings.with_enabled(before, status, app.clock())
+        now = app.clock()
+        after = settings.with_enabled(before, status, now)
         confirmed = consequences.announce(app, db, after, every=False, yes=yes, json=json)
-        account_settings = settings.enable(
-            db, app.changelog, before.account_id, status, at=app.clock(), confirmed=confirmed, author=author(app)
+        account_settings = change(
+            app, db, account, lambda current: replace(settings.with_enabled(current, status, now), confirmed=confirmed)
         )
         data = settings_data(account_settings, customers.changed_count(db, account_settings.account_id))
     line = f"Account {account} is enabled; new contacts are added as {account_settings.status_if_new}."
@@ -143,7 +144,7 @@ def disable(account: AccountArgument, json: Json = False) -> None:
     """Disable the integration: nothing more is delivered. Settings and waiting changes are kept."""
     app = load_app()
     with changing(app) as db:
-        account_settings = settings.disable(db, app.changelog, AccountId(account), author(app))
+        account_settings = change(app, db, account, lambda current: replace(current, enabled=False))
         data = settings_data(account_settings, customers.changed_count(db, account_settings.account_id))
     line = f"Account {account} is disabled. Nothing more is delivered; its settings and changes are kept."
     output.result(data, line, json=json)
@@ -155,7 +156,7 @@ def resume(account: AccountArgument, json: Json = False) -> None:
     app = load_app()
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
-        account_settings = settings.resume(db, app.changelog, AccountId(account), author(app))
+        account_settings = change(app, db, account, settings.without_pauses)
         data = settings_data(account_settings, customers.changed_count(db, account_settings.account_id))
     paused = before.pause is not None or any(account_list.pause is not None for account_list in before.lists)
     line = f"Account {account} is resumed." if paused else f"Account {account} was not paused."

@@ -11,6 +11,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from worker import log
+from worker.accounts import settings
 from worker.accounts.settings_log import Author
 from worker.app import App
 from worker.cli import output
@@ -19,6 +20,7 @@ from worker.errors import NotFound, UsageError, WriterFenced
 from worker.model import AccountId, AddressKey, address_key
 from worker.sqlite.database import Database
 from worker.store import accounts, marking, offsets
+from worker.store.accounts import AccountSettings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The billmywork account's id.")]
@@ -45,6 +47,11 @@ def author(app: App) -> Author:
     except (KeyError, OSError):  # users in containers often have no name
         return Author("command", app.clock())
     return Author(f"command ({name})", app.clock())
+
+
+def change(app: App, db: Database, account: str, step: Callable[[AccountSettings], AccountSettings]) -> AccountSettings:
+    """Changes an account's settings in the name of the person who runs the command."""
+    return settings.change(db, app.changelog, AccountId(account), step, author(app))
 
 
 @contextmanager

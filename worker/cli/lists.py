@@ -11,7 +11,7 @@ import typer
 from worker.accounts import chosen_fields, settings
 from worker.accounts import lists as account_lists
 from worker.cli import consequences, output
-from worker.cli.context import AccountArgument, Json, Yes, author, changing, existing, load_app
+from worker.cli.context import AccountArgument, Json, Yes, change, changing, existing, load_app
 from worker.clock import as_text
 from worker.errors import UsageError
 from worker.fields import field_mapping
@@ -72,10 +72,15 @@ def store(
     list_ids = None if every else [ListId(list_id) for list_id in lists or ()]
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
-        after = account_lists.stored(before, list_ids)
+        after = account_lists.with_stored(before, list_ids)
         changed = after.stored_ids != before.stored_ids
         confirmed = consequences.announce(app, db, after, every=changed, yes=yes, json=json)
-        account_settings = account_lists.store(db, app.changelog, before.account_id, list_ids, confirmed, author(app))
+        account_settings = change(
+            app,
+            db,
+            account,
+            lambda current: replace(account_lists.with_stored(current, list_ids), confirmed=confirmed),
+        )
     if json:
         output.as_json(lists_data(account_settings))
         return
@@ -98,8 +103,11 @@ def master(
         after = account_lists.with_master(before, ListId(list_id))
         every = after.master_list != before.master_list
         confirmed = consequences.announce(app, db, after, every=every, yes=yes, json=json)
-        account_settings = account_lists.choose_master(
-            db, app.changelog, before.account_id, ListId(list_id), confirmed, author(app)
+        account_settings = change(
+            app,
+            db,
+            account,
+            lambda current: replace(account_lists.with_master(current, ListId(list_id)), confirmed=confirmed),
         )
     if json:
         output.as_json(lists_data(account_settings))
@@ -134,7 +142,7 @@ def map_fields(
         if changes:
             before = {} if clear else dict(on_list.merge_fields or {})
             mapping = field_mapping.checked(account_id, chosen_list, before | assignments, available)
-            chosen_fields.choose(db, app.changelog, account_id, chosen_list, mapping, author(app))
+            change(app, db, account, lambda current: chosen_fields.with_fields(current, chosen_list, mapping))
             on_list = replace(on_list, merge_fields=mapping or None)
         mapped_fields = field_mapping.mapped(on_list, available)
         attributes = attribute_names.some(db, account_id)

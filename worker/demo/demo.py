@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -157,14 +158,16 @@ class _Demo:
                 options = {"secret": self._app.secret, "open_sender": self._app.open_client, "at": self._app.clock()}
                 author, changelog = Author("command (demo)", self._app.clock()), self._app.changelog
                 api_keys.connect(db, changelog, account_id, account.api_key, author=author, **options)  # type: ignore[arg-type]
-                settings.enable(db, changelog, account_id, author=author)
+                settings.change(db, changelog, account_id, settings.with_enabled, author)
                 lists.refresh(db, changelog, account_id, **options)  # type: ignore[arg-type]
                 stored = [ListId(content.list_id) for content in account.lists if "(old)" not in content.name]
-                lists.store(db, changelog, account_id, stored, author=author)
-                master = stored[0]
-                lists.choose_master(db, changelog, account_id, master, author=author)
-                if account is ACCOUNTS[0]:
-                    chosen_fields.choose(db, changelog, account_id, master, {"PLAN": "plan"}, author)
+                fields = {"PLAN": "plan"} if account is ACCOUNTS[0] else {}
+                for step in (
+                    partial(lists.with_stored, list_ids=stored),
+                    partial(lists.with_master, list_id=stored[0]),
+                    partial(chosen_fields.with_fields, list_id=stored[0], chosen=fields),
+                ):
+                    settings.change(db, changelog, account_id, step, author)
             rows = [
                 (
                     saved.account_id,

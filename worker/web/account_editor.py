@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 from worker.accounts import api_keys, chosen_fields, lists, settings
 from worker.accounts.api_keys import Connected
@@ -115,7 +116,8 @@ def choose_fields(call: Call, list_id: ListId, chosen: Mapping[str, str]) -> lis
     db, account_id, app = call.db, call.account, call.context.app
     on_list, available = chosen_fields.read(db, account_id, list_id, secret=app.secret, open_sender=app.open_client)
     mapping = field_mapping.checked(account_id, list_id, chosen, available)
-    chosen_fields.choose(db, app.changelog, account_id, list_id, mapping, _author(call))
+    step = partial(chosen_fields.with_fields, list_id=list_id, chosen=mapping)
+    settings.change(db, app.changelog, account_id, step, _author(call))
     marking.mark_the_rest(db)
     return field_mapping.mapped(replace(on_list, merge_fields=mapping or None), available)
 
@@ -128,7 +130,7 @@ def resume(call: Call) -> AccountSettings:
         KafkaError: the settings cannot be written now.
     """
     require_ready(call)
-    return settings.resume(call.db, call.context.app.changelog, call.account, _author(call))
+    return settings.change(call.db, call.context.app.changelog, call.account, settings.without_pauses, _author(call))
 
 
 def refresh_lists(call: Call) -> Refresh:

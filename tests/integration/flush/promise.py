@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import settings as account_settings
 from worker.model import Customer, address_key
 from worker.sandbox.audit import BY_HAND, LoggedCall
 from worker.store import customers, ledger, marking, receipts
@@ -211,7 +211,7 @@ class Promise(RuleBasedStateMachine):
         world = self.world
         world.before_call(None)
         for _ in range(6):
-            account_settings.resume(world.db, CHANGELOG, ACCOUNT)
+            setters.resume(world.db, CHANGELOG, ACCOUNT)
             world.clock.forward(days=8)
             world.run()
             world.run(confirmed=True)

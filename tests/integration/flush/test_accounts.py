@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, Everybody, World
-from worker.accounts import api_keys, lists, settings
+from worker.accounts import api_keys, lists
 from worker.flush import execute
 from worker.flush.run import to_deliver
 from worker.mailchimp import calls
@@ -29,10 +30,10 @@ def add_accounts(world: World, count: int) -> list[str]:
         world.standin.create_list(f"user-{number}", f"list-{number}", f"List {number}")
         with_ = {"secret": world.app.secret, "open_sender": world.app.open_client, "at": world.clock()}
         api_keys.connect(world.db, CHANGELOG, account, key, **with_)  # type: ignore[arg-type]
-        settings.enable(world.db, CHANGELOG, account)
+        setters.enable(world.db, CHANGELOG, account)
         lists.refresh(world.db, CHANGELOG, account, **with_)  # type: ignore[arg-type]
-        lists.store(world.db, CHANGELOG, account, None)
-        lists.choose_master(world.db, CHANGELOG, account, ListId(f"list-{number}"))
+        setters.store(world.db, CHANGELOG, account, None)
+        setters.choose_master(world.db, CHANGELOG, account, ListId(f"list-{number}"))
         keys.append(key)
     return keys
 
@@ -151,10 +152,10 @@ def test_accounts_that_share_a_key_share_its_connections(world: World):
     account = AccountId("second")
     with_ = {"secret": world.app.secret, "open_sender": world.app.open_client, "at": world.clock()}
     api_keys.connect(world.db, CHANGELOG, account, key, **with_)  # type: ignore[arg-type]
-    settings.enable(world.db, CHANGELOG, account)
+    setters.enable(world.db, CHANGELOG, account)
     lists.refresh(world.db, CHANGELOG, account, **with_)  # type: ignore[arg-type]
-    lists.store(world.db, CHANGELOG, account, [ListId("second")])
-    lists.choose_master(world.db, CHANGELOG, account, ListId("second"))
+    setters.store(world.db, CHANGELOG, account, [ListId("second")])
+    setters.choose_master(world.db, CHANGELOG, account, ListId("second"))
     for number in range(60):
         world.event(f"c{number}", f"c{number}@example.com", first_name="A")
         event_for(world, "second", f"c{number}", f"c{number}@example.com")

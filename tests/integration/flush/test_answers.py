@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, KEY, Everybody, World
-from worker.accounts import api_keys, settings
+from worker.accounts import api_keys
 from worker.clock import as_text
 from worker.mailchimp.calls import Call
 from worker.mailchimp.sender import Limiters
@@ -138,7 +139,7 @@ def test_a_list_that_refuses_everybody_is_paused_and_nobody_is_suppressed(world:
     assert {one.outcome for number in range(40) for one in world.receipts(f"c{number:02}")} == {"list paused"}
     assert all(world.waits(f"c{number:02}") for number in range(40))
     world.standin.find_list("master").refuses = None
-    settings.resume(world.db, CHANGELOG, ACCOUNT)
+    setters.resume(world.db, CHANGELOG, ACCOUNT)
     world.flush()
     assert len(world.members()) == 40
 

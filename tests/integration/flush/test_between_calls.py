@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, KEY, World
-from worker.accounts import api_keys, lists, settings
+from worker.accounts import api_keys
 from worker.flush import bulk_add
 from worker.flush.recorder import Recorder
 from worker.mailchimp import sender
@@ -160,14 +161,14 @@ def test_what_was_noted_and_not_sent_is_added_later_without_a_look(tmp_path: Pat
         def noted(recorder: Recorder, *what: Any) -> None:
             write_ahead(recorder, *what)
             with closing(world.app.open_database()) as db:
-                settings.disable(db, CHANGELOG, ACCOUNT)
+                setters.disable(db, CHANGELOG, ACCOUNT)
 
         with monkeypatch.context() as patched:
             patched.setattr(Recorder, "write_ahead", noted)
             assert world.flush().ended == "stopped"
         assert world.members() == {}
         assert [number for number in range(20) if world.entry(f"c{number}@example.com")] == []
-        settings.enable(world.db, CHANGELOG, ACCOUNT)
+        setters.enable(world.db, CHANGELOG, ACCOUNT)
         before = len(world.calls())
         assert world.flush().counts == {"added": 20}
         assert not any(read_of(call) for call in world.calls()[before:])
@@ -186,7 +187,7 @@ def test_what_no_post_has_filled_is_taken_back_before_the_next_try(
 
         def last(answer: Answer) -> ClassifiedAnswer:
             with closing(world.app.open_database()) as db:
-                settings.disable(db, CHANGELOG, ACCOUNT)
+                setters.disable(db, CHANGELOG, ACCOUNT)
             return classify(answer)
 
         with monkeypatch.context() as patched:
@@ -222,11 +223,11 @@ def test_what_made_a_read_too_old_is_not_done_again(tmp_path: Path, monkeypatch:
 def change(world: World, db: Database, what: str) -> None:
     """Changes the account's settings."""
     if what == "disable":
-        settings.disable(db, CHANGELOG, ACCOUNT)
+        setters.disable(db, CHANGELOG, ACCOUNT)
     elif what == "un-store":
-        lists.store(db, CHANGELOG, ACCOUNT, [ListId("master")])
+        setters.store(db, CHANGELOG, ACCOUNT, [ListId("master")])
     elif what == "new master":
-        lists.choose_master(db, CHANGELOG, ACCOUNT, ListId("other"))
+        setters.choose_master(db, CHANGELOG, ACCOUNT, ListId("other"))
     else:
         key = KEY[:-5] + "0-us1"
         world.standin.add_key(key, "owner")

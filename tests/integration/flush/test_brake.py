@@ -4,9 +4,9 @@ from functools import partial
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import lists
 from worker.flush import account_flush, brake
 from worker.mailchimp.calls import Call
 from worker.model import ListId
@@ -73,7 +73,7 @@ def test_ten_or_a_tenth_may_leave_in_one_run(world: World):
 def test_a_small_list_is_not_emptied_by_another_master_list(world: World):
     """Forty members that would all move to another list are held, and stay where they are until confirmed."""
     added(world, 40)
-    lists.choose_master(world.db, CHANGELOG, ACCOUNT, ListId("other"))
+    setters.choose_master(world.db, CHANGELOG, ACCOUNT, ListId("other"))
     part = world.flush()
     assert "40 members" in (part.message or "")
     assert part.counts == {"held": 40}  # customers, though each has a receipt for each list

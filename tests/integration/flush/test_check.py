@@ -2,9 +2,10 @@
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import api_keys, settings
+from worker.accounts import api_keys
 from worker.sandbox.faults import Fault
 from worker.status.account_facts import facts_of_all
 from worker.status.check_accounts import check_account
@@ -115,5 +116,5 @@ def test_a_list_that_is_back_is_no_problem(world: World, list_id: str):
 def test_an_account_that_is_switched_off_is_ok(world: World):
     """`check` is green for an account that was disabled on purpose."""
     world.event("ann", "ann@example.com")
-    settings.disable(world.db, CHANGELOG, ACCOUNT)
+    setters.disable(world.db, CHANGELOG, ACCOUNT)
     assert checked(world) == Finding(f"account {ACCOUNT}", Level.OK, "Disabled: nothing is due.", hinders=False)

@@ -7,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import lists, settings
 from worker.clock import as_text
 from worker.mailchimp.calls import Call
 from worker.model import AddressKey, CustomerId, ListId
@@ -214,7 +214,7 @@ def test_what_a_read_showed_is_published_though_the_write_after_it_was_not_made(
     def store_another_list(call: Call) -> None:
         if call.reads_only and "/members/" in call.path:
             with closing(world.app.open_database()) as db:
-                lists.store(db, CHANGELOG, ACCOUNT, [ListId(name) for name in ("master", "other", "spare")])
+                setters.store(db, CHANGELOG, ACCOUNT, [ListId(name) for name in ("master", "other", "spare")])
 
     world.before_call(store_another_list)
     world.flush()
@@ -242,7 +242,7 @@ def test_who_is_kept_off_is_published_as_left_when_its_old_member_is_taken_off(
 ) -> None:
     """The opt-out of an address decides about the customer that has it now; that its old member goes does not."""
     if double_opt_in:
-        settings.enable(world.db, CHANGELOG, ACCOUNT, status_if_new="pending")
+        setters.enable(world.db, CHANGELOG, ACCOUNT, status_if_new="pending")
     world.event("ann", ANN, list_id="other")
     world.event("bob", EVE)
     world.flush()

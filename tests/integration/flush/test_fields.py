@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import api_keys, chosen_fields
+from worker.accounts import api_keys
 from worker.accounts.secrets import parsed
 from worker.model import ListId
 from worker.sandbox.faults import Fault
@@ -258,7 +259,7 @@ def chosen(world: World, **fields: str) -> None:
         told = {"name": tag.title(), "type": kind, "tag": tag}
         choices = {"options": {"choices": ["Gold", "Silver"]}} if kind == "dropdown" else {}
         world.standin.add_merge_field("master", told | choices)
-    chosen_fields.choose(world.db, CHANGELOG, ACCOUNT, ListId("master"), fields)
+    setters.choose_fields(world.db, CHANGELOG, ACCOUNT, ListId("master"), fields)
 
 
 BY_NAME = {"PLAN": "plan", "BORN": "born", "SINCE": "since", "INVOICES": "invoices", "SITE": "site"}
@@ -301,12 +302,12 @@ def test_a_new_choice_sends_what_differs_and_clears_what_goes_nowhere(world: Wor
     chosen(world, PLAN="plan")
     world.event("ann", ANN, first_name="Ann", company="Lee Ltd", attributes={"plan": "Gold", "level": "Silver"})
     world.flush()
-    chosen_fields.choose(world.db, CHANGELOG, ACCOUNT, ListId("master"), {"PLAN": "level", "COMPANY": ""})
+    setters.choose_fields(world.db, CHANGELOG, ACCOUNT, ListId("master"), {"PLAN": "level", "COMPANY": ""})
     assert world.waits("ann")
     world.flush()
     assert world.fields(ANN) == {"FNAME": "Ann", "PLAN": "Silver"}
     assert world.writes()[0].body == {"merge_fields": {"PLAN": "Silver", "COMPANY": ""}}
-    chosen_fields.choose(world.db, CHANGELOG, ACCOUNT, ListId("master"), {"PLAN": "level", "COMPANY": ""})
+    setters.choose_fields(world.db, CHANGELOG, ACCOUNT, ListId("master"), {"PLAN": "level", "COMPANY": ""})
     assert not world.waits("ann")
 
 

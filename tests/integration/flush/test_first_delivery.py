@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 import pytest
 import typer
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, Everybody, World
-from worker.accounts import lists, settings
+from worker.accounts import lists
 from worker.cli import consequences
 from worker.flush.schedule import latest_flush_time
 from worker.flush.what_follows import what_follows
@@ -36,20 +37,20 @@ def members(world: World, many: int, list_id: str | None = None, first: int = 0)
 
 def test_an_account_takes_part_in_daily_flushes_from_the_first_one_after_it_was_enabled(world: World):
     """Not in the one that was due before, however late that comes; a flush by hand delivers it at once."""
-    settings.disable(world.db, CHANGELOG, ACCOUNT)
-    settings.enable(world.db, CHANGELOG, ACCOUNT, at=datetime(2026, 11, 22, 10, 30, tzinfo=UTC))
+    setters.disable(world.db, CHANGELOG, ACCOUNT)
+    setters.enable(world.db, CHANGELOG, ACCOUNT, at=datetime(2026, 11, 22, 10, 30, tzinfo=UTC))
     world.clock.forward(hours=2)
     world.event("ann", "ann@example.com")
     assert daily(world).accounts == ()
     assert world.status("ann@example.com") is None
     world.clock.forward(days=1)
     assert [part.settled for part in daily(world).accounts] == [1]
-    settings.enable(world.db, CHANGELOG, ACCOUNT, at=world.clock())
+    setters.enable(world.db, CHANGELOG, ACCOUNT, at=world.clock())
     world.event("bob", "bob@example.com")
     world.clock.forward(seconds=1)
     assert [part.settled for part in daily(world).accounts] == [1], "it was enabled already"
-    settings.disable(world.db, CHANGELOG, ACCOUNT)
-    settings.enable(world.db, CHANGELOG, ACCOUNT, at=world.clock())
+    setters.disable(world.db, CHANGELOG, ACCOUNT)
+    setters.enable(world.db, CHANGELOG, ACCOUNT, at=world.clock())
     world.event("cat", "cat@example.com")
     assert daily(world).accounts == ()
     assert world.flush().settled == 1
@@ -62,7 +63,7 @@ def test_what_follows_says_who_is_added_moves_and_leaves(world: World):
     world.deleted("c0", "c0@example.com")
     world.event("new", "new@example.com")
     world.standin.audit.calls.clear()
-    after = lists.with_master(lists.stored(world.settings, [ListId("master"), ListId("other"), SPARE]), SPARE)
+    after = lists.with_master(lists.with_stored(world.settings, [ListId("master"), ListId("other"), SPARE]), SPARE)
     found = what_follows(world.db, after, world.app.departed_of(world.db, ACCOUNT), "2026-11-22T10:00:00Z", every=True)
     assert found is not None
     assert found.in_words("today 10:00") == (
@@ -78,17 +79,17 @@ def test_what_follows_is_what_the_flush_then_does(world: World, monkeypatch: pyt
     members(world, 40)
     asked: list[str] = []
     monkeypatch.setattr(typer, "confirm", lambda text, **options: asked.append(text) or True)
-    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other"), SPARE])
+    setters.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other"), SPARE])
     after = lists.with_master(world.settings, SPARE)
     confirmed = consequences.announce(world.app, world.db, after, every=True, yes=False, json=False)
     assert asked == ["More than a tenth would leave: 40 of 40 members of master. Continue?"]
     assert confirmed == {"master": 40}
-    lists.choose_master(world.db, CHANGELOG, ACCOUNT, SPARE, confirmed)
+    setters.choose_master(world.db, CHANGELOG, ACCOUNT, SPARE, confirmed)
     assert world.plan().notices == []
     assert world.flush().ended == "done"
     assert list(world.members("spare").values()).count("subscribed") == 40
     assert world.settings.confirmed is None
-    lists.choose_master(world.db, CHANGELOG, ACCOUNT, ListId("master"))
+    setters.choose_master(world.db, CHANGELOG, ACCOUNT, ListId("master"))
     assert world.flush().ended == "held", "nobody confirmed that"
 
 

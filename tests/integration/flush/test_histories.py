@@ -13,11 +13,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.promise import NAMES_OF_CUSTOMERS, Promise
 from tests.integration.flush.world import ACCOUNT
-from worker.accounts import lists
-from worker.accounts import settings as account_settings
 from worker.flush import account_flush, brake
 from worker.mailchimp.calls import Call
 from worker.model import ListId, address_key
@@ -43,7 +42,7 @@ class Histories(Promise):
     @initialize(double=st.booleans(), chunk=st.sampled_from([1, 2, 4000]), few=st.sampled_from([0, 10]))
     def begin(self, double: bool, chunk: int, few: int) -> None:
         if double:
-            account_settings.enable(self.world.db, CHANGELOG, ACCOUNT, "pending")
+            setters.enable(self.world.db, CHANGELOG, ACCOUNT, "pending")
         self.patch.setattr(account_flush, "chunks", partial(chunks, size=chunk))
         self.patch.setattr(brake, "FEW", few)
 
@@ -210,7 +209,7 @@ class Histories(Promise):
         elif what == "refresh":
             world.refresh()
         elif what == "resume":
-            account_settings.resume(world.db, CHANGELOG, ACCOUNT)
+            setters.resume(world.db, CHANGELOG, ACCOUNT)
         elif what == "list goes" and there and world.settings.master_list != "other":
             world.standin.delete_list("other")
             # Nobody can tell any more who left it: the ledger's last word counts.
@@ -225,7 +224,7 @@ class Histories(Promise):
     def operator(self, what: str, email: str) -> None:
         db = self.world.db
         if what in ("subscribed", "pending"):
-            account_settings.enable(db, CHANGELOG, ACCOUNT, what)  # type: ignore[arg-type]
+            setters.enable(db, CHANGELOG, ACCOUNT, what)  # type: ignore[arg-type]
             return
         with db.transaction():
             if what == "clear suppressed":
@@ -238,13 +237,13 @@ class Histories(Promise):
         there = [ListId(one) for one in known if not self.world.settings.list_of(one).gone]  # type: ignore[union-attr]
         master = self.world.settings.master_list
         assert master is not None
-        lists.store(self.world.db, CHANGELOG, ACCOUNT, {*there, master})
+        setters.store(self.world.db, CHANGELOG, ACCOUNT, {*there, master})
 
     @rule(list_id=st.sampled_from(["master", "other", "spare"]))
     def choose_master(self, list_id: str) -> None:
         there = list_id in self.world.standin.users["owner"].lists  # else nothing is delivered
         if there and any(one.list_id == list_id and not one.gone for one in self.world.settings.stored):
-            lists.choose_master(self.world.db, CHANGELOG, ACCOUNT, ListId(list_id))
+            setters.choose_master(self.world.db, CHANGELOG, ACCOUNT, ListId(list_id))
 
 
 PARTS = 4

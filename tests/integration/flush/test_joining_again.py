@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import settings
 from worker.model import CustomerId
 from worker.plan.outcomes import ONLY_THE_PERSON
 from worker.store import customer_outcomes
@@ -106,7 +106,7 @@ def test_who_joins_between_the_read_and_the_call_that_takes_her_off_can_join_aga
     world: World, double: bool, before: str | None, act: str
 ):
     """Mailchimp has no conditional writes; its time of the opt-in shows it, and the receipt says so."""
-    settings.enable(world.db, CHANGELOG, ACCOUNT, status_if_new="pending" if double else "subscribed")
+    setters.enable(world.db, CHANGELOG, ACCOUNT, status_if_new="pending" if double else "subscribed")
     world.event("ann", A)
     world.flush()
     if before is not None:

@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import settings
 from worker.sandbox.faults import Fault
 
 ANN = "ann@example.com"
@@ -47,7 +47,7 @@ def test_a_cleaned_or_archived_member_is_left_as_it_is(world: World, act: str, e
 
 def test_a_deleted_customer_that_never_confirmed_is_unsubscribed(world: World):
     """A pending member cannot be archived, so it is unsubscribed and cannot confirm any more."""
-    settings.enable(world.db, CHANGELOG, ACCOUNT, "pending")
+    setters.enable(world.db, CHANGELOG, ACCOUNT, "pending")
     world.event("ann", ANN)
     world.flush()
     assert world.status(ANN) == "pending"
@@ -62,7 +62,7 @@ def test_who_never_confirmed_is_off_a_list_that_its_customer_left_and_pending_ag
     world: World, how: str, lost: bool
 ):
     """Nobody left by that, so it keeps the customer from no list; the mail that asks is sent again on its return."""
-    settings.enable(world.db, CHANGELOG, ACCOUNT, "pending")
+    setters.enable(world.db, CHANGELOG, ACCOUNT, "pending")
     world.event("ann", ANN)
     world.flush()
     if lost:
@@ -82,7 +82,7 @@ def test_who_never_confirmed_is_off_a_list_that_its_customer_left_and_pending_ag
 @pytest.mark.parametrize("act", ["archive", "forget", "subscribe"])
 def test_a_member_that_never_confirmed_and_was_changed_by_hand_since_is_left_as_it_is(world: World, act: str):
     """What somebody else did after this worker took it off the list stays so."""
-    settings.enable(world.db, CHANGELOG, ACCOUNT, "pending")
+    setters.enable(world.db, CHANGELOG, ACCOUNT, "pending")
     world.event("ann", ANN)
     world.flush()
     world.deleted("ann", ANN)
@@ -97,7 +97,7 @@ def test_a_member_that_never_confirmed_and_was_changed_by_hand_since_is_left_as_
 @pytest.mark.parametrize("order", ["withdrawn first", "deleted first"])
 def test_who_never_confirmed_and_withdrew_consent_is_not_asked_again(world: World, order: str):
     """A withdrawal is an opt-out, whether the member is taken off its list before or after it."""
-    settings.enable(world.db, CHANGELOG, ACCOUNT, "pending")
+    setters.enable(world.db, CHANGELOG, ACCOUNT, "pending")
     world.event("ann", ANN)
     world.flush()
     if order == "deleted first":

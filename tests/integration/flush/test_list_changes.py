@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import lists, settings
 from worker.model import ListId
 from worker.sandbox.faults import Fault
 
@@ -72,7 +72,7 @@ def test_a_list_made_in_mailchimp_serves_only_after_refresh_and_store(world: Wor
     world.refresh()
     world.run()
     assert world.status(ANN, "fresh") is None
-    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other"), ListId("fresh")])
+    setters.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other"), ListId("fresh")])
     world.flush()
     assert (world.status(ANN), world.status(ANN, "fresh")) == ("archived", "subscribed")
 
@@ -104,7 +104,7 @@ def test_when_another_list_is_stored_in_place_of_one_that_is_gone_its_customers_
     world.flush()
     world.standin.delete_list("other")
     world.refresh()
-    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("spare")])
+    setters.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("spare")])
     world.event("ann", ANN, list_id="spare")
     world.event("bob", "bob@example.com", list_id="spare")
     part = world.flush()
@@ -127,10 +127,10 @@ def test_who_was_never_added_to_a_list_goes_on_once_it_is_deleted_and_replaced(w
     world.flush()
     assert {outcome for one in people for outcome in world.outcomes(one)} == {"account stopped"}
     world.standin.faults = []
-    settings.resume(world.db, CHANGELOG, ACCOUNT)
+    setters.resume(world.db, CHANGELOG, ACCOUNT)
     world.standin.delete_list("other")
     world.refresh()
-    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("spare")])
+    setters.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("spare")])
     for one in people:
         world.event(one, f"{one}@example.com", list_id="spare")
     world.run()

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import lists
 from worker.mailchimp.calls import Call
 from worker.model import AccountId, ListId
 from worker.sqlite.database import Database
@@ -29,7 +29,7 @@ def test_nothing_is_written_to_a_list_that_another_account_has_stored(world: Wor
     """Who was on it is neither archived nor unsubscribed there, and the receipt says why."""
     world.event("ann", ANN, list_id="other")
     world.flush()
-    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master")])
+    setters.store(world.db, CHANGELOG, ACCOUNT, [ListId("master")])
     take_over(world, world.db)
     if how == "deleted":
         world.deleted("ann", ANN)
@@ -45,7 +45,7 @@ def test_a_list_that_is_handed_over_during_a_flush_ends_it(world: World):
     """Settings are looked at before each call, those of the account that stored the list too."""
     world.event("ann", ANN, list_id="other")
     world.flush()
-    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master")])
+    setters.store(world.db, CHANGELOG, ACCOUNT, [ListId("master")])
     world.deleted("ann", ANN)
     acted = False
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.test_plan_holds import dump, named
 from tests.integration.flush.world import ACCOUNT, KEY, World
-from worker.accounts import api_keys, lists, settings
+from worker.accounts import api_keys, settings
 from worker.flush import account_flush
 from worker.mailchimp import calls
 from worker.model import ListId
@@ -59,7 +60,7 @@ def confirm(world: World) -> None:
 
 def un_store(world: World) -> None:
     """The owner un-stores the list; then the operator confirms."""
-    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master")])
+    setters.store(world.db, CHANGELOG, ACCOUNT, [ListId("master")])
     world.run()
     world.run(confirmed=True)
 
@@ -249,7 +250,7 @@ def test_a_plan_looks_for_gone_lists_as_the_flush_does(world: World, list_id: st
 
 def test_a_list_that_a_refresh_forgot_is_looked_for_too(world: World):
     """A refresh with a key that does not see a list drops it; who left it is read all the same, once it is seen."""
-    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master")])
+    setters.store(world.db, CHANGELOG, ACCOUNT, [ListId("master")])
     with gone(world, "other"):
         world.db.execute("UPDATE list SET departures_read_at = NULL WHERE list_id = 'other'")
         world.refresh()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, Everybody, World
-from worker.accounts import lists, settings
 from worker.flush import account_flush
 from worker.mailchimp.calls import Call
 from worker.model import ListId
@@ -82,7 +82,7 @@ def test_a_flush_makes_the_calls_that_its_plan_named(world: World, archived: boo
 def test_the_plan_lists_the_calls_about_a_pending_member_whose_customer_moves(tmp_path: Path):
     """A member that never confirmed is unsubscribed where another is archived, and the plan lists that too."""
     with World(tmp_path, direct=True) as world:
-        settings.enable(world.db, CHANGELOG, ACCOUNT, "pending")
+        setters.enable(world.db, CHANGELOG, ACCOUNT, "pending")
         world.event("ann", "ann@example.com")
         world.flush()
         world.event("ann", "ann@example.com", list_id="other")
@@ -123,7 +123,7 @@ def test_the_plan_lists_the_query_of_a_list_that_is_not_stored_any_more(tmp_path
     with World(tmp_path, direct=True) as world:
         world.event("ann", "ann@example.com", list_id="other")
         world.flush()
-        lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master")])
+        setters.store(world.db, CHANGELOG, ACCOUNT, [ListId("master")])
         world.by_hand("ann@example.com", "forget", "other")
         world.event("ann", "ann@example.com")
         assert unplanned_calls(world) == []

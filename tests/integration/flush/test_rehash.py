@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG, CheckedChangelog
 from tests.integration.flush.world import ACCOUNT, World
 from tests.unit.fields.test_field_hashes import unkeyed
-from worker.accounts import api_keys, chosen_fields
+from worker.accounts import api_keys
 from worker.accounts.secrets import parsed
 from worker.errors import KafkaError
 from worker.fields.field_hashes import HASHES, FieldHashes
@@ -68,7 +69,7 @@ def every_kind(world: World) -> World:
         if kind == "phone":
             told["options"] = {"phone_format": "US"}
         world.standin.add_merge_field("master", told)
-    chosen_fields.choose(world.db, CHANGELOG, ACCOUNT, ListId("master"), {tag: tag.lower() for tag in KINDS})
+    setters.choose_fields(world.db, CHANGELOG, ACCOUNT, ListId("master"), {tag: tag.lower() for tag in KINDS})
     everything(world)
     world.flush()
     return world

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.test_plan_holds import dump, named
 from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import lists
 from worker.changelog.table_rows import apply, rows_of, with_departures_lost
 from worker.model import ListId
 from worker.sandbox.faults import Fault
@@ -22,7 +22,7 @@ def replace_list(world: World, *, deleted: bool) -> None:
     if deleted:
         world.standin.delete_list("other")
     world.refresh()
-    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("spare")])
+    setters.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("spare")])
     if deleted:
         world.refresh()
 
@@ -184,7 +184,7 @@ def test_a_daily_reading_that_cannot_be_done_keeps_nobody_waiting(world: World):
 def test_the_lists_after_one_that_cannot_be_read_are_read_all_the_same(world: World):
     """Only after a second failure the rest is not tried, and the notice says so."""
     world.refresh()
-    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other"), ListId("spare")])
+    setters.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other"), ListId("spare")])
     world.standin.faults.append(Fault("bare", path="/lists/master/members$", method="GET", status=503))
     (part,) = world.daily().accounts
     assert {list_id for list_id, _ in listed(world)} == {"master", "other", "spare"}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import lists, settings
 from worker.model import ListId
 from worker.sandbox.audit import BY_HAND
 
@@ -196,7 +196,7 @@ def test_a_pending_member_whose_customer_goes_stays_for_its_person(world: World)
 def test_who_confirmed_left_and_is_pending_again_is_kept_out(tmp_path: Path, change: Callable[[World], None]):
     """Double opt-in: no reading came in between, but Mailchimp says that the pending member opted in since."""
     with World(tmp_path, direct=True) as world:
-        settings.enable(world.db, CHANGELOG, ACCOUNT, status_if_new="pending")
+        setters.enable(world.db, CHANGELOG, ACCOUNT, status_if_new="pending")
         world.event("ann", ANN, list_id="master")
         world.event("dan", DAN, list_id="master")
         world.daily()
@@ -234,7 +234,7 @@ def test_a_form_for_a_member_that_this_worker_archived_lets_nobody_in(
 def test_a_form_on_a_list_that_a_member_was_moved_from_keeps_others_out(world: World):
     """Her customer is on another list by now, and keeps being updated there; nobody else is added with her address."""
     world.refresh()
-    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other"), ListId("spare")])
+    setters.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other"), ListId("spare")])
     moved(world)
     world.daily()
     for act in ("unsubscribe", "sign up"):
@@ -250,7 +250,7 @@ def test_a_form_on_a_list_that_a_member_was_moved_from_keeps_others_out(world: W
 def test_a_pending_member_of_this_worker_still_moves(tmp_path: Path):
     """Double opt-in: nobody left, so the member is pending on the new list, taken off the old one, and comes back."""
     with World(tmp_path, direct=True) as world:
-        settings.enable(world.db, CHANGELOG, ACCOUNT, status_if_new="pending")
+        setters.enable(world.db, CHANGELOG, ACCOUNT, status_if_new="pending")
         for list_id, off in (("master", "other"), ("other", "master"), ("master", "other")):
             world.event("ann", ANN, list_id=list_id)
             world.daily()

@@ -14,10 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG, guarded
 from tests.direct_sender import DirectSender
 from tests.staged import stage_batch
-from worker.accounts import api_keys, lists, settings
+from worker.accounts import api_keys, lists
 from worker.app import App
 from worker.clock import Stop, as_text
 from worker.config import Config, Mailchimp, Staging
@@ -188,10 +189,10 @@ class World:
             self.server.__enter__()
         with_ = {"secret": self.app.secret, "open_sender": self.app.open_client, "at": self.clock()}
         api_keys.connect(self.db, CHANGELOG, ACCOUNT, KEY, **with_)  # type: ignore[arg-type]
-        settings.enable(self.db, CHANGELOG, ACCOUNT)
+        setters.enable(self.db, CHANGELOG, ACCOUNT)
         self.refresh()
-        lists.store(self.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other")])
-        lists.choose_master(self.db, CHANGELOG, ACCOUNT, ListId("master"))
+        setters.store(self.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other")])
+        setters.choose_master(self.db, CHANGELOG, ACCOUNT, ListId("master"))
         return self
 
     def __exit__(self, *error: object) -> None:

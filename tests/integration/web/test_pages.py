@@ -9,9 +9,9 @@ from html import unescape
 
 import pytest
 
+from tests import setters
 from tests.integration.flush.world import ACCOUNT, CHANGELOG, TOPIC
 from tests.integration.web.site import OTHER, Site
-from worker.accounts import lists, settings
 from worker.clock import as_moment, as_text
 from worker.errors import KafkaError
 from worker.model import AccountId, ListId
@@ -46,9 +46,9 @@ def test_a_new_list_is_marked_until_it_is_stored(site: Site) -> None:
     assert badges(site.owner().get(PAGE).text)["Spring offers"] == "new"
     told = site.owner().get(f"/api/v1/accounts/{ACCOUNT}/lists").json()["lists"]
     assert [one["list_id"] for one in told if one["new"]] == ["fresh"]
-    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId(one) for one in ("master", "other", "fresh")])
+    setters.store(world.db, CHANGELOG, ACCOUNT, [ListId(one) for one in ("master", "other", "fresh")])
     assert badges(site.owner().get(PAGE).text)["Spring offers"] == ""
-    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId(one) for one in ("master", "other")])
+    setters.store(world.db, CHANGELOG, ACCOUNT, [ListId(one) for one in ("master", "other")])
     assert badges(site.owner().get(PAGE).text)["Spring offers"] == "", "it was used once"
 
 
@@ -108,7 +108,7 @@ def test_an_account_without_settings_reads_of_no_command(site: Site) -> None:
 def test_a_list_of_another_account_is_refused_with_its_name(site: Site) -> None:
     """A list is used by one account only, and the owner reads which one it is."""
     world = site.world
-    lists.store(world.db, CHANGELOG, ACCOUNT, [ListId("master")])
+    setters.store(world.db, CHANGELOG, ACCOUNT, [ListId("master")])
     known = tuple(replace(one, stored=False) for one in world.settings.lists)
     now = world.clock()
     other = AccountSettings(OTHER, key_hint="cdef-us1", connected_at=now, refreshed_at=now, lists=known)
@@ -122,7 +122,7 @@ def test_a_list_of_another_account_is_refused_with_its_name(site: Site) -> None:
 
 def test_people_who_have_not_said_may_be_asked_first(site: Site) -> None:
     """Before the integration is turned on, the page says what unknown consent counts as, and offers the other way."""
-    settings.disable(site.world.db, CHANGELOG, ACCOUNT)
+    setters.disable(site.world.db, CHANGELOG, ACCOUNT)
     page = site.owner().get(f"{PAGE}/review?kind=enable&enabled=1&status=subscribed").text
     assert "counts as a yes" in page
     (other,) = re.findall(r'<a href="([^"]+)">Not sure\? Ask them by mail first instead</a>', page)

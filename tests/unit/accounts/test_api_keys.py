@@ -2,7 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
+from tests.setters import enable
 from tests.unit.accounts.build import (
     ACCOUNT,
     AT,
@@ -20,7 +22,7 @@ from tests.unit.accounts.build import (
 )
 from worker.accounts import api_keys, lists
 from worker.accounts.api_keys import LONGEST_ID, key_of
-from worker.accounts.settings import enable, load
+from worker.accounts.settings import load
 from worker.errors import (
     AccountError,
     ApiKeyMalformed,
@@ -166,7 +168,7 @@ def test_another_key_tells_which_stored_lists_are_not_there(db, key, secret, tol
     lists.refresh(db, CHANGELOG, ACCOUNT, secret=SECRET, open_sender=mailchimp.open, at=AT)
     assert attempt(db, OTHER_KEY, Scripted(PONG).open).notice is None
     attempt(db, KEY, Scripted(PONG).open)
-    lists.store(db, CHANGELOG, ACCOUNT, None)
+    setters.store(db, CHANGELOG, ACCOUNT, None)
     made = attempt(db, key, Scripted(PONG, NO_LISTS).open, secret=secret)
     assert (made.notice is not None) is told
     assert [one.list_id for one in made.settings.stored] == ["one"]
@@ -182,7 +184,7 @@ def test_a_replaced_key_is_asked_for_the_stored_lists(db, lists_there, words):
     """No notice if Mailchimp has all stored lists; a notice that they are unknown if it does not answer."""
     connect(db)
     lists.refresh(db, CHANGELOG, ACCOUNT, secret=SECRET, open_sender=Mailchimp("one").open, at=AT)
-    lists.store(db, CHANGELOG, ACCOUNT, None)
+    setters.store(db, CHANGELOG, ACCOUNT, None)
     another = Mailchimp(*lists_there, key=OTHER_KEY) if lists_there else Scripted(PONG, Answer(500))
     notice = attempt(db, OTHER_KEY, another.open).notice
     assert notice is None if words is None else words in notice

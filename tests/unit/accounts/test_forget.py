@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.unit.accounts.build import ACCOUNT, AT, NEIGHBOUR, SECRET, Mailchimp, connect, everything, stage
 from worker.accounts import forget, lists
@@ -79,7 +80,7 @@ def work(db, account_id, *numbers):
     connect(db, account_id)
     mailchimp = Mailchimp(f"one-{account_id}")
     lists.refresh(db, CHANGELOG, account_id, secret=SECRET, open_sender=mailchimp.open, at=AT)
-    lists.store(db, CHANGELOG, account_id, None)
+    setters.store(db, CHANGELOG, account_id, None)
     stage(db, *numbers, account_id=account_id)
     with db.transaction():
         for one in numbers:

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.unit.accounts.build import (
     ACCOUNT,
@@ -39,8 +40,8 @@ def refresh(db, mailchimp, at=LATER, account_id=ACCOUNT, secret=SECRET):
 
 def choose(db, *wanted, master=None, account_id=ACCOUNT):
     """Stores lists and makes one of them the master list."""
-    lists.store(db, CHANGELOG, account_id, [ListId(one) for one in wanted])
-    return lists.choose_master(db, CHANGELOG, account_id, ListId(master or wanted[0]))
+    setters.store(db, CHANGELOG, account_id, [ListId(one) for one in wanted])
+    return setters.choose_master(db, CHANGELOG, account_id, ListId(master or wanted[0]))
 
 
 def ids(found):
@@ -92,7 +93,7 @@ def test_more_lists_than_a_page_are_all_read(db):
     assert [(one["count"], one["offset"]) for one in asked] == [("1000", "0"), ("1000", "1000"), ("1000", "2000")]
     assert ids(load(db, ACCOUNT).lists) == [f"list{number:04}" for number in range(2300)]
     assert len(found.new) == 2300
-    assert len(lists.store(db, CHANGELOG, ACCOUNT, None).stored) == 2300
+    assert len(setters.store(db, CHANGELOG, ACCOUNT, None).stored) == 2300
     assert len(load(db, ACCOUNT).stored) == 2300
 
 
@@ -228,15 +229,15 @@ def test_a_new_list_is_reported_and_not_stored(ready, mailchimp):
 
 def test_lists_are_stored_exactly_as_named(ready):
     """Exactly the named lists are stored afterwards, each once however often it is named."""
-    assert ids(lists.store(ready, CHANGELOG, ACCOUNT, ["three", "one", "one"]).stored) == ["one", "three"]
+    assert ids(setters.store(ready, CHANGELOG, ACCOUNT, ["three", "one", "one"]).stored) == ["one", "three"]
     assert ids(load(ready, ACCOUNT).stored) == ["one", "three"]
-    assert ids(lists.store(ready, CHANGELOG, ACCOUNT, None).stored) == ["one", "three", "two"]
+    assert ids(setters.store(ready, CHANGELOG, ACCOUNT, None).stored) == ["one", "three", "two"]
 
 
 @pytest.mark.parametrize("wanted", [["one"], ["one", "two", "three"], ["one", "three"], None])
 def test_storing_other_lists_marks_every_customer(ready, wanted):
     """When what is stored changes, every customer of the account is looked at again, as of a new revision."""
-    lists.store(ready, CHANGELOG, ACCOUNT, wanted)
+    setters.store(ready, CHANGELOG, ACCOUNT, wanted)
     assert customers.changed_count(ready, ACCOUNT) == 3
     assert {one.revision for one in customers.changed(ready, ACCOUNT, None, 10)} == {2}
 
@@ -244,14 +245,14 @@ def test_storing_other_lists_marks_every_customer(ready, wanted):
 def test_storing_the_same_lists_marks_nobody(ready, path):
     """Storing what is stored already, in whatever order, changes nothing."""
     before = everything(path)
-    lists.store(ready, CHANGELOG, ACCOUNT, ["two", "one"])
+    setters.store(ready, CHANGELOG, ACCOUNT, ["two", "one"])
     assert everything(path) == before
 
 
 def test_only_the_customers_of_the_account_are_marked(ready):
     """Another account's customers are left alone."""
     stage(ready, 1, account_id=NEIGHBOUR)
-    lists.store(ready, CHANGELOG, ACCOUNT, None)
+    setters.store(ready, CHANGELOG, ACCOUNT, None)
     assert customers.changed_count(ready, NEIGHBOUR) == 0
 
 
@@ -259,8 +260,8 @@ def test_a_list_that_is_no_longer_stored_loses_its_pause(ready):
     """A list that is left out and stored again begins without the pause it had; one that stays keeps it."""
     for one in ("one", "two"):
         accounts.pause_list(ready, ACCOUNT, ListId(one), PAUSE)
-    lists.store(ready, CHANGELOG, ACCOUNT, ["one"])
-    found = lists.store(ready, CHANGELOG, ACCOUNT, ["one", "two"])
+    setters.store(ready, CHANGELOG, ACCOUNT, ["one"])
+    found = setters.store(ready, CHANGELOG, ACCOUNT, ["one", "two"])
     assert [found.list_of(one).pause for one in ("one", "two")] == [PAUSE, None]
 
 
@@ -276,21 +277,21 @@ def refused(db, path, kind, step):
 
 def test_the_master_list_must_stay_stored(ready, path):
     """Leaving the master list out is refused, with the command that chooses another one first."""
-    error = refused(ready, path, AccountError, lambda: lists.store(ready, CHANGELOG, ACCOUNT, ["two"]))
+    error = refused(ready, path, AccountError, lambda: setters.store(ready, CHANGELOG, ACCOUNT, ["two"]))
     assert "List one (one) is the master list" in error.message
     assert "lists master acct-1" in error.advice
-    refused(ready, path, AccountError, lambda: lists.store(ready, CHANGELOG, ACCOUNT, []))
-    lists.choose_master(ready, CHANGELOG, ACCOUNT, ListId("two"))
-    assert ids(lists.store(ready, CHANGELOG, ACCOUNT, ["two"]).stored) == ["two"]
+    refused(ready, path, AccountError, lambda: setters.store(ready, CHANGELOG, ACCOUNT, []))
+    setters.choose_master(ready, CHANGELOG, ACCOUNT, ListId("two"))
+    assert ids(setters.store(ready, CHANGELOG, ACCOUNT, ["two"]).stored) == ["two"]
 
 
 def test_a_master_list_that_is_gone_can_be_left_out(ready, mailchimp):
     """A master list that Mailchimp no longer has may be left out, and the choice is taken back with it."""
     mailchimp.standin.delete_list("one")
     refresh(ready, mailchimp)
-    kept = lists.store(ready, CHANGELOG, ACCOUNT, ["one", "two"])
+    kept = setters.store(ready, CHANGELOG, ACCOUNT, ["one", "two"])
     assert kept.master_list == "one"
-    left = lists.store(ready, CHANGELOG, ACCOUNT, ["two"])
+    left = setters.store(ready, CHANGELOG, ACCOUNT, ["two"])
     assert left.master_list is None
     assert load(ready, ACCOUNT) == left
     assert customers.changed_count(ready, ACCOUNT) == 3
@@ -300,34 +301,36 @@ def test_all_that_mailchimp_has_leaves_out_what_is_gone(ready, mailchimp):
     """Storing all lists stores those that are there."""
     mailchimp.standin.delete_list("two")
     refresh(ready, mailchimp)
-    assert ids(lists.store(ready, CHANGELOG, ACCOUNT, None).stored) == ["one", "three"]
+    assert ids(setters.store(ready, CHANGELOG, ACCOUNT, None).stored) == ["one", "three"]
 
 
 def test_a_list_that_is_gone_cannot_be_stored_again(ready, path, mailchimp):
     """A list that was found gone and left out cannot be stored again before a refresh finds it."""
     mailchimp.standin.delete_list("two")
     refresh(ready, mailchimp)
-    lists.store(ready, CHANGELOG, ACCOUNT, ["one"])
-    error = refused(ready, path, AccountError, lambda: lists.store(ready, CHANGELOG, ACCOUNT, ["one", "two"]))
+    setters.store(ready, CHANGELOG, ACCOUNT, ["one"])
+    error = refused(ready, path, AccountError, lambda: setters.store(ready, CHANGELOG, ACCOUNT, ["one", "two"]))
     assert "List two (two) is gone" in error.message
     assert "lists refresh acct-1" in error.advice
 
 
 def test_unknown_lists_are_not_found(ready, path):
     """Naming one list that no refresh found stores none of the others."""
-    error = refused(ready, path, NotFound, lambda: lists.store(ready, CHANGELOG, ACCOUNT, ["one", "three", "unknown"]))
+    error = refused(
+        ready, path, NotFound, lambda: setters.store(ready, CHANGELOG, ACCOUNT, ["one", "three", "unknown"])
+    )
     assert "no list unknown" in error.message
     assert "lists refresh acct-1" in error.advice
-    refused(ready, path, NotFound, lambda: lists.choose_master(ready, CHANGELOG, ACCOUNT, ListId("unknown")))
+    refused(ready, path, NotFound, lambda: setters.choose_master(ready, CHANGELOG, ACCOUNT, ListId("unknown")))
 
 
 def test_lists_are_refreshed_before_they_are_chosen(db, path):
     """Before any refresh lists can neither be stored nor be the master list, and the error names the command."""
     for kind, words in ((NotFound, "account connect acct-1"), (AccountError, "lists refresh acct-1")):
         for step in (
-            lambda: lists.store(db, CHANGELOG, ACCOUNT, ["one"]),
-            lambda: lists.store(db, CHANGELOG, ACCOUNT, None),
-            lambda: lists.choose_master(db, CHANGELOG, ACCOUNT, ListId("one")),
+            lambda: setters.store(db, CHANGELOG, ACCOUNT, ["one"]),
+            lambda: setters.store(db, CHANGELOG, ACCOUNT, None),
+            lambda: setters.choose_master(db, CHANGELOG, ACCOUNT, ListId("one")),
         ):
             assert words in refused(db, path, kind, step).advice
         connect(db)
@@ -339,11 +342,11 @@ def test_a_list_is_stored_by_one_account_only(ready, path, mailchimp):
     refresh(ready, mailchimp, account_id=NEIGHBOUR)
     for wanted in (["three", "two"], None):
         error = refused(
-            ready, path, AccountError, lambda wanted=wanted: lists.store(ready, CHANGELOG, NEIGHBOUR, wanted)
+            ready, path, AccountError, lambda wanted=wanted: setters.store(ready, CHANGELOG, NEIGHBOUR, wanted)
         )
         assert "Only one account" in error.message
-    lists.store(ready, CHANGELOG, ACCOUNT, ["one"])
-    assert ids(lists.store(ready, CHANGELOG, NEIGHBOUR, ["three", "two"]).stored) == ["three", "two"]
+    setters.store(ready, CHANGELOG, ACCOUNT, ["one"])
+    assert ids(setters.store(ready, CHANGELOG, NEIGHBOUR, ["three", "two"]).stored) == ["three", "two"]
     assert accounts.stored_by(ready, ListId("two")) == NEIGHBOUR
     assert accounts.stored_by(ready, ListId("one")) == ACCOUNT
     assert accounts.stored_by(ready, ListId("unknown")) is None
@@ -354,16 +357,18 @@ def test_a_list_is_stored_by_one_account_only(ready, path, mailchimp):
 
 def test_another_master_list_marks_every_customer(ready):
     """Choosing another master list has every customer looked at again; choosing the same one has nobody."""
-    lists.choose_master(ready, CHANGELOG, ACCOUNT, ListId("one"))
+    setters.choose_master(ready, CHANGELOG, ACCOUNT, ListId("one"))
     assert customers.changed_count(ready, ACCOUNT) == 0
-    assert lists.choose_master(ready, CHANGELOG, ACCOUNT, ListId("two")).master_list == "two"
+    assert setters.choose_master(ready, CHANGELOG, ACCOUNT, ListId("two")).master_list == "two"
     assert load(ready, ACCOUNT).master_list == "two"
     assert customers.changed_count(ready, ACCOUNT) == 3
 
 
 def test_the_master_list_is_a_stored_one(ready, path):
     """A list that is not stored is refused, with the command that stores it beside those that are."""
-    error = refused(ready, path, AccountError, lambda: lists.choose_master(ready, CHANGELOG, ACCOUNT, ListId("three")))
+    error = refused(
+        ready, path, AccountError, lambda: setters.choose_master(ready, CHANGELOG, ACCOUNT, ListId("three"))
+    )
     assert "not stored" in error.message
     assert "lists store acct-1 one two three" in error.advice
 
@@ -372,7 +377,7 @@ def test_the_master_list_is_one_that_is_there(ready, path, mailchimp):
     """A stored list that is gone from Mailchimp is refused as master list."""
     mailchimp.standin.delete_list("two")
     refresh(ready, mailchimp)
-    error = refused(ready, path, AccountError, lambda: lists.choose_master(ready, CHANGELOG, ACCOUNT, ListId("two")))
+    error = refused(ready, path, AccountError, lambda: setters.choose_master(ready, CHANGELOG, ACCOUNT, ListId("two")))
     assert "gone" in error.message
 
 

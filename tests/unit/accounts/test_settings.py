@@ -3,8 +3,9 @@ from dataclasses import replace
 import pytest
 
 from tests.checked_changelog import CHANGELOG
+from tests.setters import disable, enable, resume
 from tests.unit.accounts.build import ACCOUNT, AT, LATER, connect, everything, stage
-from worker.accounts.settings import disable, enable, load, missing, resume
+from worker.accounts.settings import load, missing
 from worker.errors import AccountError, NotFound
 from worker.model import ListId
 from worker.store import accounts, customers
