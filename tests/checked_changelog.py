@@ -24,38 +24,48 @@ _TABLES: dict[str, tuple[Kind, tuple[str, ...]]] = {
     "changelog_topic": ("topic", ("about", "partition")),
     "erasure_request": ("erasure", ("account_id", "digest")),
 }
-_KINDS = dict(_TABLES.values())
+_COLUMNS = dict(_TABLES.values())
+
+
+def _trigger(table: str, event: str) -> str:
+    kind, columns = _TABLES[table]
+    row = "OLD" if event == "DELETE" else "NEW"
+    key = [*(f"{row}.{column}" for column in columns), "NULL", "NULL"][:3]
+    return (
+        f"CREATE TEMP TRIGGER touched_{table}_{event} AFTER {event} ON main.{table} "
+        f"BEGIN INSERT INTO touched VALUES ('{kind}', {', '.join(key)}); END"
+    )
+
+
+_WATCH = (
+    # Without a key: a trigger's own rule for conflicts gives way to that of the statement which fires it.
+    "CREATE TEMP TABLE touched (kind, a, b, c)",
+    *(_trigger(table, event) for table in _TABLES for event in ("INSERT", "UPDATE", "DELETE")),
+)
 
 
 def watch(db: Database) -> None:
     """Has a connection note the keys of all rows of these tables that it writes from now on."""
     run = db.connection.execute  # not by its own methods, which a test may count
-    if run("SELECT 1 FROM temp.sqlite_master WHERE name = 'touched_place'").fetchone() is not None:
+    if run("SELECT 1 FROM temp.sqlite_master WHERE name = 'touched'").fetchone() is not None:
         return
     run("PRAGMA temp_store = MEMORY")
-    for kind, columns in _KINDS.items():
-        # Without a key: a trigger's own rule for conflicts gives way to that of the statement which fires it.
-        run(f"CREATE TEMP TABLE touched_{kind} ({', '.join(columns)})")
-    for table, (kind, columns) in _TABLES.items():
-        for event, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
-            key = ", ".join(f"{row}.{column}" for column in columns)
-            run(
-                f"CREATE TEMP TRIGGER touched_{table}_{event} AFTER {event} ON main.{table} "
-                f"BEGIN INSERT INTO touched_{kind} VALUES ({key}); END"
-            )
+    run("SAVEPOINT watch")  # one for all of them takes a third of the time
+    for statement in _WATCH:
+        run(statement)
+    run("RELEASE watch")
 
 
 def written(db: Database) -> set[RowKey]:
     """Returns which rows a watched connection wrote since :func:`touched` was called last. Only reads."""
-    run = db.connection.execute
-    return {RowKey(kind, tuple(row)) for kind in _KINDS for row in run(f"SELECT DISTINCT * FROM temp.touched_{kind}")}
+    rows = db.connection.execute("SELECT DISTINCT * FROM temp.touched").fetchall()
+    return {RowKey(kind, tuple(key[: len(_COLUMNS[kind])])) for kind, *key in rows}
 
 
 def touched(db: Database) -> set[RowKey]:
     """Returns which rows a watched connection wrote since this was asked last."""
     row_keys = written(db)
-    for kind in _KINDS:
-        db.connection.execute(f"DELETE FROM temp.touched_{kind}")
+    db.connection.execute("DELETE FROM temp.touched")
     return row_keys
 
 

@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 from worker.cli.app import COMMANDS
@@ -54,6 +55,7 @@ def test_msgspec_knows_each_type_before_there_are_threads() -> None:
     assert [ast.unparse(one) for one in decoding if any(word.arg == "type" for word in one.keywords)] == []
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
     """Every module of the worker by name."""
     found = {}
@@ -64,7 +66,8 @@ def modules() -> dict[str, ast.Module]:
     return found
 
 
-def imported(tree: ast.Module) -> set[str]:
+@cache
+def imported(tree: ast.Module) -> frozenset[str]:
     """The names of all modules that a module imports, with what it takes from a package."""
     names = set()
     for node in ast.walk(tree):
@@ -72,7 +75,7 @@ def imported(tree: ast.Module) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
+    return frozenset(names)
 
 
 def within(name: str, part: str) -> bool:
@@ -80,6 +83,7 @@ def within(name: str, part: str) -> bool:
     return name == part or (part != "worker" and name.startswith(part + "."))
 
 
+@cache
 def layer(name: str) -> int | None:
     """The number of a module's layer."""
     return next((n for n, parts in enumerate(LAYERS) if any(within(name, part) for part in parts)), None)

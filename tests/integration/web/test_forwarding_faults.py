@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -28,17 +28,17 @@ SECONDS = 0.4
 
 @contextmanager
 def answering(answer: Callable[[socket.socket], object]) -> Iterator[str]:
-    """Serves connections by a function, each in a thread, and gives the address."""
-    with ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as server:
+    """Serves connections by a function, each in a thread, closes each after its answer, and gives the address."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
             with suppress(OSError):
                 while True:
-                    one = stack.enter_context(server.accept()[0])
+                    one, _ = server.accept()
                     threading.Thread(target=one_answer, args=[one], daemon=True).start()
 
         def one_answer(one: socket.socket) -> None:
-            with suppress(OSError):
+            with one, suppress(OSError):
                 one.recv(65536)
                 answer(one)
 
@@ -61,12 +61,10 @@ def of(site: Site, url: str | None) -> Site:
 
 def test_half_an_answer_counts_as_none() -> None:
     """If a worker dies during its answer, half a list of people would look complete."""
-
-    def half(one: socket.socket) -> None:
-        one.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
-        one.close()
-
-    with answering(half) as url, pytest.raises(WorkerAway, match="incomplete"):
+    with (
+        answering(lambda one: one.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")) as url,
+        pytest.raises(WorkerAway, match="incomplete"),
+    ):
         forward(url, ForwardedRequest("GET", "/"), {})
 
 
@@ -112,6 +110,7 @@ def test_a_worker_that_hangs_leaves_the_others_pages_free(site: Site, monkeypatc
         ended.set()
         for one in waiting:
             one.join(30)
+            assert not one.is_alive()
 
 
 def test_a_worker_that_lost_the_account_refuses_forwarded_requests(site: Site) -> None:

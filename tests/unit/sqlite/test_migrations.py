@@ -203,6 +203,7 @@ def test_two_that_open_a_new_database_at_once_both_have_it(tmp_path, monkeypatch
         return found
 
     monkeypatch.setattr(migrations, "are_missing", lacks_for_both)
+    monkeypatch.setattr(migrations, "apply", migrations.apply.__wrapped__)  # no copy of a database
     with ThreadPoolExecutor(2) as threads:
         opened = list(threads.map(open_database, [tmp_path / "worker.db"] * 2))
     for one in opened:
