@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from worker.accounts.chosen_fields import with_fields
-from worker.accounts.lists import with_master, with_stored
+from worker.accounts.lists import with_fields, with_master, with_stored
 from worker.accounts.settings import change, with_enabled, without_pauses
 from worker.accounts.settings_log import Author
 from worker.changelog.commit import Changelog

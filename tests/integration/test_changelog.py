@@ -56,7 +56,7 @@ def test_two_workers_change_settings_in_turn(hire: Callable[[str], Worker]) -> N
     first, second = hire("first"), hire("second")
     first.make_account()
     second.settings()
-    for worker, act in ((second, settings.disable), (first, settings.enable), (second, settings.disable)):
+    for worker, act in ((second, setters.disable), (first, setters.enable), (second, setters.disable)):
         act(worker.db, worker.changelog, ACCOUNT)
     assert not first.settings().enabled
 

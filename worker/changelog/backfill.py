@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 
 from worker.changelog import table_rows
-from worker.changelog.copied_from import check_same_state, note_of_copy
 from worker.changelog.loss import Note
 from worker.changelog.reader import Reader
 from worker.changelog.rows_in_kafka import RowsInKafka
 from worker.changelog.table_rows import ChangelogRow
+from worker.changelog.topics import ChangelogTopics
 from worker.changelog.writer import ChangelogWriter
+from worker.errors import NotMoved
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Kind
-from worker.store import readings
+from worker.store import offsets, readings
 
 MOST_AT_ONCE = 5000
 """Rows written in one batch."""
@@ -87,8 +90,8 @@ def move(
     for topic in (topics.ledger, topics.settings):
         for topic_rows in reader.rows_of(topic):
             in_kafka.add(topic_rows)
-    note = note_of_copy(db, topics)
-    check_same_state(in_kafka.find(note.row_key), note, topics)
+    note = _note_of_copy(db, topics)
+    _check_same_state(in_kafka.find(note.row_key), note, topics)
     changelog.write([note])
     # After partitions were added to the topic, some rows are in partitions where nobody looks for them.
     missing = (in_kafka.compare(rows) for rows in _parts(table_rows.all_rows(db)))
@@ -108,3 +111,20 @@ def move(
 def _parts(rows: Iterator[ChangelogRow]) -> Iterator[list[ChangelogRow]]:
     while part := list(islice(rows, MOST_AT_ONCE)):
         yield part
+
+
+def _note_of_copy(db: Database, topics: ChangelogTopics) -> ChangelogRow:
+    # The state of the database when its copy began: how far it knows other ledger and settings topics. If the copy is
+    # interrupted and the database then goes on with other topics, the part of it in Kafka is too old.
+    instance = offsets.instance_id(db, f"worker-{uuid.uuid4()}")
+    known = offsets.of_other_changelogs(db, (topics.ledger.name, topics.settings.name))
+    return ChangelogRow("topic", ("copied", instance), {"note": json.dumps(known)})
+
+
+def _check_same_state(before: ChangelogRow | None, now: ChangelogRow, topics: ChangelogTopics) -> None:
+    if before is not None and before.row is not None and before.row.get("note") != (now.row or {}).get("note"):
+        raise NotMoved(
+            f"{topics.ledger.name} and {topics.settings.name} have a part of an earlier copy of this database, which "
+            "was interrupted. The database has worked with other topics since, so that part is too old.",
+            "Nothing was written. If no other worker uses the two topics, delete them and run the command again.",
+        )

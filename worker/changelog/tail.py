@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
+from worker.changelog import table_rows
 from worker.changelog.loss import Note
-from worker.changelog.outcome_backfill import publish_all
 from worker.changelog.reader import Reader
+from worker.changelog.table_rows import ChangelogRow
 from worker.changelog.writer import ChangelogWriter
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import KafkaError, LedgerLost, NotMoved, NotSigned
 from worker.kafka.outage import Outage
 from worker.sqlite.database import Database
+from worker.sqlite.rows import customer_rows
+from worker.store import customer_outcomes, settings_notes
 
 log = logging.getLogger("worker.changelog")
 
@@ -128,15 +132,11 @@ class ChangelogTail:
         topics = self._changelog.topics
         self._changelog.take(topics.ledger, partition, lambda: reader.read_ledger(partition, wanted))
         settings = topics.settings
-        if (
-            partition < topics.ledger.partitions
-            and wanted()
-            and settings.topic_id
-            and not reader.settings_note(partition)
-        ):
-            self._changelog.write_through(reader.db, [Note(settings.name, settings.topic_id).of_settings(partition)])
         if partition < topics.ledger.partitions and wanted():
-            publish_all(self._changelog, reader.db, partition)
+            if settings.topic_id and not reader.settings_note(partition):
+                note = Note(settings.name, settings.topic_id).of_settings(partition)
+                self._changelog.write_through(reader.db, [note])
+            _publish_outcomes(self._changelog, reader.db, partition)
         if wanted():
             owned_partitions.ledger_read(partition, assignment)
 
@@ -151,3 +151,24 @@ def _log_outage(outage: Outage, read_at: float) -> None:
         log.warning("ledger and settings cannot be read now: %s", outage.reason, extra=facts)
     else:
         log.info("ledger and settings can be read again", extra=facts)
+
+
+def _publish_outcomes(changelog: ChangelogWriter, db: Database, partition: int) -> None:
+    # Publishes all outcomes of a partition to a topic that lacks them: a new one, or one that was switched off. Each
+    # partition of the ledger has a note of the outcomes topic that has its outcomes. If it fails, the next call starts
+    # over.
+    topics = changelog.topics
+    topic = None if topics.outcomes is None else {"name": topics.outcomes.name, "id": topics.outcomes.topic_id}
+    if topic == settings_notes.data_of(db, "outcomes", str(partition)):
+        return
+    for rows in _with_outcomes(changelog, db, partition) if topic is not None else ():
+        changelog.write_through(db, rows, rows)  # records reach the outcomes topic only with ledger records
+    note = ChangelogRow("topic", ("outcomes", str(partition)), {"note": json.dumps(topic)})
+    changelog.write_through(db, [note])
+
+
+def _with_outcomes(changelog: ChangelogWriter, db: Database, partition: int) -> Iterator[list[ChangelogRow]]:
+    for account_id in sorted(table_rows.accounts_known(db)[0]):
+        if changelog.ledger_partition(account_id) == partition:
+            for customer_ids in customer_outcomes.pages(db, account_id):
+                yield table_rows.rows_of(db, customer_rows(account_id, customer_ids))

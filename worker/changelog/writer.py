@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from worker.changelog.outcome_records import outcome_text
 from worker.changelog.record_writer import OF_SETTINGS, Acknowledged, RecordWriter
 from worker.changelog.records import key_of
-from worker.changelog.row_claims import Claim, RowClaims
 from worker.changelog.table_rows import ChangelogRow, rows_of
 from worker.errors import KafkaError, WriterFenced
 from worker.sqlite.database import Database, Rehearsal
@@ -23,6 +22,56 @@ MOST_TRIES = 10
 
 _Result = TypeVar("_Result")
 _Key = tuple[str, ...]
+
+
+class RowClaims:
+    """Claims on rows: one commit of this process at a time writes a row, from its rehearsal until it is committed.
+
+    Otherwise Kafka could have two commits of a row in one order, and the database in the other. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._claimed = set[RowKey]()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def claim(self) -> Iterator[Claim]:
+        """Provides the claim of one commit, released at the end of the block."""
+        claim = Claim(self)
+        try:
+            yield claim
+        finally:
+            self.replace(claim, ())
+
+    def replace(self, claim: Claim, rows: Collection[RowKey]) -> None:
+        """Releases what a claim has, then waits until nobody else has any of these rows, and claims them all at once.
+
+        Nothing is held while it waits, so two claims never wait for each other.
+        """
+        with self._changed:
+            if claim.rows:
+                self._claimed -= claim.rows
+                claim.rows = set()
+                self._changed.notify_all()
+            self._changed.wait_for(lambda: self._claimed.isdisjoint(rows))
+            claim.rows = set(rows)
+            self._claimed |= claim.rows
+
+
+class Claim:
+    """What one commit has claimed. Used by its thread alone."""
+
+    def __init__(self, claims: RowClaims) -> None:
+        self._claims = claims
+        self.rows = set[RowKey]()
+
+    def covers(self, rows: Collection[RowKey]) -> bool:
+        """Returns whether all of these rows are claimed."""
+        return self.rows.issuperset(rows)
+
+    def extend(self, rows: Collection[RowKey]) -> None:
+        """Claims these rows too. Others may have written any row meanwhile: rehearse again if they did."""
+        self._claims.replace(self, self.rows | set(rows))
 
 
 @dataclass(slots=True)
@@ -47,7 +96,7 @@ class ChangelogWriter(RecordWriter):
     """Commits changes to Kafka and a database. Thread-safe.
 
     So Kafka is never behind the database: after a crash, the next start reads what only Kafka has. Both have the
-    commits of a row in the same order: see :mod:`worker.changelog.row_claims`.
+    commits of a row in the same order: see :class:`RowClaims`.
 
     Attributes:
         take_settings: takes the settings topic over again and reads it to its end, after another writer took it over.

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from worker.accounts import chosen_fields, settings
 from worker.accounts import lists as account_lists
+from worker.accounts import settings
 from worker.cli import consequences, output
 from worker.cli.context import AccountArgument, Json, Yes, change, changing, existing, load_app
 from worker.clock import as_text
@@ -18,7 +18,7 @@ from worker.fields import field_mapping
 from worker.fields.field_mapping import MappedField
 from worker.model import AccountId, ListId
 from worker.status.json_data import lists_data, mapping_data
-from worker.store import attribute_names
+from worker.store import customers
 from worker.store.accounts import AccountList, AccountSettings
 
 commands = typer.Typer(no_args_is_help=True, help="Manage an account's lists: refresh, store, map fields.")
@@ -136,16 +136,16 @@ def map_fields(
     app, assignments, chosen_list = load_app(), _assignments(fields or ()), ListId(list_id)
     account_id, changes = AccountId(account), bool(assignments) or clear
     with (changing if changes else existing)(app) as db:
-        on_list, available = chosen_fields.read(
+        on_list, available = account_lists.merge_fields_of(
             db, account_id, chosen_list, secret=app.secret, open_sender=app.open_client
         )
         if changes:
             before = {} if clear else dict(on_list.merge_fields or {})
             mapping = field_mapping.checked(account_id, chosen_list, before | assignments, available)
-            change(app, db, account, lambda current: chosen_fields.with_fields(current, chosen_list, mapping))
+            change(app, db, account, lambda current: account_lists.with_fields(current, chosen_list, mapping))
             on_list = replace(on_list, merge_fields=mapping or None)
         mapped_fields = field_mapping.mapped(on_list, available)
-        attributes = attribute_names.some(db, account_id)
+        attributes = customers.attribute_names(db, account_id)
     if json:
         output.as_json({"list_id": list_id, "fields": mapping_data(mapped_fields)})
         return

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from worker.accounts import api_keys, chosen_fields, lists, settings
+from worker.accounts import api_keys, lists, settings
 from worker.accounts.settings_log import Author
 from worker.app import App
 from worker.clock import utc_now
@@ -165,7 +165,7 @@ class _Demo:
                 for step in (
                     partial(lists.with_stored, list_ids=stored),
                     partial(lists.with_master, list_id=stored[0]),
-                    partial(chosen_fields.with_fields, list_id=stored[0], chosen=fields),
+                    partial(lists.with_fields, list_id=stored[0], chosen=fields),
                 ):
                     settings.change(db, changelog, account_id, step, author)
             rows = [

@@ -6,16 +6,17 @@ After a take-over, customers that were delivered elsewhere are settled at once.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Collection
 
 from worker.app import App
 from worker.clock import as_text
 from worker.consumer.erased_customers import ErasedCustomers
-from worker.consumer.missing_customers import delete_missing
 from worker.consumer.owned_partitions import Held, OwnedPartitions
 from worker.jobs import erase
 from worker.jobs.job import attempt
+from worker.model import AccountId
 from worker.sqlite.database import Database
-from worker.store import customers, marking
+from worker.store import customers, first_reading, marking
 from worker.text.plural import counted
 
 log = logging.getLogger("worker.daemon")
@@ -33,7 +34,7 @@ def finish_staging(app: App, owned_partitions: OwnedPartitions, topic_id: str, d
         line = "%d customers were removed: they were erased, and nothing newer of them was read"
         log.info(line, erased, extra={"count": erased})
     ready, ledger_partition = owned_partitions.ready(), app.changelog.ledger_partition
-    delete_missing(db, app.config.kafka.topic, topic_id, ready, ledger_partition, as_text(app.clock()))
+    _delete_missing(db, app.config.kafka.topic, topic_id, ready, ledger_partition, as_text(app.clock()))
     settle_delivered(db)
 
 
@@ -57,3 +58,37 @@ class Settle:
         if ready - self._compared:
             settle_delivered(db)
         self._compared = ready
+
+
+def _delete_missing(
+    db: Database,
+    topic: str,
+    topic_id: str,
+    ready: Collection[int],
+    ledger_partition: Callable[[AccountId], int],
+    at: str,
+) -> None:
+    # Customers that are in the ledger but no longer in the log, once a partition was read completely, are deleted if
+    # nothing else can explain it.
+    revived = first_reading.delete_revived(db)
+    if revived:
+        message = "still deleted: %s; the events that came again are older"
+        log.info(message, counted(revived, "customer"), extra={"count": revived})
+    for absent in first_reading.judge(db, topic, topic_id, ready, ledger_partition, at):
+        if absent.deleted:
+            log.warning(
+                "partition %d was read to its end. Missing from it, and therefore deleted: %s of the ledger",
+                absent.partition,
+                counted(absent.deleted, "customer"),
+                extra={"partition": absent.partition, "count": absent.deleted},
+            )
+        if absent.unclear:
+            reason = absent.reason or "they were settled under another id of the topic, or checked again since"
+            log.warning(
+                "partition %d was read to its end. Not in it, but not deleted: %s of the ledger, because %s. Publish "
+                "those that were deleted again, as .deleted",
+                absent.partition,
+                counted(absent.unclear, "customer"),
+                reason,
+                extra={"partition": absent.partition, "count": absent.unclear, "reason": reason},
+            )

@@ -11,7 +11,6 @@ import msgspec
 from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, Position
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Rows, customer_rows
-from worker.store.settled_state import SETTLED_STATE
 
 COLUMNS = (
     "account_id, customer_id, state, deleted, version, event_id, event_time, topic, topic_id, partition, "
@@ -22,6 +21,13 @@ _state = msgspec.json.Decoder(CustomerState).decode
 """Created once at import: msgspec inspects a dataclass at its first decoding, and crashes if two threads do that."""
 MARKED = "changed = 1, staged_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 """For a customer that is marked again: it waits from now on, not from its last event."""
+
+NAMING = ("first_name", "last_name", "company", "phone", "address", "attributes", "tags")
+"""Fields of a customer's state that no decision needs; they are deleted once a deletion is settled."""
+_PATHS = ", ".join(f"'$.{name}'" for name in NAMING)
+_SETTLED_STATE = f"CASE WHEN deleted THEN json_remove(CAST(state AS TEXT), {_PATHS}) ELSE state END"
+ATTRIBUTES_OF = 2000
+"""Customers in the sample for :func:`attribute_names`: an account may have a million."""
 
 Progress = Callable[[int], None]
 
@@ -126,6 +132,17 @@ def total_count(db: Database) -> int:
     return sum(db.count(f"customer WHERE {half}") for half in ("address IS NOT NULL", "address IS NULL"))
 
 
+def attribute_names(db: Database, account_id: AccountId) -> list[str]:
+    """Returns the sorted names of attributes of some customers of an account."""
+    return db.column(
+        str,
+        "SELECT DISTINCT attribute.key FROM (SELECT CAST(state AS TEXT) AS state FROM customer WHERE account_id = ? "
+        "ORDER BY customer_id LIMIT ?) AS known, json_each(known.state, '$.attributes') AS attribute "
+        "WHERE known.state IS NOT NULL ORDER BY attribute.key",
+        (account_id, ATTRIBUTES_OF),
+    )
+
+
 # A customer's event, and how many resyncs its account had.
 _SETTLED = (
     "(SELECT resyncs FROM account WHERE account.account_id = customer.account_id) "
@@ -141,7 +158,7 @@ def settle(db: Database, account_id: AccountId, settled: Sequence[tuple[Customer
     """
     rows = [(account_id, customer_id, revision) for customer_id, revision in settled]
     which = "WHERE account_id = ? AND customer_id = ? AND revision = ?"
-    db.executemany(f"UPDATE customer SET changed = 0, state = {SETTLED_STATE} {which}", rows)
+    db.executemany(f"UPDATE customer SET changed = 0, state = {_SETTLED_STATE} {which}", rows)
     db.executemany(
         "INSERT INTO standing (account_id, customer_id, settled, version, deleted) "
         f"SELECT account_id, customer_id, {_SETTLED}, version, deleted FROM customer {which} "
@@ -179,7 +196,7 @@ def settle_known(db: Database) -> int:
         How many there were.
     """
     which = f"WHERE account_id = ? AND customer_id = ? AND {_KNOWN}"
-    update = f"UPDATE customer SET changed = 0, state = {SETTLED_STATE} {which}"
+    update = f"UPDATE customer SET changed = 0, state = {_SETTLED_STATE} {which}"
     pages = db.pages("customer", ("account_id", "customer_id"), f"changed = 1 AND {_KNOWN}")
     return db.in_parts((tuple(row) for rows in pages for row in rows), lambda part: db.executemany(update, part))
 

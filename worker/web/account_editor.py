@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
-from worker.accounts import api_keys, chosen_fields, lists, settings
+from worker.accounts import api_keys, lists, settings
 from worker.accounts.api_keys import Connected
 from worker.accounts.lists import Refreshed
 from worker.accounts.requested_settings import RequestedSettings, with_requested
@@ -114,9 +114,9 @@ def choose_fields(call: Call, list_id: ListId, chosen: Mapping[str, str]) -> lis
     """
     require_ready(call)
     db, account_id, app = call.db, call.account, call.context.app
-    on_list, available = chosen_fields.read(db, account_id, list_id, secret=app.secret, open_sender=app.open_client)
+    on_list, available = lists.merge_fields_of(db, account_id, list_id, secret=app.secret, open_sender=app.open_client)
     mapping = field_mapping.checked(account_id, list_id, chosen, available)
-    step = partial(chosen_fields.with_fields, list_id=list_id, chosen=mapping)
+    step = partial(lists.with_fields, list_id=list_id, chosen=mapping)
     settings.change(db, app.changelog, account_id, step, _author(call))
     marking.mark_the_rest(db)
     return field_mapping.mapped(replace(on_list, merge_fields=mapping or None), available)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.accounts import chosen_fields
+from worker.accounts import lists
 from worker.accounts.requested_settings import RequestedSettings, with_requested
 from worker.accounts.settings import Missing, lists_differ, missing
 from worker.clock import as_moment, as_text
@@ -96,7 +96,9 @@ def merge_fields_of(call: Call, list_id: ListId) -> list[MappedField]:
         MailchimpError: Mailchimp refused or could not be reached; the subclass tells which.
     """
     app = call.context.app
-    return mapped(*chosen_fields.read(call.db, call.account, list_id, secret=app.secret, open_sender=app.open_client))
+    return mapped(
+        *lists.merge_fields_of(call.db, call.account, list_id, secret=app.secret, open_sender=app.open_client)
+    )
 
 
 def current_state(call: Call) -> CurrentState:

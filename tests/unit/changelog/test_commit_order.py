@@ -17,10 +17,9 @@ import pytest
 from worker.changelog.outcome_records import record_of
 from worker.changelog.record_writer import Acknowledged
 from worker.changelog.records import key_of, value_of
-from worker.changelog.row_claims import RowClaims
 from worker.changelog.signatures import Signatures
 from worker.changelog.table_rows import ChangelogRow
-from worker.changelog.writer import ChangelogWriter
+from worker.changelog.writer import ChangelogWriter, RowClaims
 from worker.config import Kafka
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
 from worker.sqlite.database import Database, open_database

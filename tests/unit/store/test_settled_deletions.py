@@ -10,7 +10,7 @@ import pytest
 from worker.model import AccountId, CustomerId, CustomerState
 from worker.sqlite.database import Database, open_database
 from worker.store import customers
-from worker.store.settled_state import NAMING
+from worker.store.customers import NAMING
 
 ACCOUNT = AccountId("acct-1")
 STATE = (

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from worker.errors import AccountError, MailchimpError, NotFound, WorkerError
 from worker.fields.field_mapping import CUSTOMER_FIELDS, NOTHING, MappedField, unfit
 from worker.model import ListId
-from worker.store import attribute_names
+from worker.store import customers
 from worker.web import account_editor
 from worker.web.account_reader import merge_fields_of, settings_of
 from worker.web.call import Call
@@ -47,7 +47,7 @@ def _form(
         mapped_fields = merge_fields_of(call, list_id)
     except (AccountError, MailchimpError, NotFound) as failed:
         return _not_known(call, failed)
-    known_sources = [*CUSTOMER_FIELDS, *attribute_names.some(call.db, call.account)]
+    known_sources = [*CUSTOMER_FIELDS, *customers.attribute_names(call.db, call.account)]
     return page(
         call,
         "fields.html",
