@@ -51,7 +51,7 @@ class Topic:
     def settings(self, group_id: str = "", group_protocol: Any = "classic", **client: Any) -> Kafka:
         """The worker's config for it."""
         # With the newer protocol the broker sets the session's timeout.
-        classic = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 300}
+        classic = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 100}
         session = classic if group_protocol == "classic" else {}
         return Kafka(
             bootstrap_servers=self.broker.bootstrap_servers,
