@@ -1,6 +1,6 @@
 """How the releases before there was a format read records: kept as it was, and not changed any more.
 
-Its tables are those of ``tests/data/schemas/0002.sql``.
+Its tables are those after the migration ``0002_kept_in_kafka``.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3 as library
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.changelog import format_1
+from tests.unit.sqlite.migrated import database_after
 from worker.accounts.settings import missing
 from worker.changelog import table_rows
 from worker.changelog.column_types import LIST_SHAPE, SHAPES
@@ -20,6 +20,7 @@ from worker.changelog.records import FORMAT, Unreadable, changelog_row_of, key_o
 from worker.changelog.table_rows import ChangelogRow
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
 from worker.sqlite.database import Database, open_database
+from worker.sqlite.library import sqlite3
 from worker.store import accounts, dead_letters, ledger, marking
 from worker.store.dead_letters import DeadLetter
 
@@ -52,10 +53,10 @@ def table(db: Any, name: str, columns: tuple[str, ...]) -> list[tuple[Any, ...]]
     return sorted((tuple(row) for row in db.execute(f"SELECT {', '.join(columns)} FROM {name}")), key=str)
 
 
-def old_release() -> library.Connection:
+def old_release() -> Any:
     """A database of the release before there was a format."""
-    connection = library.connect(":memory:")
-    connection.executescript((DATA / "schemas" / "0002.sql").read_text(encoding="utf-8"))
+    connection = sqlite3.connect(":memory:")
+    database_after("0002_kept_in_kafka").backup(connection)
     for name in ("ledger", "standing", "account", "list"):
         connection.execute(f"DELETE FROM {name}")
     return connection

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.unit.sqlite.frozen import NAMES, file_of, files, thaw
+from tests.unit.sqlite.migrated import FILE, NAMES, database_after, heading, make_database, sections
 from worker.changelog import table_rows
 from worker.model import AccountId, AddressKey, CustomerId, MembershipKey
 from worker.sqlite import migrations
@@ -36,27 +36,11 @@ def rows(path, columns=None):
         }
 
 
-def shape(path):
-    """Returns the columns and indexes of all tables, however they came to be."""
-    with closing(sqlite3.connect(path)) as connection:
-        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {
-            name: (
-                sorted(tuple(row)[1:] for row in connection.execute(f"PRAGMA table_xinfo({name})")),
-                sorted(
-                    (*tuple(row)[2:], *(tuple(one) for one in connection.execute(f"PRAGMA index_info({row[1]})")))
-                    for row in connection.execute(f"PRAGMA index_list({name})")
-                ),
-            )
-            for name in tables
-        }
-
-
-@pytest.fixture(params=files(), ids=lambda file: file.stem)
+@pytest.fixture(params=NAMES)
 def path(request, tmp_path):
-    """Returns a database as each schema made it."""
+    """Returns a database as each migration left it."""
     made = tmp_path / "x.db"
-    thaw(request.param, made)
+    make_database(request.param, made)
     return made
 
 
@@ -68,22 +52,25 @@ def db(path):
     database.close()
 
 
-def test_every_migration_has_its_schema_frozen():
-    """If you add a migration, freeze what it leads to, so that the next one is tested on it."""
-    missing = [name for name in NAMES if not file_of(name).exists()]
-    assert not missing, f"freeze {missing}: python -m tests.unit.sqlite.frozen"
-    assert [one.stem for one in files()] == [name.partition("_")[0] for name in NAMES]
+@pytest.mark.parametrize("name", NAMES)
+def test_no_migration_is_changed_later(name):
+    """Databases have what a migration did when it was added: another statement of it would change new ones only."""
+    assert heading(name) in sections(), f"add to {FILE.name}, if the migration is new: {heading(name)}"
 
 
-@pytest.mark.parametrize("file", files(), ids=lambda file: file.stem)
-def test_a_frozen_schema_has_rows_in_every_table(tmp_path, file):
-    """A table without rows would be migrated untried; and the file is what its migration led to."""
+def test_no_migration_is_left_out():
+    """They are applied in the order of the file, and none of the file is missing."""
+    assert [line.split()[1] for line in sections()] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_table_has_rows(tmp_path, name):
+    """A table without rows would be migrated untried."""
     made = tmp_path / "x.db"
-    thaw(file, made)
-    assert [name for name, found in rows(made).items() if not found] == []
-    with closing(sqlite3.connect(made)) as connection:
-        applied = [name for (name,) in connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
-    assert applied == [name for name in NAMES if name.partition("_")[0] <= file.stem]
+    make_database(name, made)
+    assert [table for table, found in rows(made).items() if not found] == []
+    applied = database_after(name).execute("SELECT name FROM _sqlite_migrations ORDER BY id")
+    assert [one for (one,) in applied] == NAMES[: NAMES.index(name) + 1]
 
 
 def test_no_row_is_lost_or_changed(path):
@@ -95,13 +82,6 @@ def test_no_row_is_lost_or_changed(path):
     after = rows(path)
     open_database(path).close()
     assert rows(path) == after
-
-
-def test_the_schema_is_that_of_a_new_database(path, tmp_path):
-    """The same columns and indexes, whether a database was made now or then."""
-    open_database(path).close()
-    open_database(tmp_path / "new.db").close()
-    assert shape(path) == shape(tmp_path / "new.db")
 
 
 def test_customers_are_read(db):
