@@ -219,6 +219,25 @@ def test_check_tells_which_topics_to_create(whole_kafka: object, topic: Topic, t
 # A worker that is not the ledger's writer any more
 
 
+def test_a_resync_of_a_whole_account_takes_no_ledger(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that writes only settings lets a flush under way continue."""
+    answer, marked = shop.standin.answer, list[str]()
+
+    def marking(key: str, call: Call, *, crowded: bool) -> Any:
+        if not call.reads_only and not marked:
+            marked.append(shop.worker()("resync", "acct-1"))
+        return answer(key, call, crowded=crowded)
+
+    monkeypatch.setattr(shop.standin, "answer", marking)
+    shop.publish("ann", A)
+    cli = shop.worker()
+    cli.environment["WORKER_MAILCHIMP__TIMEOUT"] = "60"
+    assert "took over" not in cli("run", "--once")
+    assert "checks 1 customer" in marked[0]
+    with closing(open_database(shop.folder / "first" / "worker.db")) as db:
+        assert [row["state"] for row in db.execute("SELECT state FROM ledger")] == ["present"]
+
+
 def test_a_flush_whose_ledger_was_taken_settles_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flush whose ledger partition another worker took over settles nothing, and Kafka refuses its record."""
     changelog = ChangelogWriter(shop.topic.settings(), utc_now, lambda: Signatures([b"k" * 32]))

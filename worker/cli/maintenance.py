@@ -64,7 +64,9 @@ def resync(
         compare_with_mailchimp(app, AccountId(account), stop_on_signals(), overwrite=overwrite, json=json)
         return
     address = address_of(email) if email is not None else None
-    with changing(app, lambda db: [AccountId(account)]) as db:
+    # Only these write to the ledger, which ends a flush under way of all accounts of the partition.
+    writes_ledger = address is not None or clear_suppressed or forget_version
+    with changing(app, (lambda db: [AccountId(account)]) if writes_ledger else None) as db:
         settings.load(db, AccountId(account))
         cleared, lasting = 0, 0
         if clear_suppressed:

@@ -44,7 +44,8 @@ def _print_result(db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
         _print_lists(run, lists_read)
     if run.ended is RunResult.STOPPED and not asked:
         raise FlushEndedEarly(
-            "The reading ended early: it lost a partition to another worker or by a timeout, or its worker ended.",
+            "The reading ended early: its worker ended, or lost a partition to another worker, to a command that "
+            "writes the ledger (such as forget), or by a timeout.",
             "Nothing is lost: it continues where it stopped. Run the command again.",
         )
     return exit_code_of(run.ended)

@@ -281,7 +281,8 @@ def _print_result(run: Run, states: Sequence[AccountState], *, asked: bool, as_j
         output.say(last_line(run, states))
     if run.ended is RunResult.STOPPED and not asked:
         raise FlushEndedEarly(
-            "The flush ended early: it lost a partition to another worker or by a timeout, or its worker ended.",
+            "The flush ended early: its worker ended, or lost a partition to another worker, to a command that writes "
+            "the ledger (such as forget), or by a timeout.",
             "Nothing is lost: the worker that has the partition now delivers the rest with its next "
             "flush. If this is the only worker, run it again once Kafka answers.",
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from worker.clock import as_text
-from worker.model import ListId
+from worker.model import AccountId, ListId
 from worker.plan.consent import prior_decision_by_ledger
 from worker.plan.steps import Add, Archive, Move, Plan, Recheck, Restore, Step, StepGroup, Unsubscribe, Update
 from worker.store.accounts import AccountList, AccountSettings
@@ -234,12 +234,21 @@ class Brake:
             f"{_not_known(settings.list_of(list_id))} People who left it unseen would be added elsewhere. If you want "
             f"that, confirm it within an hour: mailchimp-worker flush --account {account_id} --confirm"
             for list_id, count in sorted(self.held_moves.items())
-        ] + [
-            f"Held back on list {list_id}: {counted(count, 'member')} would leave it in one run, more than "
-            f"{limit(self._present.get(list_id, 0))}. If you want that, confirm it within an hour: mailchimp-worker "
-            f"flush --account {account_id} --confirm"
-            for list_id, count in sorted(self.held.items())
-        ]
+        ] + [self._held_notice(list_id, count, account_id) for list_id, count in sorted(self.held.items())]
+
+    def _held_notice(self, list_id: ListId, count: int, account_id: AccountId) -> str:
+        most = limit(self._present.get(list_id, 0))
+        if count > most:
+            return (
+                f"Held back on list {list_id}: {counted(count, 'member')} would leave it in one run, more than {most}. "
+                f"If you want that, confirm it within an hour: mailchimp-worker flush --account {account_id} --confirm"
+            )
+        # More than were confirmed, or some that changed during the flush.
+        return (
+            f"Held back on list {list_id} until the next flush: {counted(count, 'more member')} would leave it than "
+            f"may in this run. The next flush takes them off without a confirmation, because they are not more than "
+            f"{most}. If you do not want that, correct the customers in billmywork first."
+        )
 
     def _room(self, list_id: ListId, count: int) -> bool:
         if list_id in self._shut:

@@ -37,6 +37,10 @@ TAKEN_ADVICE = (
     "check that no two consumer groups use the topic."
 )
 """For a partition that the group still leaves to this worker."""
+LOST = (
+    "the worker is stopping, another worker has its partition now, or a command that writes the ledger, such as "
+    "forget, took it over"
+)
 ERASED = "Somebody was erased from this account during the flush, which therefore makes no further call for it."
 MOST_UNWRITTEN = 64
 """Results of an account that may wait to be written while its calls continue, so that a slow broker slows them."""
@@ -128,7 +132,7 @@ class Recorder:
             self.wait()
         self._shut = True
 
-    def stop(self, why: str = "the worker is stopping, or another worker has its partition now") -> None:
+    def stop(self, why: str = LOST) -> None:
         """Ends the account's part early, without an error."""
         self.end(f"Ended early, because {why}.", RunResult.STOPPED)
 

@@ -133,6 +133,21 @@ def test_what_comes_after_the_notice_is_not_confirmed(world: World):
     assert archived(world) == 106
 
 
+def test_a_few_that_are_left_after_a_confirmation_leave_in_the_next_flush_and_the_notice_says_so(world: World):
+    """The notice asks for no confirmation of what the next flush does without one."""
+    added(world, 40)
+    deleted(world, range(14))
+    world.flush()
+    deleted(world, range(14, 20))
+    notice = world.flush(confirmed=True).message or ""
+    assert archived(world) == 14
+    assert "6 more members would leave it" in notice
+    assert "The next flush takes them off without a confirmation" in notice
+    assert "--confirm" not in notice
+    assert world.flush().message is None
+    assert archived(world) == 20
+
+
 def test_a_confirmation_counts_for_an_hour_and_once(world: World):
     """A notice older than an hour is shown again, and one confirmation serves one run."""
     added(world, 30)
