@@ -29,7 +29,7 @@ from worker.flush.schedule import (
     latest_flush_time,
     run_again_at,
 )
-from worker.jobs import erase, rehash, retention
+from worker.jobs import announce, erase, rehash, retention
 from worker.jobs.finish_staging import Settle
 from worker.jobs.flush import Flushing, FlushThread
 from worker.jobs.job import Job, start_all
@@ -122,6 +122,8 @@ class Daemon:
         yield Job("retention", "what is too old could not be dropped", drop_due, 600.0, 600.0)
         failure = "customers that were delivered elsewhere are not settled yet"
         yield Job("settle", failure, Settle(owned_partitions).step, 1.0, 30.0)
+        if app.config.web.port and app.config.web.worker_url:
+            yield Job("announce", announce.FAILURE, announce.Announce(app, owned_partitions).step, 1.0, 5.0)
         if app.secret.previous is not None:
             yield Job("rehash", rehash.FAILURE, lambda db: rehash.rehash(app, db, owned_partitions.ready()), 5.0, 60.0)
 

@@ -22,7 +22,7 @@ from worker.kafka.admin import POLICY
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.sqlite.existing import is_there, is_writable
-from worker.status.account_facts import facts_of_all
+from worker.status.account_facts import facts_of
 from worker.status.check_accounts import check_account
 from worker.status.check_kafka import check_changelog, check_staging, check_topics_of
 from worker.status.checks import Finding, Level, exit_code, finding_data, ok
@@ -47,7 +47,11 @@ def check(
     if json:
         output.as_json([finding_data(result) for result in findings])
     else:
-        output.table(("", "what", "found"), [(_mark(result), result.subject, result.text) for result in findings])
+        rows = [
+            (result.level.upper() if result.level is Level.FAILED else result.level, result.subject, result.text)
+            for result in findings
+        ]
+        output.table(("", "what", "found"), rows)
     raise typer.Exit(exit_code(findings))
 
 
@@ -65,10 +69,6 @@ def _database(path: Path) -> Finding:
         text = f"{can}; other users may enter its folder."
         return Finding("database", Level.ATTENTION, text, f"{advice} {path.absolute().parent}", hinders=False)
     return ok("database", can)
-
-
-def _mark(result: Finding) -> str:
-    return result.level.upper() if result.level is Level.FAILED else result.level
 
 
 def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
@@ -96,18 +96,14 @@ def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
             with suppress(KafkaError), closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
                 yield check_changelog(reader)
         yield from check_staging(db, app.config.kafka.topic)
-        for facts in facts_of_all(db):
+        for facts in facts_of(db):
             yield check_account(app, db, facts)
         if deep:
-            yield from _deep(app, db)
-
-
-def _deep(app: App, db: Database) -> Iterator[Finding]:
-    stop = stop_on_signals()
-    with Progress("comparing") as progress:
-        for account_settings in accounts.all_accounts(db):
-            if not missing(account_settings):
-                yield from _drift_of(app, db, account_settings.account_id, stop, progress)
+            stop = stop_on_signals()
+            with Progress("comparing") as progress:
+                for account_settings in accounts.all_accounts(db):
+                    if not missing(account_settings):
+                        yield from _drift_of(app, db, account_settings.account_id, stop, progress)
 
 
 def _drift_of(app: App, db: Database, account_id: AccountId, stop: Stop, progress: Progress) -> Iterator[Finding]:

@@ -155,11 +155,8 @@ def _ask(question: str, chosen: list[int], *, asked: bool, yes: bool) -> None:
 
 def _replayed(app: App, db: Database, number: int) -> str | None:
     letter = dead_letters.find(db, number)
-    # Replaying an earlier one may have replayed this one too, as with ledger and settings.
-    return None if letter is None else _replay(app, db, letter)
-
-
-def _replay(app: App, db: Database, letter: DeadLetter) -> str | None:
+    if letter is None:
+        return None  # replaying an earlier one replayed this one too, as with ledger and settings
     if letter.account_id is None:
         return replay_letter(db, letter, as_text(app.clock()), app.hash_key)
     with closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:

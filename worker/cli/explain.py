@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -53,29 +53,21 @@ def explain(
             app.config, db, AccountId(account or explanations[0].account_id) if account or explanations else None
         )
         if not explanations:
-            raise _not_found(address, account, letters, " ".join(filter(None, (other, _unconnected(db)))))
+            bare = "Customers of accounts that are not connected are staged without their addresses."
+            unconnected = bare if bare_customers.any_unconnected(db) else None
+            raise _not_found(address, account, letters, " ".join(filter(None, (other, unconnected))))
         live_members = [_live_member(app, db, explanation) if live else None for explanation in explanations]
     if other:
         output.note(other)
     if json:
-        output.as_json(
-            [
-                explanation_data(explanation, live_member, letters)
-                for explanation, live_member in zip(explanations, live_members, strict=True)
-            ]
-        )
+        output.as_json([explanation_data(*pair, letters) for pair in zip(explanations, live_members, strict=True)])
         return
-    for number, (explanation, live_member) in enumerate(zip(explanations, live_members, strict=True)):
+    for number, explanation in enumerate(explanations):
         if number:
             output.say("")
-        _print_explanation(explanation, live_member)
+        _print_explanation(explanation, live_members[number])
     for letter in letters:
         output.say(f"Dead letter {letter.number} names this address: {letter.reason}. {_see(letter)}")
-
-
-def _unconnected(db: Database) -> str:
-    unconnected = bare_customers.any_unconnected(db)
-    return "Customers of accounts that are not connected are staged without their addresses." if unconnected else ""
 
 
 def _not_found(address: str, account: str | None, letters: Sequence[DeadLetter], other: str) -> NotFound:
@@ -154,14 +146,11 @@ def _print_receipt(explanation: Explanation, receipt: Receipt) -> None:
     output.say(f"    {receipt.at}  run {receipt.run}  {receipt.outcome}{membership}")
     output.say(f"      {receipt.detail}")
     if receipt.call is not None:
-        output.say(f"      call:   {receipt.call}{_json_part(receipt.sent)}")
+        sent, body = (f"  {output.one_line(part)}" if part else "" for part in (receipt.sent, receipt.answer))
+        output.say(f"      call:   {receipt.call}{sent}")
         answer = "none" if receipt.answer_status is None else str(receipt.answer_status)
-        output.say(f"      answer: {answer}{_json_part(receipt.answer)}")
+        output.say(f"      answer: {answer}{body}")
     output.say(f"      next:   {receipt.next}")
-
-
-def _json_part(part: Any) -> str:
-    return "" if not part else f"  {output.one_line(part)}"
 
 
 def _now(explanation: Explanation) -> str:

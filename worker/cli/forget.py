@@ -30,7 +30,6 @@ from worker.store.ledger import LedgerEntry
 from worker.text.plural import counted
 
 _NAMES = {"places": "list entry", "dead letters": "dead letter", "receipts": "receipt", "customers": "customer"}
-_PLURALS = {"list entry": "list entries"}
 _COUNTED = {"places": "list_entries", "dead letters": "dead_letters"}
 _Members = list[tuple[AccountId, LedgerEntry]]
 
@@ -186,9 +185,7 @@ def erased_in_words(
         by_worker: "all" or "part" if the running worker erased them; None if it did not.
         any_unconnected: whether customers are staged without their addresses, because their account is not connected.
     """
-    erased = ", ".join(
-        counted(count, _NAMES[kind], _PLURALS.get(_NAMES[kind])) for kind, count in deleted.items() if count
-    )
+    erased = ", ".join(counted(count, _NAMES[kind]) for kind, count in deleted.items() if count)
     if not erased:
         yield f"This worker knows nothing about {address}. Check the spelling."
         if any_unconnected:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Annotated
 
@@ -82,7 +82,11 @@ def sign(
         if signed is not None:
             _print_signed(signed, json=json)
             return
-        with changing(app, _accounts_refused(app)) as db:
+
+        def accounts_refused(db: Database) -> set[AccountId]:
+            return {letter.account_id for letter in app.signing(db).refused() if letter.account_id is not None}
+
+        with changing(app, accounts_refused) as db:
             signing = app.signing(db)
             refused = signing.refused()
             if refused:
@@ -107,13 +111,6 @@ def _first_time(app: App, db: Database, *, yes: bool, believe: bool) -> Mapping[
     )
     with Progress("signing") as progress:
         return app.signing(db, progress.counted).write_again(first_time=True, believe=believe)
-
-
-def _accounts_refused(app: App) -> Callable[[Database], Collection[AccountId]]:
-    def accounts(db: Database) -> Collection[AccountId]:
-        return {letter.account_id for letter in app.signing(db).refused() if letter.account_id is not None}
-
-    return accounts
 
 
 def _print_signed(counts: Mapping[str, int], *, json: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +18,7 @@ from worker.cli.drift import compare_with_mailchimp
 from worker.cli.progress import Progress
 from worker.consumer.publish import publish as publish_file
 from worker.errors import NotFound, UsageError
-from worker.model import AccountId, AddressKey
-from worker.sqlite.database import Database
+from worker.model import AccountId
 from worker.sqlite.lock import DatabaseLock
 from worker.sqlite.rows import Changed, Kind
 from worker.status.other_workers import elsewhere
@@ -77,9 +75,14 @@ def resync(
                 refusals.clearable(db, AccountId(account), address),
                 lambda part: refusals.clear(db, AccountId(account), part),
             )
-        forgotten, marked = app.changelog.commit(
-            db, partial(_mark, db, AccountId(account), address, forget_version=forget_version)
-        )
+
+        def mark() -> Changed[tuple[int, int]]:
+            nothing: Changed[int] = Changed(0, ())
+            forgotten = ignored.forget_versions(db, AccountId(account), address) if forget_version else nothing
+            marked = marking.mark_changed(db, AccountId(account), address)
+            return Changed((forgotten.result, marked.result), [*forgotten.rows, *marked.rows])
+
+        forgotten, marked = app.changelog.commit(db, mark)
         with Progress("marking") as progress:
             marking.mark_the_rest(db, progress.counted)
         other = elsewhere(app.config, db, AccountId(account)) if address is not None else None
@@ -109,18 +112,6 @@ def resync(
         )
 
 
-def _mark(
-    db: Database, account_id: AccountId, address: AddressKey | None, *, forget_version: bool
-) -> Changed[tuple[int, int]]:
-    nothing: Changed[int] = Changed(0, ())
-    forgotten = ignored.forget_versions(db, account_id, address) if forget_version else nothing
-    marked = marking.mark_changed(db, account_id, address)
-    return Changed((forgotten.result, marked.result), [*forgotten.rows, *marked.rows])
-
-
-_PLURAL = {"list entry": "list entries"}
-
-
 def move_ledger(json: Json = False) -> None:
     """Copy ledger and settings from this database to Kafka. Run it once, for a database of a release without them."""
     app = load_app()
@@ -132,7 +123,7 @@ def move_ledger(json: Json = False) -> None:
     ):
         moved = move(db, app.changelog, reader, progress.counted)
     names: dict[Kind, str] = {"place": "list entry", "customer": "customer", "account": "account"}
-    written = ", ".join(counted(moved[kind], name, _PLURAL.get(name)) for kind, name in names.items() if moved[kind])
+    written = ", ".join(counted(moved[kind], name) for kind, name in names.items() if moved[kind])
     line = f"Written to Kafka: {written}." if written else "Kafka has everything that this database knows."
     data = {"accounts": moved["account"], "customers": moved["customer"], "list_entries": moved["place"]}
     output.result(data, line, json=json)

@@ -17,7 +17,6 @@ from worker.status.json_data import receipt_data
 from worker.status.other_workers import elsewhere
 from worker.status.receipts_since import none_in_words, receipts_since
 from worker.store import receipts
-from worker.store.receipts import Receipt
 
 COLUMNS = ("at", "run", "account_id", "customer_id", "email", "list_id", "outcome", "detail", "next")
 """Of the CSV: the same names as in JSON."""
@@ -76,19 +75,9 @@ def list_receipts(
         elif not matching:
             output.say(none)
         else:
-            output.table(("at", "account", "customer", "email", "list", "outcome", "detail"), map(_cells, shown))
-
-
-def _cells(receipt: Receipt) -> tuple[str | None, ...]:
-    return (
-        receipt.at,
-        receipt.account_id,
-        receipt.customer_id,
-        receipt.address,
-        receipt.list_id,
-        receipt.outcome,
-        receipt.detail,
-    )
+            shown_columns = ("at", "account_id", "customer_id", "email", "list_id", "outcome", "detail")
+            cells = ([row[name] for name in shown_columns] for row in map(receipt_data, shown))
+            output.table([name.removesuffix("_id") for name in shown_columns], cells)
 
 
 def moment_of(text: str, zone: tzinfo) -> datetime:

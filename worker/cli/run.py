@@ -27,7 +27,7 @@ from worker.jobs.retention import drop_unowned, strip_unconnected
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.sqlite.lock import DatabaseLock, is_locked
-from worker.status.account_facts import facts_of_all
+from worker.status.account_facts import facts_of
 from worker.status.account_state import AccountState, state_of
 from worker.status.left_out import sentences
 from worker.status.run_summary import last_line, run_data
@@ -260,7 +260,7 @@ def _so_far(db: Database, run: Run) -> tuple[int, int]:
 
 def _print_with_states(db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
     now = utc_now()
-    states = [state_of(facts, now) for facts in facts_of_all(db)]
+    states = [state_of(facts, now) for facts in facts_of(db)]
     return _print_result(run, states, asked=asked, as_json=as_json)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from worker.clock import as_moment
 from worker.flush.schedule import next_retry
@@ -15,25 +15,15 @@ from worker.store.accounts import AccountSettings
 from worker.store.runs import Run
 
 
-def facts_of_all(db: Database, under_way: Sequence[Run] = ()) -> list[AccountFacts]:
-    """Returns what is stored about each account that has settings, by id."""
-    return _facts(db, accounts.all_accounts(db), under_way)
-
-
-def facts_of(db: Database, settings: AccountSettings, under_way: Sequence[Run] = ()) -> AccountFacts:
-    """Returns what is stored about one account."""
-    return _facts(db, [settings], under_way, settings.account_id)[0]
-
-
-def _facts(
-    db: Database, all_settings: Iterable[AccountSettings], under_way: Sequence[Run], only: AccountId | None = None
-) -> list[AccountFacts]:
+def facts_of(db: Database, under_way: Sequence[Run] = (), account: AccountSettings | None = None) -> list[AccountFacts]:
+    """Returns what is stored about one account; without its settings, about all accounts that have settings, by id."""
+    only = account.account_id if account is not None else None
     waiting, held_by_account, parts = customers.waiting(db, only), held_counts.all_shown(db), runs.last_parts(db, only)
     failed = runs.failed_accounts(db)
-    retries = {account.account_id: next_retry(account.failures, as_moment(account.failed_at)) for account in failed}
+    retries = {one.account_id: next_retry(one.failures, as_moment(one.failed_at)) for one in failed}
     delivered, bare = delivering(under_way), bare_customers.of_connected(db, only)
     facts = []
-    for settings in all_settings:
+    for settings in accounts.all_accounts(db) if account is None else [account]:
         account_id = settings.account_id
         count, since = waiting.get(account_id, (0, None))
         run, part = parts.get(account_id, (None, None))

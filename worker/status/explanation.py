@@ -9,7 +9,7 @@ from datetime import datetime
 from worker.accounts.settings import missing
 from worker.clock import as_text
 from worker.mailchimp import calls
-from worker.mailchimp.answers import Answer, member_of
+from worker.mailchimp.answers import member_of
 from worker.mailchimp.calls import Sender
 from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
 from worker.plan.outcomes import MEANINGS, NOTHING_NEXT, Outcome
@@ -81,11 +81,7 @@ class LiveMember:
 
 def ask_mailchimp(sender: Sender, membership: MembershipKey) -> LiveMember:
     """Reads a member from Mailchimp, by one call."""
-    return live_member(membership, sender.send(calls.read(membership)))
-
-
-def live_member(membership: MembershipKey, answer: Answer) -> LiveMember:
-    """Parses the answer to a read of a member."""
+    answer = sender.send(calls.read(membership))
     member = member_of(answer.body) if answer.ok else None
     if member is not None:
         return LiveMember(membership, member.status, member.last_changed, None)

@@ -26,7 +26,7 @@ from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
 from worker.plan.outcomes import MEANINGS, Outcome
 from worker.sqlite.database import Database
-from worker.status.account_facts import facts_of_all, without_settings
+from worker.status.account_facts import facts_of, without_settings
 from worker.status.account_state import AccountFacts, AccountState, State, held_in_words, state_of
 from worker.status.json_data import missing_data
 from worker.status.left_out import sentences
@@ -60,7 +60,7 @@ def overview(
     own = live.partitions.keys() if live is not None else None
     since = receipts.complete_since(db, now, config.receipts.keep_days, topic, own)
     under_way = runs.under_way(db) if beat is not None else []
-    facts = facts_of_all(db, under_way)
+    facts = facts_of(db, under_way)
     account_ids = [account.settings.account_id for account in facts]
     receipts_complete = receipts_since_by_account(db, config, now, account_ids)
     foreign = without_settings(db)

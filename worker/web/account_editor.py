@@ -1,4 +1,7 @@
-"""Changes the account of a request, for the pages and the API alike, and records who made each change."""
+"""Changes the account of a request, for the pages and the API alike, and records who made each change.
+
+Each function raises a KafkaError while ledger and settings are not read yet, or if they cannot be written.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +40,9 @@ def connect(call: Call, api_key: str) -> Connected:
     Raises:
         ApiKeyMalformed: the text is not an API key; nothing was sent anywhere.
         MailchimpError: Mailchimp refused the key or could not be reached; the subclass tells which.
-        KafkaError: the settings cannot be written now.
     """
     require_ready(call)
-    app = call.context.app
+    app = call.app
     return api_keys.connect(
         call.db,
         app.changelog,
@@ -58,10 +60,9 @@ def disconnect(call: Call) -> AccountSettings:
 
     Raises:
         NotFound: the account has no settings.
-        KafkaError: the settings cannot be written now.
     """
     require_ready(call)
-    return api_keys.disconnect(call.db, call.context.app.changelog, call.account, _author(call))
+    return api_keys.disconnect(call.db, call.app.changelog, call.account, _author(call))
 
 
 def change(call: Call, wanted: RequestedSettings, confirmed: Mapping[ListId, int] | None = None) -> AccountSettings:
@@ -74,7 +75,6 @@ def change(call: Call, wanted: RequestedSettings, confirmed: Mapping[ListId, int
         NotFound: the account has no settings, or no refresh has found one of the lists.
         AccountError: a rule forbids it; the message says which.
         ConfirmationNeeded: more than a tenth of a list would leave, and more than were confirmed.
-        KafkaError: the settings cannot be written now.
     """
     require_ready(call)
     before = settings.load(call.db, call.account)
@@ -95,7 +95,7 @@ def change(call: Call, wanted: RequestedSettings, confirmed: Mapping[ListId, int
         after = with_requested(now, wanted, call.now)
         return now if after == now and not to_confirm else replace(after, confirmed=to_confirm or None)
 
-    after = settings.change(call.db, call.context.app.changelog, call.account, step, _author(call))
+    after = settings.change(call.db, call.app.changelog, call.account, step, _author(call))
     marking.mark_the_rest(call.db)
     return after
 
@@ -110,10 +110,9 @@ def choose_fields(call: Call, list_id: ListId, chosen: Mapping[str, str]) -> lis
         NotFound: the account has no settings, or no refresh has found the list.
         AccountError: the list has no such field, its type does not take the source, or there is no API key.
         MailchimpError: Mailchimp refused or could not be reached; the subclass tells which.
-        KafkaError: the settings cannot be written now.
     """
     require_ready(call)
-    db, account_id, app = call.db, call.account, call.context.app
+    db, account_id, app = call.db, call.account, call.app
     on_list, available = lists.merge_fields_of(db, account_id, list_id, secret=app.secret, open_sender=app.open_client)
     mapping = field_mapping.checked(account_id, list_id, chosen, available)
     step = partial(lists.with_fields, list_id=list_id, chosen=mapping)
@@ -127,10 +126,9 @@ def resume(call: Call) -> AccountSettings:
 
     Raises:
         NotFound: the account has no settings.
-        KafkaError: the settings cannot be written now.
     """
     require_ready(call)
-    return settings.change(call.db, call.context.app.changelog, call.account, settings.without_pauses, _author(call))
+    return settings.change(call.db, call.app.changelog, call.account, settings.without_pauses, _author(call))
 
 
 def refresh_lists(call: Call) -> Refresh:
@@ -140,10 +138,9 @@ def refresh_lists(call: Call) -> Refresh:
         NotFound: the account has no settings.
         AccountError: it has no API key.
         Busy: the lists of too many other accounts are being read.
-        KafkaError: the settings cannot be written now.
     """
     require_ready(call)
-    app, account_id = call.context.app, call.account
+    app, account_id = call.app, call.account
     settings.load(call.db, account_id)
     api_keys.key_of(call.db, account_id, app.secret)
 

@@ -12,12 +12,11 @@ from worker.accounts.settings import Missing, lists_differ, missing
 from worker.clock import as_moment, as_text
 from worker.errors import KafkaError, NotFound, WorkerError
 from worker.fields.field_mapping import MappedField, mapped
-from worker.flush.schedule import next_flush_time
 from worker.flush.what_follows import WhatFollows, what_follows
 from worker.model import ListId, address_key
 from worker.sqlite.lock import seconds_since_beat
 from worker.status.account_facts import facts_of
-from worker.status.account_state import AccountFacts, AccountState, state_of
+from worker.status.account_state import AccountFacts
 from worker.status.explanation import Explanation, LiveMember, ask_mailchimp, explanations_of
 from worker.status.next_flush import RunningFlush, running_flush_of
 from worker.status.receipts_since import receipts_since
@@ -43,9 +42,7 @@ class CurrentState:
     """
 
     facts: AccountFacts
-    state: AccountState
     missing: tuple[Missing, ...]
-    next_flush: datetime
     sync_again_at: datetime | None
     sync_requested: bool
     flush: RunningFlush | None
@@ -95,7 +92,7 @@ def merge_fields_of(call: Call, list_id: ListId) -> list[MappedField]:
         AccountError: it has no API key.
         MailchimpError: Mailchimp refused or could not be reached; the subclass tells which.
     """
-    app = call.context.app
+    app = call.app
     return mapped(
         *lists.merge_fields_of(call.db, call.account, list_id, secret=app.secret, open_sender=app.open_client)
     )
@@ -103,16 +100,14 @@ def merge_fields_of(call: Call, list_id: ListId) -> list[MappedField]:
 
 def current_state(call: Call) -> CurrentState:
     """Returns the account's current state, what it lacks, and what comes next."""
-    config, settings = call.context.app.config, settings_of(call)
+    settings = settings_of(call)
     # Runs of a killed worker never ended.
-    running = runs.under_way(call.db) if seconds_since_beat(config.staging.path) else ()
-    facts = facts_of(call.db, settings, running)
+    running = runs.under_way(call.db) if seconds_since_beat(call.app.config.staging.path) else ()
+    (facts,) = facts_of(call.db, running, settings)
     requests = runs.requests_since(call.db, call.account, as_text(call.now - SYNC_AGAIN))
     return CurrentState(
         facts=facts,
-        state=state_of(facts, call.now),
         missing=missing(settings),
-        next_flush=next_flush_time(call.now, config.flush.time_of_day, config.flush.zone),
         sync_again_at=as_moment(requests[-1].requested_at) + SYNC_AGAIN if requests else None,
         sync_requested=any(request.run is None for request in requests),
         flush=running_flush_of(call.account, running, facts.waiting, call.now),
@@ -130,13 +125,12 @@ def preview(call: Call, requested: RequestedSettings) -> Preview:
     require_ready(call)
     before = settings_of(call)
     after = with_requested(before, requested, call.now)
-    departed = call.context.app.departed_of(call.db, call.account)
+    departed = call.app.departed_of(call.db, call.account)
     follows = what_follows(call.db, after, departed, as_text(call.now), every=lists_differ(before, after))
     if follows is None:
         return Preview(after, None, " ".join(lack.message for lack in missing(after)))
-    flush = call.context.app.config.flush
-    at = next_flush_time(call.now, flush.time_of_day, flush.zone)
-    return Preview(after, follows, follows.in_words(moment_in_words(at, call.now, flush.zone)))
+    at = moment_in_words(call.next_flush, call.now, call.app.config.flush.zone)
+    return Preview(after, follows, follows.in_words(at))
 
 
 def require_ready(call: Call) -> None:
@@ -156,7 +150,7 @@ def runs_of(call: Call, days: int = 30) -> list[PartOfRun]:
 
 def receipts_complete_since(call: Call) -> datetime:
     """Returns since when this database has all receipts of the account: it lacks those of former owners."""
-    return receipts_since(call.db, call.context.app.config, call.now, call.account)
+    return receipts_since(call.db, call.app.config, call.now, call.account)
 
 
 def people_at(call: Call, email: str, *, live: bool = True) -> Sequence[Person]:
@@ -173,9 +167,7 @@ def people_at(call: Call, email: str, *, live: bool = True) -> Sequence[Person]:
     address = address_key(email)
     if address is None:
         raise BadInput("No address was given.", "Give the address of the person.")
-    flush = call.context.app.config.flush
-    due = next_flush_time(call.now, flush.time_of_day, flush.zone)
-    explanations = explanations_of(call.db, address, call.account, due)
+    explanations = explanations_of(call.db, address, call.account, call.next_flush)
     if not explanations:
         raise NotFound(
             f"No customer with the address {address} is known in account {call.account}.",
@@ -189,7 +181,7 @@ def _live_member(call: Call, explanation: Explanation) -> LiveMember | None:
     if membership is None:
         return None
     try:
-        with call.context.app.open_client_of(call.db, call.account) as sender:
+        with call.app.open_client_of(call.db, call.account) as sender:
             return ask_mailchimp(sender, membership)
     except WorkerError as error:
         return LiveMember(membership, None, None, error.message)

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, quote
 from starlette.requests import Request
 
 from worker.app import App
+from worker.flush.schedule import next_flush_time
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.web.access import sessions
@@ -76,6 +77,17 @@ class Call:
     account_id: AccountId | None
     body: bytes
     now: datetime
+
+    @property
+    def app(self) -> App:
+        """The worker's parts."""
+        return self.context.app
+
+    @property
+    def next_flush(self) -> datetime:
+        """When the next daily flush is."""
+        flush = self.app.config.flush
+        return next_flush_time(self.now, flush.time_of_day, flush.zone)
 
     @property
     def query(self) -> Mapping[str, str]:

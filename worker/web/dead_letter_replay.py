@@ -39,4 +39,4 @@ def replayed(call: Call, number: int) -> str | None:
     if not may_replay(letter):
         advice = f"Read it again by the command: mailchimp-worker dead-letters replay {number}"
         raise NotHere("It is a record of ledger or settings, which is read again together with others.", advice)
-    return replay(call.db, letter, as_text(call.now), call.context.app.hash_key)
+    return replay(call.db, letter, as_text(call.now), call.app.hash_key)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,8 +65,9 @@ class Slots:
         self._taken = 0
         self._free = asyncio.Semaphore(MOST_AT_ONCE)
 
-    async def __aenter__(self) -> None:
-        """Waits for a slot.
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Waits for a slot, and releases it after the block.
 
         Raises:
             Busy: too many are waiting already.
@@ -75,15 +76,10 @@ class Slots:
             raise Busy("The worker is too busy now.", "Try again in a few seconds.")
         self._taken += 1
         try:
-            await self._free.acquire()
-        except BaseException:
+            async with self._free:
+                yield
+        finally:
             self._taken -= 1
-            raise
-
-    async def __aexit__(self, *raised: object) -> None:
-        """Releases the slot."""
-        self._taken -= 1
-        self._free.release()
 
 
 def routes(pages: Sequence[Page], context: WebContext, slots: Slots) -> list[Route]:
@@ -95,7 +91,7 @@ def _endpoint(page: Page, context: WebContext, slots: Slots) -> Callable[[Reques
     async def endpoint(request: Request) -> Response:
         try:
             body = await _body(request)
-            async with slots:
+            async with slots.slot():
                 return await run_in_threadpool(_answer, page, context, request, body)
         except WorkerError as error:
             return error_response(request, error)

@@ -18,7 +18,6 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import WebError
 from worker.store.totals import why_not_writable
 from worker.text.redaction import hide
-from worker.web.announcer import Announcer
 from worker.web.application import web_application
 from worker.web.call import WebContext
 from worker.web.collector import WorkerCollector, registry_of
@@ -56,8 +55,6 @@ def web_server(app: App) -> Iterator[Callable[[Health, OwnedPartitions], None]]:
                 partial(other_worker, topic, owned_partitions.owned),
                 seen_requests=SeenRequests(app.clock()),
             )
-            # Announced before its ledger is read, which waits for the calls of a partition's previous worker.
-            announcer = Announcer(app, owned_partitions.owned, owned_partitions.why_settings_unread)
             server.start(
                 web_application(
                     health.live,
@@ -66,7 +63,6 @@ def web_server(app: App) -> Iterator[Callable[[Health, OwnedPartitions], None]]:
                     context,
                 )
             )
-            stack.enter_context(closing(announcer)).start()
 
         yield serve
 

@@ -7,7 +7,7 @@ from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import api_keys
 from worker.sandbox.faults import Fault
-from worker.status.account_facts import facts_of_all
+from worker.status.account_facts import facts_of
 from worker.status.check_accounts import check_account
 from worker.status.checks import Finding, Level
 
@@ -17,7 +17,7 @@ OTHER_KEY = "fedcba9876543210fedcba9876543210-us1"
 
 def checked(world: World) -> Finding:
     """What check finds of the account."""
-    (facts,) = facts_of_all(world.db)
+    (facts,) = facts_of(world.db)
     before = len(world.writes())
     found = check_account(world.app, world.db, facts)
     assert len(world.writes()) == before, "check only reads"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -18,12 +16,13 @@ from tests.integration.flush.world import ACCOUNT, TOPIC, World
 from tests.integration.web.site import OTHER, Site
 from worker.clock import as_text
 from worker.config import Web
+from worker.consumer.owned_partitions import OwnedPartitions
+from worker.jobs.announce import Announce
 from worker.kafka.partitioner import partition_of
 from worker.store import offsets, worker_urls
 from worker.store.offsets import TopicSize
 from worker.web import forwarding
 from worker.web.access.visitor import Visitor
-from worker.web.announcer import Announcer
 from worker.web.application import web_application
 from worker.web.forwarding import ForwardedRequest, other_worker
 from worker.web.server import WebServer
@@ -103,14 +102,18 @@ def test_a_worker_says_where_it_is_when_its_partitions_change(site: Site) -> Non
     """Others find it by them; of two that say so, the later one counts."""
     config = site.world.app.config.model_copy(update={"web": Web(worker_url="http://worker-1:8080")})
     site.world.app.config = config
-    owned, changed = {1, 2}, threading.Event()
-    with closing(Announcer(site.world.app, lambda: owned, lambda: None)) as announcer:
-        announcer.start()
-        deadline = time.monotonic() + 10
-        while worker_urls.with_partition(site.world.db, 2) != "http://worker-1:8080":
-            assert time.monotonic() < deadline
-            changed.wait(0.05)
-    assert worker_urls.with_partition(site.world.db, 3) is None
+    owned_partitions = OwnedPartitions(follows=True)
+    announce, db = Announce(site.world.app, owned_partitions), site.world.db
+    owned_partitions.assigned({1: (0, 0), 2: (0, 0)})
+    announce.step(db)
+    assert worker_urls.with_partition(db, 2) != "http://worker-1:8080", "the settings are not read yet"
+    owned_partitions.settings_read()
+    announce.step(db)
+    assert worker_urls.with_partition(db, 2) == "http://worker-1:8080"
+    assert worker_urls.with_partition(db, 3) is None
+    owned_partitions.assigned({3: (0, 0)})
+    announce.step(db)
+    assert worker_urls.with_partition(db, 3) == "http://worker-1:8080"
 
 
 def test_an_answer_that_is_too_large_is_refused_whole(site: Site, away: Site, monkeypatch: pytest.MonkeyPatch) -> None:

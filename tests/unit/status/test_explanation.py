@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import pytest
 
@@ -11,10 +12,10 @@ from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerSt
 from worker.sqlite.database import Database
 from worker.status.explanation import (
     Explanation,
+    ask_mailchimp,
     event_name,
     explanations_of,
     letters_naming,
-    live_member,
     what_is_next,
 )
 from worker.store import customer_outcomes, dead_letters, ledger, receipts
@@ -109,7 +110,7 @@ def test_what_brought_a_revision_is_named_for_what_it_is(
 )
 def test_what_mailchimp_says_now(answer: Answer, status: str | None, problem: str | None) -> None:
     """A member's status, that there is none, or why Mailchimp does not say."""
-    found = live_member(MembershipKey(ListId("master"), ANN), answer)
+    found = ask_mailchimp(Mock(**{"send.return_value": answer}), MembershipKey(ListId("master"), ANN))
     assert (found.status, found.problem) == (status, problem)
 
 

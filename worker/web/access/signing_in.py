@@ -22,11 +22,6 @@ def account_path(account_id: AccountId) -> str:
     return f"/accounts/{quote(account_id, safe='')}/mailchimp"
 
 
-def logout_path(account_id: AccountId) -> str:
-    """Returns the path that ends a session of an account."""
-    return f"/accounts/{quote(account_id, safe='')}/logout"
-
-
 def open_link(call: Call) -> Response:
     """Uses up a link and opens a session; HEAD, which programs use to preview a link, does not use it up."""
     if call.request.method == "HEAD":
@@ -34,7 +29,7 @@ def open_link(call: Call) -> Response:
     address = address_of(call.request)
     call.context.failed_logins.check(address)
     of_accounts, of_operators = (call.context.signer(purpose) for purpose in sessions.LINK_PURPOSES)
-    token, changelog = call.query.get("link", ""), call.context.app.changelog
+    token, changelog = call.query.get("link", ""), call.app.changelog
     try:
         visitor = sessions.use_link(of_accounts, of_operators, call.db, changelog, token, call.now)
     except NotAllowed:
@@ -61,7 +56,7 @@ def logout(call: Call) -> Response:
     """Ends the session at every worker, or at least in this browser while that cannot be written."""
     everywhere = True
     try:
-        sessions.end_session(call.db, call.context.app.changelog, call.signed_in, call.now)
+        sessions.end_session(call.db, call.app.changelog, call.signed_in, call.now)
     except KafkaError:
         everywhere = False
     to = "/login?signed_out" if call.signed_in.operator else "/signed-out"
@@ -84,7 +79,7 @@ def _open_session(call: Call, visitor: Visitor) -> Response:
 
 def _set_cookie(call: Call, answer: Response, value: str, seconds: int) -> None:
     # A browser deletes a cookie only if its attributes match.
-    web = call.context.app.config.web
+    web = call.app.config.web
     parts = [
         f"{cookie_name(call.context)}={value}",
         "Path=/",

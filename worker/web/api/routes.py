@@ -64,7 +64,7 @@ def describe(call: Call) -> Response:
 
 def status(call: Call) -> Response:
     """Returns what ``status --json`` prints, without the other workers."""
-    config = call.context.app.config
+    config = call.app.config
     beat, live = seconds_since_beat(config.staging.path), read_live(config.staging.path)
     return JSONResponse(overview(call.db, config, call.now, beat=beat, live=live))
 
@@ -87,14 +87,14 @@ def make_link(call: Call) -> Response:
     """Returns a link that opens an account's page once."""
     link = inputs.body(call, inputs.Link)
     token = sessions.new_link(call.context.signer("link"), AccountId(link.account_id), link.name, call.now)
-    url = f"{call.context.app.config.web.url}/open?link={token}"
+    url = f"{call.app.config.web.url}/open?link={token}"
     expires_at = as_text(call.now + sessions.LINK)
     return JSONResponse({"account_id": link.account_id, "url": url, "expires_at": expires_at}, 201)
 
 
 def revoke_sessions(call: Call) -> Response:
     """Ends all sessions and links of an account."""
-    sessions.revoke(call.db, call.context.app.changelog, call.account, call.now)
+    sessions.revoke(call.db, call.app.changelog, call.account, call.now)
     return Response(status_code=204)
 
 
@@ -123,7 +123,7 @@ def replay_dead_letter(call: Call) -> Response:
 
 def show_account(call: Call) -> Response:
     """Returns an account's settings, its state and what comes next."""
-    current, config = account_reader.current_state(call), call.context.app.config
+    current, config = account_reader.current_state(call), call.app.config
     flush, user = current.flush, api_keys.owner_of(call.db, call.account)
     return JSONResponse(
         json_data.settings_data(current.facts.settings, current.facts.waiting)
@@ -134,7 +134,7 @@ def show_account(call: Call) -> Response:
                 for problem in needing_attention(call, current)
             ],
             "state": account_data(current.facts, call.now, config),
-            "next_flush": as_text(current.next_flush),
+            "next_flush": as_text(call.next_flush),
             "sync_again_at": text_or_none(current.sync_again_at),
             "sync_asked": current.sync_requested,
             "flush": flush and {"settled": flush.settled, "left": flush.left, "ends_at": text_or_none(flush.ends_at)},

@@ -42,7 +42,6 @@ def save(call: Call) -> Response:
 def _form(
     call: Call, list_id: ListId, sources: Mapping[str, str] | None = None, error: str | None = None, status: int = 200
 ) -> Response:
-    on_list = settings_of(call).list_of(list_id)
     try:
         mapped_fields = merge_fields_of(call, list_id)
     except (AccountError, MailchimpError, NotFound) as failed:
@@ -54,7 +53,7 @@ def _form(
         title="Fields",
         status=status,
         list_id=list_id,
-        list_name=on_list.name if on_list is not None else list_id,
+        list_name=settings_of(call).name_of(list_id),
         rows=[_row(mapped, sources) for mapped in mapped_fields if mapped.field is not None],
         lacking=[detail_of(row.source) for row in mapped_fields if row.field is None and row.source is not None],
         known_sources=list(dict.fromkeys(known_sources)),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from worker.clock import as_moment
-from worker.web.access.signing_in import account_path, logout_path
+from worker.web.access.signing_in import account_path
 from worker.web.call import Call
 from worker.web.pages.words import Group, day_and_time
 from worker.web.templates import render
@@ -45,7 +46,7 @@ def page(call: Call, template: str, *, title: str, tab: str = "", status: int = 
         "base": account_path(call.account),
         "csrf": call.csrf,
         "operator": call.signed_in.operator,
-        "sign_out": "/logout" if call.signed_in.operator else logout_path(call.account),
+        "sign_out": "/logout" if call.signed_in.operator else f"/accounts/{quote(call.account, safe='')}/logout",
         "tab": tab,
         "title": title,
     }
@@ -72,5 +73,5 @@ def just_done(call: Call) -> str | None:
 
 def when(call: Call, moment: datetime | str) -> str:
     """Returns a moment in the words of the page: "today at 10:00"."""
-    zone = call.context.app.config.flush.zone
+    zone = call.app.config.flush.zone
     return day_and_time(as_moment(moment) if isinstance(moment, str) else moment, call.now, zone)

@@ -54,7 +54,7 @@ _WORST_FIRST = ("bad", "warn", "good", "")
 
 def show(call: Call) -> Response:
     """Shows the page."""
-    config, path = call.context.app.config, call.context.app.config.staging.path
+    config, path = call.app.config, call.app.config.staging.path
     beat, live = seconds_since_beat(path), read_live(path)
     status = overview(call.db, config, call.now, beat=beat, live=live)
     members = all_workers(config, call.db, live if beat is not None else None)
@@ -119,7 +119,7 @@ def _named(accounts: Sequence[str]) -> str:
 
 
 def _chart(call: Call, last: list[runs.Run]) -> Any:
-    zone = call.context.app.config.flush.zone
+    zone = call.app.config.flush.zone
     bars = []
     for run in reversed(last):
         local = as_moment(run.started_at).astimezone(zone)

@@ -1,4 +1,4 @@
-"""The people behind each number, as a page and as CSV."""
+"""The people behind each number, as a page and as CSV; also those whose changes the next sync delivers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from worker.clock import as_moment
 from worker.model import Customer, CustomerId
 from worker.plan.outcomes import Outcome
 from worker.sqlite.file import translated_file
-from worker.store import customers, receipts, runs
+from worker.store import bare_customers, customers, receipts, runs
 from worker.store.accounts import AccountSettings
 from worker.store.receipts import Receipt, Receipts
 from worker.store.runs import PartOfRun
@@ -101,7 +101,7 @@ def as_csv(call: Call) -> Response:
     """Returns all of the same people as CSV for a spreadsheet. They may be millions, so it passes through a file."""
     selection = _selection(call)
     matching, settings = iter(_receipts(call, selection, None)), settings_of(call)
-    folder = call.context.app.config.staging.path.parent
+    folder = call.app.config.staging.path.parent
     with translated_file(), ExitStack() as opened:
         file = opened.enter_context(SpooledTemporaryFile(MOST_IN_MEMORY, dir=str(folder)))
         text = io.TextIOWrapper(cast(IO[bytes], file), "utf-8-sig", newline="")  # spreadsheets know UTF-8 by the mark
@@ -156,7 +156,7 @@ def _of_run(call: Call, number: str) -> _Selection:
 
 
 def _of_day(call: Call, text: str) -> _Selection:
-    zone = call.context.app.config.flush.zone
+    zone = call.app.config.flush.zone
     try:
         day = date.fromisoformat(text)
     except ValueError as error:
@@ -226,3 +226,45 @@ def _choices(call: Call, selection: _Selection) -> Sequence[dict[str, Any]]:
         label = f"{count:,} {choice_group.value}"
         choices.append({"label": label, "query": _query(selection, slug, ""), "chosen": chosen})
     return choices
+
+
+def show_waiting(call: Call) -> Response:
+    """Shows the waiting customers, ordered by their billmywork ids, up to a limit."""
+    settings = settings_of(call)
+    waiting = customers.changed(call.db, call.account, None, MOST_SHOWN)
+    bare = bare_customers.of_account(call.db, call.account)
+    unread = bare.count if bare is not None and bare.reading else 0
+    return page(
+        call,
+        "waiting.html",
+        title="People waiting for the next sync",
+        rows=[_waiting_row(customer, settings) for customer in waiting],
+        count=customers.changed_count(call.db, call.account) - unread,
+        unread=unread,
+    )
+
+
+def _waiting_row(customer: Customer, settings: AccountSettings) -> dict[str, Any]:
+    return {
+        "name": name_of(customer),
+        "email": customer.address,
+        "list": _list_name(customer, settings),
+        "sentence": _sentence(customer),
+    }
+
+
+def _list_name(customer: Customer, settings: AccountSettings) -> str | None:
+    if customer.deleted or settings.master_list is None:
+        return None
+    chosen = settings.list_of(settings.target_list(customer, None).list_id)
+    return chosen.name if chosen is not None else None
+
+
+def _sentence(customer: Customer) -> str:
+    if customer.deleted:
+        return "Deleted in billmywork: taken off your lists if the sync added them."
+    if customer.state.marketing_consent is False:
+        return "Does not want marketing: unsubscribed where subscribed, and added nowhere."
+    if customer.address is None:
+        return "Has no e-mail address, so nothing is sent."
+    return "New, changed, or to be checked again."

@@ -16,7 +16,7 @@ from worker.plan.outcomes import MEANINGS, NOTICED_DAILY, Outcome
 from worker.status.explanation import Explanation, LiveMember
 from worker.store.customer_outcomes import NO_MEMBER
 from worker.store.receipts import Receipt
-from worker.web.account_reader import Person, current_state, people_at
+from worker.web.account_reader import Person, people_at
 from worker.web.call import Call
 from worker.web.pages.layout import page, when
 from worker.web.pages.people import TONES, name_of
@@ -55,13 +55,12 @@ def show(call: Call) -> Response:
 
 def _row(call: Call, person: Person) -> dict[str, Any]:
     explanation = person.explanation
-    full_name = name_of(explanation.customer)
     address = explanation.customer.state.email if explanation.customer is not None else None
     return {
-        "name": " · ".join(filter(None, (full_name, address))) or str(explanation.customer_id),
+        "name": " · ".join(filter(None, (name_of(explanation.customer), address))) or str(explanation.customer_id),
         "now": in_short(explanation, person.live),
         "live": [_live(call, explanation, person.live)] if person.live is not None else [],
-        "next": next_of(explanation, person.live, when(call, current_state(call).next_flush)),
+        "next": next_of(explanation, person.live, when(call, call.next_flush)),
         "events": [
             *_news(call, explanation),
             *(_event(call, explanation, receipt) for receipt in reversed(explanation.receipts)),

@@ -24,14 +24,11 @@ class Button:
 
     Attributes:
         to: the link's or form's target below the account's page; "" for that page, "#…" for a part of it.
-        away: whether it leads to Mailchimp.
     """
 
     label: str
     to: str
     post: bool = False
-    fields: tuple[tuple[str, str], ...] = ()
-    away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +75,10 @@ def problems_of(facts: AccountFacts, context: ProblemContext, now: datetime) -> 
     While the account is not set up, only the next step is included: everything else follows from it.
     """
     settings = facts.settings
-    problems = [*_outside(settings, context)]
     steps = [*_steps(settings)]
-    problems += steps[:1]
-    problems += _lists(settings)
+    problems = [*_outside(settings, context), *steps[:1], *_lists(settings)]
     if not steps:
-        problems += [*_by_last_sync(facts, now)]
-        problems += [*_notes(facts, context)]
+        problems += [*_by_last_sync(facts, now), *_notes(facts, context)]
     order = ("problem", "step", "note")
     return sorted(problems, key=lambda problem: order.index(problem.level))
 
@@ -261,8 +255,8 @@ def _held(facts: AccountFacts, now: datetime) -> Problem:
 
 def held_in_words(settings: AccountSettings, held_count: HeldCount) -> str:
     """Returns what was held back on a list, for an owner: "5,000 people would leave “Readers”."."""
-    mailing_list = settings.list_of(held_count.list_id)
-    name = f"“{mailing_list.name}”" if mailing_list is not None else f"the list {held_count.list_id}"
+    known = settings.list_of(held_count.list_id)
+    name = f"“{known.name}”" if known is not None else f"the list {held_count.list_id}"
     if held_count.kind == "moves":
         return f"{people(held_count.count)} would move off {name}. We can no longer see who had unsubscribed from it."
     return f"{people(held_count.count)} would leave {name}."

@@ -12,7 +12,6 @@ from starlette.responses import RedirectResponse, Response
 from worker.accounts.requested_settings import RequestedSettings
 from worker.clock import as_moment
 from worker.errors import AccountError, NotFound
-from worker.flush.what_follows import WhatFollows
 from worker.model import ListId
 from worker.status.account_state import AccountFacts
 from worker.store import accounts
@@ -129,7 +128,7 @@ def _review(call: Call, form: SettingsForm, error: str | None = None) -> Respons
         preview = account_reader.preview(call, form.requested)
     except (AccountError, NotFound) as failed:
         return settings_response(call, warning=" ".join(message_for_owner(failed)), status=409)
-    at = when(call, current_state(call).next_flush)
+    at = when(call, call.next_flush)
     before, follows = settings_of(call), preview.follows
     turned_on = form.kind == "enable" and not before.enabled
     ticks = []
@@ -170,8 +169,7 @@ def _ask_instead(call: Call, form: SettingsForm) -> tuple[str, str] | None:
 
 
 def _tick(preview: Preview, list_id: ListId, count: int) -> tuple[str, str, str]:
-    mailing_list = preview.settings.list_of(list_id)
-    name = mailing_list.name if mailing_list is not None else list_id
+    name = preview.settings.name_of(list_id)
     present = preview.follows.present.get(list_id, 0) if preview.follows is not None else 0
     return f"sure-{list_id}", f"Yes, {people(count)} may leave “{name}”", f"{people(present)} are on it now."
 
@@ -187,19 +185,15 @@ def follow_lines(preview: Preview, at: str, *, turned_on: bool) -> list[str]:
         verb = "is" if follows.adds == 1 else "are"
         start = f"Enabling adds {people(follows.adds)}" if turned_on else f"{people(follows.adds)} {verb} added"
         lines.append(f"{start} {manner} {at}.")
-    lines += _moves(follows, settings)
+    lines += [
+        f"{people(count)} {'moves' if count == 1 else 'move'} from {_name(settings, old)} to {_name(settings, new)}."
+        for (old, new), count in sorted(follows.moves.items())
+    ]
     lines += [
         f"{people(count)} {'leaves' if count == 1 else 'leave'} {_name(settings, list_id)} for no other list."
         for list_id, count in sorted(follows.leaves.items())
     ]
     return lines or [f"Nobody is added, moved or taken off a list by this {at}."]
-
-
-def _moves(follows: WhatFollows, settings: AccountSettings) -> list[str]:
-    return [
-        f"{people(count)} {'moves' if count == 1 else 'move'} from {_name(settings, old)} to {_name(settings, new)}."
-        for (old, new), count in sorted(follows.moves.items())
-    ]
 
 
 def _name(settings: AccountSettings, list_id: ListId) -> str:

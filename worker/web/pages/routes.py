@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worker.web.access.visitor import Need
-from worker.web.pages import fields, operators, people, person, review, settings_log, settings_page, syncs, waiting
+from worker.web.pages import fields, operators, people, person, review, settings_log, settings_page, syncs
 from worker.web.routing import Handle, Page
 
 _GET: tuple[tuple[str, Handle], ...] = (
@@ -16,7 +16,7 @@ _GET: tuple[tuple[str, Handle], ...] = (
     ("/people", people.show),
     ("/people.csv", people.as_csv),
     ("/person", person.show),
-    ("/waiting", waiting.show),
+    ("/waiting", people.show_waiting),
     ("/runs", syncs.show_runs),
     ("/log", settings_log.show),
 )

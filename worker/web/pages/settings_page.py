@@ -42,10 +42,10 @@ def settings_response(
     current, parts = current_state(call), runs_of(call)
     settings, facts = current.facts.settings, current.facts
     new = new_of(call.db, settings)
-    next_sync = when(call, current.next_flush)
+    next_sync = when(call, call.next_flush)
     problems = needing_attention(call, current)
     pressing, notes = ([problem for problem in problems if (problem.level == "note") is note] for note in (False, True))
-    unsent = not_sent(facts.part.left_out, settings) if facts.part is not None else []
+    unsent = [not_sent(row, settings) for row in facts.part.left_out] if facts.part is not None else []
     refresh, message = call.context.refreshes.of(call.account), warning or just_done(call)
     return page(
         call,
@@ -65,7 +65,7 @@ def settings_response(
         settings=settings,
         key_error=key_error,
         key_refused=settings.pause is not None,
-        flush_at=call.context.app.config.flush.at,
+        flush_at=call.app.config.flush.at,
         lists=[
             (mailing_list, *_mark(mailing_list, new=mailing_list.list_id in new))
             for mailing_list in settings.lists
@@ -89,12 +89,12 @@ def settings_response(
 
 def needing_attention(call: Call, now: CurrentState) -> list[Problem]:
     """Returns what the account's owner must do or know, the most important first; for the API too."""
-    context = ProblemContext(_away(call), customers.count_of(call.db, call.account), when(call, now.next_flush))
+    context = ProblemContext(_away(call), customers.count_of(call.db, call.account), when(call, call.next_flush))
     return problems_of(now.facts, context, call.now)
 
 
 def _away(call: Call) -> str | None:
-    path = call.context.app.config.staging.path
+    path = call.app.config.staging.path
     live = read_live(path) if is_locked(path) else None
     if live is not None and live.away_since is not None:
         return f"The connection has been away since {when(call, live.away_since)}."

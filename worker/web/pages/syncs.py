@@ -10,7 +10,6 @@ from typing import Any
 from starlette.responses import Response
 
 from worker.clock import as_moment
-from worker.flush.schedule import next_flush_time
 from worker.store.run_result import RunResult
 from worker.store.runs import PartOfRun
 from worker.web.access.signing_in import account_path
@@ -65,7 +64,7 @@ def chart_of(call: Call, parts: Iterable[PartOfRun]) -> str:
     Args:
         parts: the account's parts of these days' runs, oldest first.
     """
-    zone = call.context.app.config.flush.zone
+    zone = call.app.config.flush.zone
     today = call.now.astimezone(zone).date()
     counts: dict[Any, Counter[str]] = {}
     for run in parts:
@@ -95,7 +94,6 @@ def bar_of(label: str, name: str, counts: Mapping[str, int], href: str | None = 
 def show_runs(call: Call) -> Response:
     """Shows the syncs of the last thirty days; each number links to its people."""
     runs = runs_of(call, DAYS)
-    flush = call.context.app.config.flush
     rows = [
         {
             "run": run.run,
@@ -108,7 +106,6 @@ def show_runs(call: Call) -> Response:
         }
         for run in reversed(runs)
     ]
-    at = next_flush_time(call.now, flush.time_of_day, flush.zone)
     return page(
         call,
         "runs.html",
@@ -117,5 +114,5 @@ def show_runs(call: Call) -> Response:
         chart=chart_of(call, runs),
         groups=GROUPS,
         rows=rows,
-        next_sync=when(call, at),
+        next_sync=when(call, call.next_flush),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from worker.fields import field_values
@@ -75,23 +75,17 @@ class NotSent:
     advice: str
 
 
-def not_sent(left_out: Iterable[LeftOut], settings: AccountSettings) -> list[NotSent]:
-    """Returns what the last sync did not send, list by list."""
-    return [_in_words(row, settings) for row in left_out]
-
-
-def _in_words(row: LeftOut, settings: AccountSettings) -> NotSent:
-    mailing_list = settings.list_of(row.list_id)
-    list_name = mailing_list.name if mailing_list is not None else str(row.list_id)
-    source = mapping_of(mailing_list).get(row.field)
+def not_sent(row: LeftOut, settings: AccountSettings) -> NotSent:
+    """Returns what the last sync did not send to a list."""
+    source = mapping_of(settings.list_of(row.list_id)).get(row.field)
     detail = detail_of(source) if source is not None else row.field
     share = f"{row.contacts:,} of {row.of:,} people"
-    not_sent, why, advice = f"{detail} was not sent for {share}", row.reason, _ADVICE.get(row.reason)
+    what, why, advice = f"{detail} was not sent for {share}", row.reason, _ADVICE.get(row.reason)
     if row.reason == NO_SUCH_FIELD:
         why = f"your list has no field {row.field}"
         advice = f"Add a field of the type {_KINDS.get(row.field, 'text')} with the tag {row.field} in Mailchimp."
     elif row.reason.startswith(CUT):
-        not_sent, why = f"{detail} was shortened for {share}", "Mailchimp takes 255 characters"
+        what, why = f"{detail} was shortened for {share}", "Mailchimp takes 255 characters"
         advice = "Shorten it in billmywork if the end of it matters."
     elif row.reason == field_values.US_NUMBERS_ONLY:
         why = "the field on your list takes US numbers only"
@@ -100,7 +94,7 @@ def _in_words(row: LeftOut, settings: AccountSettings) -> NotSent:
         lacking = " and ".join(_NAMES.get(part, part) for part in row.reason.removeprefix("no ").split(", "))
         why = f"it has no {lacking}"
         advice = "Complete these addresses in billmywork. Mailchimp takes whole addresses only."
-    return NotSent(row.field, list_name, f"{not_sent}: {why}.", advice or "Check it in Mailchimp.")
+    return NotSent(row.field, settings.name_of(row.list_id), f"{what}: {why}.", advice or "Check it in Mailchimp.")
 
 
 _CORRECT = "Correct it in billmywork, or choose another field for it."

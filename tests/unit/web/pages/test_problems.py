@@ -141,7 +141,7 @@ def test_set_up_has_four_steps() -> None:
 )
 def test_what_is_not_sent_says_what_to_do(field: str, reason: str, what: str, advice: str) -> None:
     """Each field that did not arrive has a reason and a way out, in plain words."""
-    (found,) = not_sent([LeftOut(ListId("all"), field, reason, 12, 662)], READY)
+    found = not_sent(LeftOut(ListId("all"), field, reason, 12, 662), READY)
     assert "12 of 662 people" in found.sentence
     assert what in found.sentence
     assert advice in found.advice

@@ -30,5 +30,5 @@ def test_what_was_chosen_for_one_list_says_where() -> None:
 @pytest.mark.parametrize("reason", [*REASONS, field_values.TOO_LONG])
 def test_every_reason_has_a_way_out(reason: str) -> None:
     """None of them sends the owner away without one."""
-    (found,) = not_sent([LeftOut(ListId("all"), "PLAN", reason, 1, 2)], READY)
+    found = not_sent(LeftOut(ListId("all"), "PLAN", reason, 1, 2), READY)
     assert found.advice != "Check it in Mailchimp."
