@@ -91,7 +91,7 @@ class Daemon:
             health = Health(poller.owned_partitions, poller.reads, self._app.metrics)
             ticks = schedule.Scheduler()
             ticks.every(1).seconds.do(self._tick, lock, db, poller)
-            ticks.every(1).seconds.do(lambda: health.looked(flushing=bool(self._flushes)))
+            ticks.every(1).seconds.do(lambda: health.checked(flushing=bool(self._flushes)))
             # A flood of dead letters must not fill the disk before the next flush drops old ones.
             ticks.every(1).minutes.do(retention.limit_dead_letters, db, self._app.config.dead_letters)
             poller.start()

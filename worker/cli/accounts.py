@@ -12,7 +12,7 @@ from worker.accounts import api_keys, erasures, forget, secrets, settings
 from worker.app import App
 from worker.cli import consequences, output
 from worker.cli.context import AccountArgument, Json, Yes, author, change, changing, despite_workers, existing, load_app
-from worker.cli.progress import Progress, Steps
+from worker.cli.progress import Progress
 from worker.clock import as_text
 from worker.consumer.instance import instance_of
 from worker.errors import UsageError
@@ -239,12 +239,12 @@ def forget_account(
 
 
 def _forgotten(app: App, account_id: AccountId) -> bool:
-    with changing(app, lambda db: [account_id]) as db, Steps() as steps:
+    with changing(app, lambda db: [account_id]) as db, Progress() as progress:
         known = accounts.find(db, account_id) is not None or any(
             True for _ in ledger_erasure.rows_of_account(db, account_id)
         )
         erasures.request_account(db, app.changelog, account_id, app.clock())
-        forget.forget_account(db, app.changelog, account_id, steps.update)
+        forget.forget_account(db, app.changelog, account_id, progress.step)
         worker, mine = instance_of(db, "command"), erasure_requests.of_account(db, account_id)
         done = as_text(app.clock())
         app.changelog.commit(db, lambda: Changed(None, erasure_requests.note_done(db, mine, worker, done)))

@@ -77,13 +77,13 @@ class LazyCommands(Commands):
             return None
         module, attribute, _ = COMMANDS[cmd_name]
         command = getattr(import_module(f"worker.cli.{module}"), attribute)
-        around = _typer()
-        around.callback()(lambda: None)
+        wrapper = _typer()
+        wrapper.callback()(lambda: None)
         if isinstance(command, typer.Typer):
-            around.add_typer(command, name=cmd_name, cls=Commands)
+            wrapper.add_typer(command, name=cmd_name, cls=Commands)
         else:
-            around.command(cmd_name)(command)
-        group = get_command(around)
+            wrapper.command(cmd_name)(command)
+        group = get_command(wrapper)
         assert isinstance(group, TyperGroup)
         return group.commands[cmd_name]
 

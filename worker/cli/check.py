@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ from worker.sqlite.existing import is_there, is_writable
 from worker.status.account_facts import facts_of
 from worker.status.check_accounts import check_account
 from worker.status.check_kafka import check_changelog, check_staging, check_topics_of
-from worker.status.checks import Finding, Level, exit_code, finding_data, ok
+from worker.status.checks import Finding, Level, exit_code, ok
 from worker.status.previous_key import finding, previous_key
 from worker.store import accounts
 from worker.system.private_files import is_open_to_others
@@ -45,7 +46,8 @@ def check(
     """
     findings = list(_findings(load_app(), deep=deep))
     if json:
-        output.as_json([finding_data(result) for result in findings])
+        names = {"subject": "what", "message": "found"}
+        output.as_json([{names.get(name, name): value for name, value in asdict(one).items()} for one in findings])
     else:
         rows = [
             (result.level.upper() if result.level is Level.FAILED else result.level, result.subject, result.text)

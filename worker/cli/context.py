@@ -14,13 +14,13 @@ from worker import log
 from worker.accounts import settings
 from worker.accounts.settings_log import Author
 from worker.app import App
-from worker.cli import output
 from worker.config import load
 from worker.errors import NotFound, UsageError, WriterFenced
 from worker.model import AccountId, AddressKey, address_key
 from worker.sqlite.database import Database
 from worker.store import accounts, marking, offsets
 from worker.store.accounts import AccountSettings
+from worker.text.plural import some_of
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The billmywork account's id.")]
@@ -128,9 +128,7 @@ def known_account(db: Database, account: str | None) -> AccountId | None:
     if account not in known:
         raise NotFound(
             f"There is no account {account} here.",
-            f"Accounts here: {output.some_of(sorted(known))}."
-            if known
-            else "No account has been connected or read yet.",
+            f"Accounts here: {some_of(sorted(known))}." if known else "No account has been connected or read yet.",
         )
     return AccountId(account)
 

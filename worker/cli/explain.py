@@ -19,10 +19,10 @@ from worker.sqlite.database import Database
 from worker.status.explanation import (
     Explanation,
     LiveMember,
-    ask_mailchimp,
     event_name,
     explanations_of,
     letters_naming,
+    read_live_member,
 )
 from worker.status.json_data import explanation_data
 from worker.status.other_workers import elsewhere
@@ -89,7 +89,7 @@ def _live_member(app: App, db: Database, explanation: Explanation) -> LiveMember
     if explanation.membership is None:
         return None
     with app.open_client_of(db, explanation.account_id) as sender:
-        return ask_mailchimp(sender, explanation.membership)
+        return read_live_member(sender, explanation.membership)
 
 
 def _print_explanation(explanation: Explanation, live: LiveMember | None) -> None:
@@ -105,7 +105,7 @@ def _print_explanation(explanation: Explanation, live: LiveMember | None) -> Non
         at = customer.position
         _print_event(_newest_event(customer), at.topic, at.partition, at.offset)
     output.say("")
-    if (news := explanation.news) is not None:
+    if (news := explanation.newer_outcome) is not None:
         output.say(_last_known(explanation, news))
     output.say(f"Now: {_now(explanation)}")
     for entry in explanation.entries:

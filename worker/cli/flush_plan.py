@@ -21,7 +21,7 @@ from worker.plan.summary import KINDS
 from worker.sqlite.database import Database
 from worker.status.left_out import sentences
 from worker.store.accounts import AccountSettings
-from worker.text.plural import counted
+from worker.text.plural import counted, some_of
 
 NAMED = 5
 """Customers named beside a call; for more, see the addresses in its body."""
@@ -53,7 +53,7 @@ def show(app: App, db: Database, account_id: AccountId | None, *, confirmed: boo
     if not_planned:
         raise NotPlanned(
             f"{counted(len(not_planned), 'account')} could not be planned, because Mailchimp gave no useful answer: "
-            f"{output.some_of(not_planned)}.",
+            f"{some_of(not_planned)}.",
             "Nothing was changed. `check` says what is wrong; try again once Mailchimp answers.",
         )
 

@@ -15,7 +15,7 @@ from worker.accounts.forget import forget_person, known_at, people_at, rows_of
 from worker.app import App
 from worker.cli import output
 from worker.cli.context import Json, address_of, changing, despite_workers, load_app
-from worker.cli.progress import Steps
+from worker.cli.progress import Progress
 from worker.clock import as_text
 from worker.consumer.instance import instance_of
 from worker.kafka.group import members_of
@@ -27,7 +27,7 @@ from worker.sqlite.existing import is_there
 from worker.sqlite.rows import Changed
 from worker.store import bare_customers, customers, erasure_requests, ledger, ledger_erasure
 from worker.store.ledger import LedgerEntry
-from worker.text.plural import counted
+from worker.text.plural import counted, some_of
 
 _NAMES = {"places": "list entry", "dead letters": "dead letter", "receipts": "receipt", "customers": "customer"}
 _COUNTED = {"places": "list_entries", "dead letters": "dead_letters"}
@@ -111,7 +111,10 @@ class _Erasing:
             WriterFenced: a worker took over a partition meanwhile; what was erased before stays erased.
         """
         app, address = self.app, self.address
-        with changing(app, lambda db: [account_id for account_id, _ in people_at(db, address)]) as db, Steps() as steps:
+        with (
+            changing(app, lambda db: [account_id for account_id, _ in people_at(db, address)]) as db,
+            Progress() as progress,
+        ):
             if not self._before:
                 self._people, _ = known_at(db, address)
                 self._before = self._left = rows_of(db, address, self._people)
@@ -126,7 +129,7 @@ class _Erasing:
                     self.archived[name] = None
             try:
                 digest = request_person(db, app.changelog, address, app.secret, self.at)
-                forget_person(db, app.changelog, address, secret=app.secret, at=self.at, progress=steps.update)
+                forget_person(db, app.changelog, address, secret=app.secret, at=self.at, progress=progress.step)
             finally:
                 self._left = rows_of(db, address, self._people)
                 self._mine = self._mine or self._left != rows_now
@@ -169,7 +172,7 @@ def _archive(app: App, db: Database, account_id: AccountId, entry: LedgerEntry) 
 def _print_order(not_deleted: list[str]) -> None:
     if not_deleted:
         output.note(
-            f"billmywork has not deleted {output.some_of(not_deleted)}. Delete it there first and flush, so that the "
+            f"billmywork has not deleted {some_of(not_deleted)}. Delete it there first and flush, so that the "
             "member leaves its list; then forget. If you continue now, a later deletion finds nobody to archive, "
             "and any other event brings the customer back."
         )
@@ -216,8 +219,8 @@ def others_in_words(members: Collection[str], worker: str) -> str:
 
 def _print_what_remains(app: App, archived: list[str], stay: list[str], worker: str) -> None:
     if archived:
-        output.say(f"Archived in Mailchimp: {output.some_of(archived)}.")
+        output.say(f"Archived in Mailchimp: {some_of(archived)}.")
     if stay:
-        output.say(f"Its members stay in Mailchimp: {output.some_of(stay)}. You can archive them there.")
+        output.say(f"Its members stay in Mailchimp: {some_of(stay)}. You can archive them there.")
     output.say(others_in_words([member.name for member in members_of(app.config.kafka) or ()], worker))
     output.say("Its events stay in Kafka until billmywork publishes the deletion. Delete earlier backups.")

@@ -39,11 +39,11 @@ def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fal
     """Continue with the ledger and settings that Kafka still has, although records of them are lost."""
     app = load_app()
     topics = app.changelog.topics
-    tell = output.note if json else output.say
-    tell(f"Records of {topics.ledger.name} and {topics.settings.name} are lost. Without them the worker does not know:")
+    say = output.note if json else output.say
+    say(f"Records of {topics.ledger.name} and {topics.settings.name} are lost. Without them the worker does not know:")
     for loss in NOT_KNOWN:
-        tell(f"  - {loss}")
-    tell("Accounts whose settings are lost deliver nothing until they are connected again.")
+        say(f"  - {loss}")
+    say("Accounts whose settings are lost deliver nothing until they are connected again.")
     output.confirm("Continue without them?", yes=yes)
     with (
         DatabaseLock(app.config.staging.path),

@@ -26,7 +26,6 @@ _Row = TypeVar("_Row")
 
 PIPED_WIDTH = 200
 """Width of tables that go to a file or another program, unless ``COLUMNS`` is set."""
-NAMED = 10
 
 
 class Console:
@@ -91,12 +90,6 @@ def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([without_formula(_cell(value)) for value in row] for row in rows)
-
-
-def some_of(names: Sequence[str]) -> str:
-    """Returns the first names for a sentence, and how many more there are."""
-    rest = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def say(text: str, *, bold: bool = False) -> None:

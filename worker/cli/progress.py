@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Self
 
 from rich.console import Console
@@ -16,7 +15,12 @@ from worker.cli.output import err
 class Progress:
     """A progress bar, as a context manager. It shows nothing unless it writes to a terminal."""
 
-    def __init__(self, description: str) -> None:
+    def __init__(self, description: str | None = None) -> None:
+        """Shows nothing yet.
+
+        Args:
+            description: of the work; None if it has several steps, shown one after the other.
+        """
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -27,7 +31,8 @@ class Progress:
             disable=not err.is_terminal,
             transient=True,
         )
-        self._task = self._bar.add_task(description, total=None)
+        self._description = description
+        self._task = self._bar.add_task(description or "", total=None, visible=description is not None)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -40,6 +45,13 @@ class Progress:
         """Shows progress towards a total."""
         self._bar.update(self._task, completed=done, total=total)
 
+    def step(self, description: str, done: int, total: int | None) -> None:
+        """Shows the progress of a step; None for an unknown total."""
+        if description != self._description:
+            self._bar.remove_task(self._task)
+            self._description, self._task = description, self._bar.add_task(description, total=None)
+        self._bar.update(self._task, completed=done, total=total)
+
     def counted(self, done: int) -> None:
         """Shows progress towards an unknown total."""
         self._bar.update(self._task, completed=done)
@@ -50,21 +62,3 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:,.0f}/s" if task.speed else "")
-
-
-class Steps(ExitStack):
-    """Progress bars for the steps of long work, one after the other, as a context manager."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._step: tuple[str, Progress] | None = None
-
-    def update(self, description: str, done: int, total: int | None) -> None:
-        """Shows the progress of a step; None for an unknown total."""
-        if self._step is None or self._step[0] != description:
-            self.close()
-            self._step = description, self.enter_context(Progress(description))
-        if total is None:
-            self._step[1].counted(done)
-        else:
-            self._step[1].update(done, total)

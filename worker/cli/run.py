@@ -32,13 +32,13 @@ from worker.status.account_state import AccountState, state_of
 from worker.status.left_out import sentences
 from worker.status.run_summary import last_line, run_data
 from worker.store import accounts, bare_customers, runs
-from worker.store.run_result import LOOK, RESULT_MEANINGS, RunResult
+from worker.store.run_result import ATTENTION_CODE, RESULT_MEANINGS, RunResult
 from worker.store.runs import Request, Run
 from worker.system.process_exit import leave
 from worker.system.signals import stop_on_signals
 
-LOOK_SECONDS = 0.2
-STOPPED_CODE = LOOK
+FOLLOW_SECONDS = 0.2
+STOPPED_CODE = ATTENTION_CODE
 """The exit code of a command that a person stopped: not a failure, but 0 would claim that everything was settled."""
 
 
@@ -198,7 +198,7 @@ def _read_and_flush(
 def _awaited(app: App, poller: Poller, stop: threading.Event, flushing: FlushThread, display: RunDisplay) -> bool:
     """Shows the progress of a flush until it ends; returns False if the worker must stop first."""
     with opened(app) as db, Progress(display.progress) as progress:
-        while not flushing.wait(LOOK_SECONDS):
+        while not flushing.wait(FOLLOW_SECONDS):
             poller.check()
             if stop.is_set():
                 return flushing.wait(FLUSH_END_SECONDS)
@@ -213,7 +213,7 @@ def _follow(
 ) -> int:
     output.note(f"A worker is running; it was asked to {display.request}.")
     with Progress(display.progress) as progress:
-        while not stop.wait(LOOK_SECONDS):
+        while not stop.wait(FOLLOW_SECONDS):
             working = is_locked(app.config.staging.path)  # checked first: the worker may end once the run is over
             request_now = runs.request(db, request.request)
             if request_now is None:

@@ -14,7 +14,7 @@ from worker.jobs.poller import Poller, read_to_end
 from worker.sqlite.lock import DatabaseLock
 from worker.status.live import read_live
 from worker.store import customers
-from worker.store.run_result import LOOK
+from worker.store.run_result import ATTENTION_CODE
 from worker.system.process_exit import leave
 from worker.system.signals import stop_on_signals
 from worker.text.plural import counted
@@ -27,7 +27,7 @@ def stage(json: Json = False) -> None:
         read = _staged(app, stop_on_signals())
     if read is None:
         output.note("Stopped. What was read is staged; nothing is lost.")
-        leave(LOOK)
+        leave(ATTENTION_CODE)
     with opened(app) as db:
         waiting = customers.accounts_with_changes(db)
     waits = [{"account_id": account_id, "customers_waiting": count} for account_id, count in sorted(waiting.items())]

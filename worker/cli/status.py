@@ -65,7 +65,10 @@ def status(
     for label, text in (*_worker(data), *_attention(data), *_publishers(data), *_failures(data)):
         output.say(f"{label:<12} {text}")
     _print_partitions(data)
-    _print_workers(data["workers"])
+    if data["workers"] is not None:
+        output.say("")
+        rows = [(worker["name"], ", ".join(map(str, worker["partitions"])) or "none") for worker in data["workers"]]
+        output.table(("worker", "partitions"), rows, title="workers of the group now")
     _print_accounts(data)
     _print_runs(data["runs"])
 
@@ -190,13 +193,6 @@ def _print_partitions(data: dict[str, Any]) -> None:
     columns = ("partition", "next offset", *(("lag",) if live else ()), "last read")
     topic = data["partitions"][0]["topic"]
     output.table(columns, rows, title=f"{topic}: partitions of this worker now" if live else f"{topic}: read so far")
-
-
-def _print_workers(workers: list[dict[str, Any]] | None) -> None:
-    if workers is not None:
-        output.say("")
-        rows = [(worker["name"], ", ".join(map(str, worker["partitions"])) or "none") for worker in workers]
-        output.table(("worker", "partitions"), rows, title="workers of the group now")
 
 
 def _lag(partition: dict[str, Any]) -> str:

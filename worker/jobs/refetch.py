@@ -32,7 +32,7 @@ MOST_AT_ONCE = 2000
 """Most records written in one transaction."""
 MOST_BYTES = 8 * 1024 * 1024
 """Most bytes of values written in one transaction."""
-NOTED_AFTER = 100_000
+PROGRESS_EVERY = 100_000
 """Offsets after which the progress is stored, even if they had no records of these accounts."""
 
 
@@ -42,10 +42,10 @@ def being_read(db: Database, owned: Collection[int], log_id: tuple[str, str]) ->
     Args:
         log_id: the events topic, with Kafka's current id of it.
     """
-    return {account.account_id for account in _mine(db, owned, log_id)}
+    return {account.account_id for account in _read_again_here(db, owned, log_id)}
 
 
-def _mine(db: Database, owned: Collection[int], log_id: tuple[str, str]) -> list[BareAccount]:
+def _read_again_here(db: Database, owned: Collection[int], log_id: tuple[str, str]) -> list[BareAccount]:
     accounts = bare_customers.to_read(db)
     return [
         account for account in accounts if account.partition in owned or (account.topic, account.topic_id) != log_id
@@ -70,7 +70,7 @@ class Refetch:
         if not ready or topic_id != self.topic_id():
             return
         partitions: dict[int, list[BareAccount]] = {}
-        for account in _mine(db, ready, (topic, topic_id)):
+        for account in _read_again_here(db, ready, (topic, topic_id)):
             if (account.topic, account.topic_id) == (topic, topic_id):
                 partitions.setdefault(account.partition, []).append(account)
             elif ready == self.owned_partitions.owned():
@@ -90,7 +90,7 @@ class Refetch:
             line = "customers of %s are read again, connected since: partition %d, offsets %d to %d"
             log.info(line, named, reading.partition, start, end, extra=facts)
             reading.written = start
-            for messages in events.records(topic, reading.partition, start, end, reading.goes_on):
+            for messages in events.records(topic, reading.partition, start, end, reading.may_continue):
                 reading.take([record_of(message) for message in messages])
         if reading.write(end):
             _end(reading.db, reading.accounts, end)
@@ -130,7 +130,7 @@ class _Partition:
     _records: list[Record] = field(default_factory=list)
     _bytes: int = 0
 
-    def goes_on(self) -> bool:
+    def may_continue(self) -> bool:
         """Returns whether to continue: the partition and its topic are unchanged, and accounts are left."""
         still_owned = self.partition in self.job.owned_partitions.ready() and self.job.topic_id() == self.topic_id
         return still_owned and bool(self.accounts) and not self.db.is_ending
@@ -144,12 +144,12 @@ class _Partition:
                 self._records.append(record)
                 self._bytes += len(record.value or b"")
         end = records[-1].offset + 1
-        if len(self._records) >= MOST_AT_ONCE or self._bytes >= MOST_BYTES or end - self.written >= NOTED_AFTER:
+        if len(self._records) >= MOST_AT_ONCE or self._bytes >= MOST_BYTES or end - self.written >= PROGRESS_EVERY:
             self.write(end)
 
     def write(self, end: int) -> bool:
         """Writes the collected records, and `end` as the progress; returns False if it must not continue."""
-        if not self.goes_on():
+        if not self.may_continue():
             return False
         app, db = self.job.app, self.db
         with db.transaction():

@@ -18,7 +18,7 @@ from worker.text.plural import counted
 log = logging.getLogger("worker.daemon")
 
 FAILURE = "hashes are not renewed yet"
-LOOKS = 3
+MOST_PASSES = 3
 """How often to check all rows of a partition until none is left to renew: a flush may write an old hash meanwhile."""
 
 
@@ -38,7 +38,7 @@ def rehash(app: App, db: Database, partitions: Collection[int]) -> int:
         return 0
     written = 0
     for partition in sorted(set(partitions) - set(rekeying.renewed(db, change))):
-        for _ in range(LOOKS):
+        for _ in range(MOST_PASSES):
             counts = _renew_partition(app, db, partition)
             written += counts["renewed"]
             if db.is_ending:

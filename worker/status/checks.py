@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-from worker.store.run_result import LOOK
+from worker.store.run_result import ATTENTION_CODE
 
 
 class Level(StrEnum):
@@ -48,15 +47,4 @@ def exit_code(findings: list[Finding]) -> int:
     """Returns 0 if a flush now would deliver everything, 3 if somebody must look, 1 if something failed."""
     if any(finding.level is Level.FAILED for finding in findings):
         return 1
-    return LOOK if any(finding.hinders for finding in findings) else 0
-
-
-def finding_data(finding: Finding) -> dict[str, Any]:
-    """Returns a finding as JSON data."""
-    return {
-        "what": finding.subject,
-        "level": finding.level,
-        "found": finding.message,
-        "advice": finding.advice,
-        "hinders": finding.hinders,
-    }
+    return ATTENTION_CODE if any(finding.hinders for finding in findings) else 0

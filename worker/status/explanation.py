@@ -50,7 +50,7 @@ class Explanation:
         return self.settings.label_of(str(list_id)) if self.settings is not None else str(list_id)
 
     @property
-    def news(self) -> CustomerOutcome | None:
+    def newer_outcome(self) -> CustomerOutcome | None:
         """The outcome if it is newer than all receipts, because the member was read since, or receipts were lost."""
         outcome = self.outcome
         return outcome if outcome is not None and (not self.receipts or outcome.at > self.receipts[-1].at) else None
@@ -79,7 +79,7 @@ class LiveMember:
     problem: str | None
 
 
-def ask_mailchimp(sender: Sender, membership: MembershipKey) -> LiveMember:
+def read_live_member(sender: Sender, membership: MembershipKey) -> LiveMember:
     """Reads a member from Mailchimp, by one call."""
     answer = sender.send(calls.read(membership))
     member = member_of(answer.body) if answer.ok else None

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from worker.changelog.signatures import UNSIGNED, WRONG
@@ -71,8 +70,15 @@ def overview(
     is_due = _is_due(db, now, config, partitions, under_way)
     next_at, next_in_words = next_flush(now, flush.time_of_day, flush.zone, due=is_due, running=beat is not None)
     return {
-        "worker": worker_data(config.staging.path, now, beat, live),
-        "broker": broker_data(live, now, config),
+        "worker": {
+            "running": beat is not None,
+            "seconds_since_heartbeat": beat,
+            "database": str(config.staging.path.absolute()),
+            "host": live.host if live else None,
+            "pid": live.pid if live else None,
+            "since": live.since if live else None,
+        },
+        "broker": _broker(live, now, config),
         "flush": flushes[0] if flushes else None,
         "flushes": flushes,
         "next_flush": as_text(next_at),
@@ -116,20 +122,7 @@ def overview(
     }
 
 
-def worker_data(database: Path, now: datetime, beat: float | None, live: LiveWorker | None) -> dict[str, Any]:
-    """Returns which worker this is, and whether it is running."""
-    return {
-        "running": beat is not None,
-        "seconds_since_heartbeat": beat,
-        "database": str(database.absolute()),
-        "host": live.host if live else None,
-        "pid": live.pid if live else None,
-        "since": live.since if live else None,
-    }
-
-
-def broker_data(live: LiveWorker | None, now: datetime, config: Config) -> dict[str, Any]:
-    """Returns whether the worker reaches the broker; None if no worker tells."""
+def _broker(live: LiveWorker | None, now: datetime, config: Config) -> dict[str, Any]:
     if live is None:
         return {"reached": None, "away_since": None, "words": "not known: no worker runs with this database"}
     if live.away_since is None:

@@ -41,7 +41,7 @@ class ResultMeaning:
         return self.advice.format(account=account_id, run=run) if self.advice is not None else None
 
 
-LOOK = 3
+ATTENTION_CODE = 3
 """The exit code of a command that ran and left something for a person to look at."""
 
 RESULT_MEANINGS: Mapping[RunResult, ResultMeaning] = {
@@ -49,18 +49,18 @@ RESULT_MEANINGS: Mapping[RunResult, ResultMeaning] = {
     RunResult.HELD: ResultMeaning(
         "Customers wait until somebody confirms or corrects something.",
         "See what to do: mailchimp-worker receipts --account {account} --outcome held",
-        LOOK,
+        ATTENTION_CODE,
     ),
     RunResult.PAUSED: ResultMeaning(
         "Customers wait because the account or a list is paused.",
         "Correct it in Mailchimp, then: mailchimp-worker account resume {account}",
-        LOOK,
+        ATTENTION_CODE,
     ),
     RunResult.INCOMPLETE: ResultMeaning(
         "Customers wait for the next flush, because Mailchimp did not take them, they were not read yet, or the "
         "worker met an internal error.",
         "The next flush tries again. See why: mailchimp-worker receipts --account {account} --run {run}",
-        LOOK,
+        ATTENTION_CODE,
     ),
     RunResult.STOPPED: ResultMeaning(
         "The flush ended before everything was delivered.",

@@ -1,6 +1,16 @@
-"""Numbers with their noun, for messages: "1 partition", "2 partitions", "2 entries"."""
+"""Numbers with their noun, and several names, for messages: "1 partition", "2 entries", "a, b and 3 more"."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+NAMED = 10
+
+
+def some_of(names: Sequence[str], most: int = NAMED) -> str:
+    """Returns the first names for a sentence, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def counted(number: int, noun: str) -> str:

@@ -17,7 +17,7 @@ from worker.model import ListId, address_key
 from worker.sqlite.lock import seconds_since_beat
 from worker.status.account_facts import facts_of
 from worker.status.account_state import AccountFacts
-from worker.status.explanation import Explanation, LiveMember, ask_mailchimp, explanations_of
+from worker.status.explanation import Explanation, LiveMember, explanations_of, read_live_member
 from worker.status.next_flush import RunningFlush, running_flush_of
 from worker.status.receipts_since import receipts_since
 from worker.status.times import moment_in_words
@@ -182,6 +182,6 @@ def _live_member(call: Call, explanation: Explanation) -> LiveMember | None:
         return None
     try:
         with call.app.open_client_of(call.db, call.account) as sender:
-            return ask_mailchimp(sender, membership)
+            return read_live_member(sender, membership)
     except WorkerError as error:
         return LiveMember(membership, None, None, error.message)

@@ -122,10 +122,10 @@ class WorkerCollector(Collector):
 
     def _counted(self) -> Iterator[Metric]:
         snapshot = self.metrics.snapshot()
-        yield _counter("events", "Events that were read, by result.", "result", _from_0(RESULTS, snapshot.events))
-        yield _counter("contacts", "Receipts, by outcome.", "outcome", _from_0(Outcome, snapshot.contacts))
-        yield _counter("flushes", "Flushes that ended, by how.", "ended", _from_0(RunResult, snapshot.flushes))
-        refused = _from_0(("ledger", "settings"), snapshot.refused)
+        yield _counter("events", "Events that were read, by result.", "result", _with_zeros(RESULTS, snapshot.events))
+        yield _counter("contacts", "Receipts, by outcome.", "outcome", _with_zeros(Outcome, snapshot.contacts))
+        yield _counter("flushes", "Flushes that ended, by how.", "ended", _with_zeros(RunResult, snapshot.flushes))
+        refused = _with_zeros(("ledger", "settings"), snapshot.refused)
         message = "Records of ledger and settings that were not signed with this worker's secret key."
         yield _counter("changelog_refused", message, "what", refused)
         yield _calls(snapshot.calls)
@@ -162,7 +162,7 @@ def _gauges(name: str, meaning: str, label: str, values: Mapping[str, int]) -> M
     return family
 
 
-def _from_0(labels: Iterable[str], values: Mapping[str, int]) -> Mapping[str, int]:
+def _with_zeros(labels: Iterable[str], values: Mapping[str, int]) -> Mapping[str, int]:
     # Known labels start at 0, so that a rate sees their first increase.
     return {**dict.fromkeys(labels, 0), **values}
 

@@ -18,6 +18,8 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from starlette.responses import Response
+
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
 from worker.sqlite.database import Database
@@ -58,15 +60,6 @@ class ForwardedRequest:
     def digest(self) -> str:
         """A hash of all of it."""
         return hashlib.sha256(f"{self.method} {self.target}\n".encode() + self.body).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The other worker's answer."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
 
 
 def other_worker(topic: str, owned: Callable[[], Collection[int]], db: Database, account_id: AccountId) -> str | None:
@@ -156,7 +149,7 @@ def visitor_of(
     return Visitor(payload["account_id"], payload["session"], payload["name"])
 
 
-def forward(url: str, request: ForwardedRequest, headers: dict[str, str], seconds: float = ANSWER_SECONDS) -> Answer:
+def forward(url: str, request: ForwardedRequest, headers: dict[str, str], seconds: float = ANSWER_SECONDS) -> Response:
     """Forwards a request to another worker and returns its answer.
 
     Args:
@@ -185,7 +178,7 @@ def forward(url: str, request: ForwardedRequest, headers: dict[str, str], second
             # The visitor is signed in here.
             raise away("it refuses this worker's signature. Compare their clocks and secret keys")
         returned = {name: value for name in RETURNED_HEADERS if (value := answer.getheader(name)) is not None}
-        return Answer(answer.status, returned, content)
+        return Response(content, answer.status, returned)
     except (OSError, http.client.HTTPException) as error:
         raise away(type(error).__name__) from error
     finally:

@@ -33,18 +33,18 @@ class Health:
             owned_partitions: knows when the consumer was last polled, and what the group and the changelog reported.
             clock: monotonic, in seconds.
         """
-        self._ownership, self._reads = owned_partitions, reads
+        self._owned_partitions, self._reads = owned_partitions, reads
         self._metrics, self._clock = metrics, clock
-        self._began = self._looked_at = clock()
+        self._began = self._checked_at = clock()
         self._flush_began: float | None = None
 
-    def looked(self, *, flushing: bool) -> None:
+    def checked(self, *, flushing: bool) -> None:
         """Records that the main thread checked for a due flush, and whether one is running."""
-        self._looked_at = self._clock()
+        self._checked_at = self._clock()
         if not flushing:
             self._flush_began = None
         elif self._flush_began is None:
-            self._flush_began = self._looked_at
+            self._flush_began = self._checked_at
 
     def live(self) -> Conditions:
         """Returns the conditions of liveness; if one fails, the worker must be restarted."""
@@ -53,20 +53,20 @@ class Health:
     def ready(self) -> Conditions:
         """Returns the further conditions of readiness. A worker without partitions can be ready."""
         return {
-            "changelog_read": self._ownership.why_changelog_unread(),
-            "group_member": self._ownership.why_no_member(STALE_SECONDS),
+            "changelog_read": self._owned_partitions.why_changelog_unread(),
+            "group_member": self._owned_partitions.why_no_member(STALE_SECONDS),
         }
 
     def _poll_loop(self) -> str | None:
         if not self._reads():
             return "The thread that reads Kafka has ended."
-        silence = self._ownership.seconds_since_poll()
+        silence = self._owned_partitions.seconds_since_poll()
         silence = self._clock() - self._began if silence is None else silence
         return f"Kafka was not polled for {silence:.0f} seconds." if silence >= STALE_SECONDS else None
 
     def _flush_thread(self) -> str | None:
         now = self._clock()
-        if (silence := now - self._looked_at) >= STALE_SECONDS:
+        if (silence := now - self._checked_at) >= STALE_SECONDS:
             return f"Nothing has checked whether a flush is due for {silence:.0f} seconds."
         if self._flush_began is None:
             return None

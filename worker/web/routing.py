@@ -166,7 +166,6 @@ def _forwarded(call: Call, url: str, request: ForwardedRequest) -> Response:
     if not context.forwarding.acquire(timeout=forwarding.WAIT_SECONDS):
         raise forwarding.away("it does not answer, and other requests wait for it")
     try:
-        answer = forwarding.forward(url, request, headers)
+        return forwarding.forward(url, request, headers)
     finally:
         context.forwarding.release()
-    return Response(answer.body, answer.status, answer.headers)

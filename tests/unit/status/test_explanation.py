@@ -12,10 +12,10 @@ from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerSt
 from worker.sqlite.database import Database
 from worker.status.explanation import (
     Explanation,
-    ask_mailchimp,
     event_name,
     explanations_of,
     letters_naming,
+    read_live_member,
     what_is_next,
 )
 from worker.store import customer_outcomes, dead_letters, ledger, receipts
@@ -110,7 +110,7 @@ def test_what_brought_a_revision_is_named_for_what_it_is(
 )
 def test_what_mailchimp_says_now(answer: Answer, status: str | None, problem: str | None) -> None:
     """A member's status, that there is none, or why Mailchimp does not say."""
-    found = ask_mailchimp(Mock(**{"send.return_value": answer}), MembershipKey(ListId("master"), ANN))
+    found = read_live_member(Mock(**{"send.return_value": answer}), MembershipKey(ListId("master"), ANN))
     assert (found.status, found.problem) == (status, problem)
 
 
@@ -163,7 +163,7 @@ def test_the_last_outcome_is_news_where_no_receipt_tells_it(db: Database, receip
         receipts.write(db, [receipt(receipts_at)] if receipts_at else [])
     (one,) = explanations_of(db, ANN, ACCOUNT, DUE)
     assert one.outcome == OUTCOME
-    assert (one.news is not None) == news
+    assert (one.newer_outcome is not None) == news
 
 
 def test_receipts_are_complete_since_the_database_was_made(db: Database) -> None:

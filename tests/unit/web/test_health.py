@@ -28,7 +28,7 @@ class Worker:
             if polls:
                 self.owned.polled()
             if ticks:
-                self.health.looked(flushing=flushing)
+                self.health.checked(flushing=flushing)
 
 
 @pytest.fixture

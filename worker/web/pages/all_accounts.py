@@ -29,11 +29,11 @@ def from_their_workers(call: Call, accounts: Iterable[Mapping[str, Any]]) -> lis
         accounts: as this worker knows them. It has all settings, but other data only of its own accounts.
     """
     own = list(accounts)
-    places = {account["account_id"]: _place(call, AccountId(account["account_id"])) for account in own}
-    reports = _reports(call, {url for url, _ in places.values() if url is not None})
+    urls = {account["account_id"]: _worker_url(call, AccountId(account["account_id"])) for account in own}
+    reports = _reports(call, {url for url, _ in urls.values() if url is not None})
     merged = []
     for account in own:
-        url, away = places[account["account_id"]]
+        url, away = urls[account["account_id"]]
         if url is None:
             merged.append(_away(account, away) if away is not None else {**account, "at": None})
             continue
@@ -44,7 +44,7 @@ def from_their_workers(call: Call, accounts: Iterable[Mapping[str, Any]]) -> lis
     return merged
 
 
-def _place(call: Call, account_id: AccountId) -> tuple[str | None, str | None]:
+def _worker_url(call: Call, account_id: AccountId) -> tuple[str | None, str | None]:
     """Returns the URL of an account's worker, None for this one; and why it is unknown, None if it is not."""
     try:
         return call.context.elsewhere(call.db, account_id), None
@@ -71,9 +71,9 @@ def _reports(call: Call, urls: Iterable[str]) -> dict[str, Mapping[str, Any]]:
 def _accounts_at(url: str, signature: str) -> Mapping[str, Any]:
     try:
         answer = forward(url, _STATUS_REQUEST, {HEADER: signature}, STATUS_SECONDS)
-        if answer.status != 200:
+        if answer.status_code != 200:
             return {}
-        return {account["account_id"]: account for account in json.loads(answer.body)["accounts"]}
+        return {account["account_id"]: account for account in json.loads(bytes(answer.body))["accounts"]}
     except (WorkerAway, ValueError, KeyError, TypeError):
         return {}
 

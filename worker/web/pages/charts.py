@@ -31,11 +31,6 @@ class Bar:
     parts: Mapping[str, int]
     href: str | None = None
 
-    @property
-    def total(self) -> int:
-        """The height of the whole bar."""
-        return sum(self.parts.values())
-
 
 def bar_chart(bars: Sequence[Bar], places: int = 0) -> str:
     """Returns a stacked bar chart with labels.
@@ -46,7 +41,7 @@ def bar_chart(bars: Sequence[Bar], places: int = 0) -> str:
         bars: the newest last.
         places: the number of slots; fewer bars are aligned right.
     """
-    top = _rounded_up(max((bar.total for bar in bars), default=0))
+    top = _rounded_up(max((sum(bar.parts.values()) for bar in bars), default=0))
     # Room for the axis numbers, whose digits are about seven units wide.
     left = 10 + 11 * len(f"{top:,}")
     places = max(places, len(bars), 1)

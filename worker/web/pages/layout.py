@@ -66,11 +66,6 @@ def back(call: Call, to: str = "", done: str | None = None) -> Response:
     return RedirectResponse(f"{account_path(call.account)}{part}{query}{anchor}", 303)
 
 
-def just_done(call: Call) -> str | None:
-    """Returns what the page says about what was just done; None if nothing was."""
-    return MESSAGES.get(call.query.get("done", ""))
-
-
 def when(call: Call, moment: datetime | str) -> str:
     """Returns a moment in the words of the page: "today at 10:00"."""
     zone = call.app.config.flush.zone

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from worker.status.live import read_live
 from worker.status.other_workers import all_workers
 from worker.status.overview import overview
 from worker.store import dead_letters, runs
-from worker.text.plural import counted
+from worker.text.plural import counted, some_of
 from worker.web.access.signing_in import account_path
 from worker.web.call import Call
 from worker.web.dead_letter_replay import may_replay, replayed
@@ -79,7 +79,10 @@ def show(call: Call) -> Response:
             several_workers=any(account["at"] for account in accounts),
             workers=members,
             lag=sum(partition["lag"] or 0 for partition in status["partitions"]),
-            flushes=[{**flush, "accounts_in_words": _named(flush["accounts"])} for flush in status["flushes"]],
+            flushes=[
+                {**flush, "accounts_in_words": some_of(flush["accounts"], ACCOUNTS_NAMED)}
+                for flush in status["flushes"]
+            ],
             chart=_chart(call, last),
             groups=GROUPS,
             runs=last[:10],
@@ -111,11 +114,6 @@ def warnings_of(status: Mapping[str, Any]) -> Iterator[str]:
         yield f"{counted(len(scattered), 'account')} with events in more than one partition: {named}."
     if count := status["customers_without_settings"]:
         yield f"{counted(count, 'customer')} of accounts that never connected Mailchimp wait."
-
-
-def _named(accounts: Sequence[str]) -> str:
-    named = ", ".join(accounts[:ACCOUNTS_NAMED])
-    return f"{named} and {len(accounts) - ACCOUNTS_NAMED} more" if len(accounts) > ACCOUNTS_NAMED else named
 
 
 def _chart(call: Call, last: list[runs.Run]) -> Any:

@@ -70,7 +70,7 @@ def _row(call: Call, person: Person) -> dict[str, Any]:
 
 def in_short(explanation: Explanation, live: LiveMember | None) -> str:
     """Returns a person's current state in a sentence."""
-    customer, news = explanation.customer, explanation.news
+    customer, news = explanation.customer, explanation.newer_outcome
     if customer is not None and customer.deleted:
         return "Deleted in billmywork."
     if live is not None and live.status is not None and live.problem is None:
@@ -99,7 +99,7 @@ def next_of(explanation: Explanation, live: LiveMember | None, next_sync: str) -
         if explanation.settings is None or missing(explanation.settings):
             return "They are sent once the settings are complete. See Settings."
         return f"They are sent by the next sync, {next_sync}."
-    latest = explanation.news or last
+    latest = explanation.newer_outcome or last
     if latest is None:
         return NOTHING
     if latest.next == NOTICED_DAILY:
@@ -110,7 +110,7 @@ def next_of(explanation: Explanation, live: LiveMember | None, next_sync: str) -
 
 def _news(call: Call, explanation: Explanation) -> Iterator[dict[str, Any]]:
     # What was read after the last receipt, or all that survives of a lost database.
-    if (news := explanation.news) is None:
+    if (news := explanation.newer_outcome) is None:
         return
     member = news.member_status != NO_MEMBER
     label = of_status(news.member_status) if member else words_of(news.outcome).label

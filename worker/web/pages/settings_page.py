@@ -18,7 +18,7 @@ from worker.web.account_reader import CurrentState, current_state, runs_of, sett
 from worker.web.call import Call
 from worker.web.error_responses import OwnerMessage, message_for_owner
 from worker.web.errors import TooManyTries
-from worker.web.pages.layout import GROUPS, back, just_done, page, when
+from worker.web.pages.layout import GROUPS, MESSAGES, back, page, when
 from worker.web.pages.problems import REFRESH, SYNC, Problem, ProblemContext, problems_of, set_up
 from worker.web.pages.syncs import chart_of, last_sync
 from worker.web.pages.words import people
@@ -46,7 +46,7 @@ def settings_response(
     problems = needing_attention(call, current)
     pressing, notes = ([problem for problem in problems if (problem.level == "note") is note] for note in (False, True))
     unsent = [not_sent(row, settings) for row in facts.part.left_out] if facts.part is not None else []
-    refresh, message = call.context.refreshes.of(call.account), warning or just_done(call)
+    refresh, message = call.context.refreshes.of(call.account), warning or MESSAGES.get(call.query.get("done", ""))
     return page(
         call,
         "settings.html",
