@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from dataclasses import replace
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 from worker.accounts import api_keys, erasures, forget, secrets, settings
 from worker.app import App
 from worker.cli import consequences, output
-from worker.cli.context import AccountArgument, Json, Yes, author, change, changing, despite_workers, existing, load_app
+from worker.cli.context import AccountArgument, Json, Yes, author, change, changing, despite_workers, load_app
 from worker.cli.progress import Progress
 from worker.clock import as_text
 from worker.consumer.instance import instance_of
@@ -34,7 +35,7 @@ LONGEST_KEY_INPUT = 4096
 def list_accounts(json: Json = False) -> None:
     """List accounts, and what each still lacks."""
     app = load_app()
-    with existing(app) as db:
+    with closing(app.open_existing()) as db:
         waiting = customers.accounts_with_changes(db)
         all_settings = accounts.all_accounts(db)
     if json:
@@ -62,7 +63,7 @@ def list_accounts(json: Json = False) -> None:
 def show(account: AccountArgument, json: Json = False) -> None:
     """Show one account's settings."""
     app = load_app()
-    with existing(app) as db:
+    with closing(app.open_existing()) as db:
         account_settings = settings.load(db, AccountId(account))
         waiting = customers.changed_count(db, account_settings.account_id)
     if json:

@@ -32,7 +32,7 @@ COMMANDS = {
     "account": ("accounts", "commands", "Manage accounts: connect, enable, show, forget."),
     "lists": ("lists", "commands", "Manage an account's lists: refresh, store, map fields."),
     "link": ("link", "link", "Print a link that opens an account's page once."),
-    "backup": ("backup", "backup", "Copy the database to a file; the worker may be running."),
+    "backup": ("maintenance", "backup", "Copy the database to a file; the worker may be running."),
     "resync": ("maintenance", "resync", "Let the next flush check an account's customers again."),
     "dead-letters": ("dead_letters", "commands", "Manage records that could not be understood."),
     "ledger": ("ledger", "commands", "Sign the ledger in Kafka; continue after a loss."),

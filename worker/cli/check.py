@@ -14,7 +14,7 @@ from worker.accounts.secrets import BESIDE_THE_DATA
 from worker.accounts.settings import missing
 from worker.app import App
 from worker.cli import output
-from worker.cli.context import Json, existing, load_app
+from worker.cli.context import Json, load_app
 from worker.cli.drift import differences
 from worker.cli.progress import Progress
 from worker.clock import Stop
@@ -47,7 +47,9 @@ def check(
     findings = list(_findings(load_app(), deep=deep))
     if json:
         names = {"subject": "what", "message": "found"}
-        output.as_json([{names.get(name, name): value for name, value in asdict(one).items()} for one in findings])
+        output.as_json(
+            [{names.get(name, name): value for name, value in asdict(result).items()} for result in findings]
+        )
     else:
         rows = [
             (result.level.upper() if result.level is Level.FAILED else result.level, result.subject, result.text)
@@ -81,7 +83,7 @@ def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
         yield Finding("database", Level.ATTENTION, f"There is no database at {path.absolute()} yet.", advice)
         yield from check_topics_of(app.config.kafka, outcomes=app.config.outcomes.enabled)
         return
-    with existing(app) as db:
+    with closing(app.open_existing()) as db:
         yield _database(path)
         try:
             yield _secret_key(app)

@@ -75,7 +75,7 @@ def changing(app: App, ledger_of: Callable[[Database], Iterable[AccountId]] | No
             app.changelog.take_all_settings(reader.read_settings)
             for partition in sorted({ledger.partition_of(account_id) for account_id in ledger_of(copy)}):
                 app.changelog.take(ledger, partition, partial(reader.read_ledger, partition))
-    with opened(app) as db:
+    with closing(app.open_database()) as db:
         yield db
         marking.mark_the_rest(db)
 
@@ -95,25 +95,6 @@ def despite_workers(run: Callable[[], _Result], tries: int = 5) -> _Result:
         with suppress(WriterFenced):
             return run()
     return run()
-
-
-def existing(app: App) -> closing[Database]:
-    """Opens the database for a read-only command, and closes it after the block.
-
-    Raises:
-        NotFound: there is no database.
-        DatabaseError: it cannot be used.
-    """
-    return closing(app.open_existing())
-
-
-def opened(app: App) -> closing[Database]:
-    """Opens the database for a command, and closes it after the block.
-
-    Raises:
-        DatabaseError: it cannot be used.
-    """
-    return closing(app.open_database())
 
 
 def known_account(db: Database, account: str | None) -> AccountId | None:

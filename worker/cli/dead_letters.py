@@ -9,7 +9,7 @@ import typer
 
 from worker.app import App
 from worker.cli import output
-from worker.cli.context import Json, existing, load_app, opened
+from worker.cli.context import Json, load_app
 from worker.clock import as_text
 from worker.consumer.batch import replay as replay_letter
 from worker.errors import NotFound, UsageError, WorkerError
@@ -41,7 +41,7 @@ def list_letters(
 ) -> None:
     """List records that could not be understood."""
     app = load_app()
-    with existing(app) as db:
+    with closing(app.open_existing()) as db:
         letters = dead_letters.all_letters(db, limit + 1)
         other = elsewhere(app.config, db, None)
     if other:
@@ -65,7 +65,7 @@ def list_letters(
 def show(number: Annotated[int, typer.Argument(metavar="N")], json: Json = False) -> None:
     """Show one record in full, and why it could not be understood."""
     app = load_app()
-    with existing(app) as db:
+    with closing(app.open_existing()) as db:
         letter = _letter(db, number)
     if json:
         output.as_json(dead_letter_data(letter))
@@ -96,7 +96,7 @@ def replay(
 ) -> None:
     """Read records again with this release. Those that it understands are staged and removed from here."""
     app = load_app()
-    with opened(app) as db:
+    with closing(app.open_database()) as db:
         chosen = _chosen(app, db, numbers, reason, account, every=every)
         _ask("Read {} again?", chosen, asked=not numbers, yes=yes)
         results = {number: _replayed(app, db, number) for number in chosen}
@@ -126,7 +126,7 @@ def drop(
 ) -> None:
     """Remove records permanently."""
     app = load_app()
-    with opened(app) as db:
+    with closing(app.open_database()) as db:
         chosen = _chosen(app, db, numbers, reason, account, every=every)
         _ask("Remove {} permanently?", chosen, asked=not numbers, yes=yes)
         count = dead_letters.drop_all(db, chosen)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Annotated
 
 import typer
 
 from worker.app import App
 from worker.cli import output
-from worker.cli.context import AccountOption, Json, address_of, existing, known_account, load_app
+from worker.cli.context import AccountOption, Json, address_of, known_account, load_app
 from worker.errors import NotFound
 from worker.flush.schedule import next_flush_time
 from worker.model import AccountId, Customer
@@ -46,7 +47,7 @@ def explain(
     app = load_app()
     flush = app.config.flush
     due = next_flush_time(app.clock(), flush.time_of_day, flush.zone)
-    with existing(app) as db:
+    with closing(app.open_existing()) as db:
         explanations = explanations_of(db, address, known_account(db, account), due)
         letters = letters_naming(db, address)
         other = elsewhere(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from contextlib import closing
 from dataclasses import replace
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 from worker.accounts import lists as account_lists
 from worker.accounts import settings
 from worker.cli import consequences, output
-from worker.cli.context import AccountArgument, Json, Yes, change, changing, existing, load_app
+from worker.cli.context import AccountArgument, Json, Yes, change, changing, load_app
 from worker.clock import as_text
 from worker.errors import UsageError
 from worker.fields import field_mapping
@@ -49,7 +50,7 @@ def refresh(account: AccountArgument, json: Json = False) -> None:
 def show(account: AccountArgument, json: Json = False) -> None:
     """Show the account's lists as the last refresh found them."""
     app = load_app()
-    with existing(app) as db:
+    with closing(app.open_existing()) as db:
         account_settings = settings.load(db, AccountId(account))
     if json:
         output.as_json(lists_data(account_settings))
@@ -135,7 +136,7 @@ def map_fields(
     """Show or choose which fields and attributes of customers go to which merge fields of a list."""
     app, assignments, chosen_list = load_app(), _assignments(fields or ()), ListId(list_id)
     account_id, changes = AccountId(account), bool(assignments) or clear
-    with (changing if changes else existing)(app) as db:
+    with changing(app) if changes else closing(app.open_existing()) as db:
         on_list, available = account_lists.merge_fields_of(
             db, account_id, chosen_list, secret=app.secret, open_sender=app.open_client
         )

@@ -1,4 +1,4 @@
-"""Commands that repair and publish: ``resync``, ``move-ledger`` and ``publish``."""
+"""Commands that repair, publish and copy: ``resync``, ``move-ledger``, ``publish`` and ``backup``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from worker.cli.progress import Progress
 from worker.consumer.publish import publish as publish_file
 from worker.errors import NotFound, UsageError
 from worker.model import AccountId
+from worker.sqlite.backup import back_up
 from worker.sqlite.lock import DatabaseLock
 from worker.sqlite.rows import Changed, Kind
 from worker.status.other_workers import elsewhere
@@ -144,3 +145,15 @@ def publish(
     rate = f"{count / seconds:,.0f} a second"
     line = f"Published {counted(count, 'event')} to {topic} in {seconds:.1f} s ({rate})."
     output.result({"published": count, "topic": topic, "seconds": round(seconds, 3)}, line, json=json)
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write. It must not exist yet.")],
+    json: Json = False,
+) -> None:
+    """Copy the database to a file; the worker may be running. The copy does not include the secret key."""
+    app = load_app()
+    with closing(app.open_existing()) as db, Progress("copying") as progress:
+        size = back_up(db, file, progress.update)
+    line = f"Wrote {file} ({size / 1e6:.1f} MB). Keep the secret key too, in another place: it is not in the copy."
+    output.result({"file": str(file), "bytes": size}, line, json=json)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import datetime, tzinfo
 from typing import Annotated
 
 import typer
 
 from worker.cli import output
-from worker.cli.context import AccountOption, Json, existing, known_account, load_app
+from worker.cli.context import AccountOption, Json, known_account, load_app
 from worker.clock import as_text
 from worker.errors import UsageError
 from worker.model import CustomerId, ListId, address_key
@@ -46,7 +47,7 @@ def list_receipts(
     if csv and json:
         raise UsageError("--csv and --json were both given.", "Choose one.")
     moment = None if since is None else as_text(moment_of(since, app.config.flush.zone))
-    with existing(app) as db:
+    with closing(app.open_existing()) as db:
         account_id = known_account(db, account)
         other = elsewhere(app.config, db, account_id)
         none = none_in_words(receipts_since(db, app.config, app.clock(), account_id), app.clock(), app.config)

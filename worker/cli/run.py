@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -13,7 +13,7 @@ import typer
 
 from worker.app import App
 from worker.cli import flush_plan, output
-from worker.cli.context import AccountOption, Json, load_app, opened
+from worker.cli.context import AccountOption, Json, load_app
 from worker.cli.progress import Progress
 from worker.cli.stage import read_for_plan
 from worker.clock import as_text, utc_now
@@ -84,7 +84,7 @@ def flush(
     if plan:
         app.open_existing().close()  # a plan creates no database
         read_for_plan(app, stop_on_signals())
-        with opened(app) as db:
+        with closing(app.open_database()) as db:
             account_id = _known(db, account)
             flush_plan.show(app, db, account_id, confirmed=confirm, calls=calls, json=json)
         return
@@ -122,7 +122,7 @@ def carry_out(
         AccountError: the account does not exist.
         WorkerError: the run did not start, or did not end.
     """
-    with opened(app) as db:
+    with closing(app.open_database()) as db:
         account_id, stop = _known(db, account), stop_on_signals()
         new_request = partial(flush_request, app, db, account_id, confirmed=confirmed, reads_back=reads_back)
         try:
@@ -182,7 +182,7 @@ def _read_and_flush(
         calls_ended = False
         calls_ended = _awaited(app, poller, stop, flush_thread, display)
         if calls_ended and not stop.is_set():
-            with opened(app) as db:
+            with closing(app.open_database()) as db:
                 strip_unconnected(db, poller.owned_partitions)
                 drop_unowned(app, db, poller.owned_partitions)
                 attempt(lambda: rehash.rehash(app, db, poller.owned_partitions.ready()), rehash.FAILURE)
@@ -191,13 +191,13 @@ def _read_and_flush(
             return STOPPED_CODE
     finally:
         poller.end(calls_ended=calls_ended)
-    with opened(app) as db:
+    with closing(app.open_database()) as db:
         return display.print_result(db, flush_thread.result(), asked=stop.is_set(), as_json=as_json)
 
 
 def _awaited(app: App, poller: Poller, stop: threading.Event, flushing: FlushThread, display: RunDisplay) -> bool:
     """Shows the progress of a flush until it ends; returns False if the worker must stop first."""
-    with opened(app) as db, Progress(display.progress) as progress:
+    with closing(app.open_database()) as db, Progress(display.progress) as progress:
         while not flushing.wait(FOLLOW_SECONDS):
             poller.check()
             if stop.is_set():

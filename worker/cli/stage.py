@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 
 from worker.app import App
 from worker.cli import output
-from worker.cli.context import Json, load_app, opened
+from worker.cli.context import Json, load_app
 from worker.cli.progress import Progress
 from worker.errors import AlreadyRunning, KafkaError
 from worker.jobs.finish_staging import finish_staging
@@ -28,7 +29,7 @@ def stage(json: Json = False) -> None:
     if read is None:
         output.note("Stopped. What was read is staged; nothing is lost.")
         leave(ATTENTION_CODE)
-    with opened(app) as db:
+    with closing(app.open_database()) as db:
         waiting = customers.accounts_with_changes(db)
     waits = [{"account_id": account_id, "customers_waiting": count} for account_id, count in sorted(waiting.items())]
     text = f"{counted(sum(waiting.values()), 'customer')} of {counted(len(waiting), 'account')}"
@@ -46,7 +47,7 @@ def _staged(app: App, stop: threading.Event) -> int | None:
             read_to_end(poller, stop, progress.update)
         if stop.is_set():
             return None
-        with opened(app) as db:
+        with closing(app.open_database()) as db:
             finish_staging(app, poller.owned_partitions, poller.consumer.topic_id, db)
         return poller.owned_partitions.backlog()[1]
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 
 from worker.app import App
 from worker.cli import output
-from worker.cli.context import Json, existing, load_app
+from worker.cli.context import Json, load_app
 from worker.errors import SecretKeyError
 from worker.plan.outcomes import MEANINGS
 from worker.sqlite.database import Database
@@ -53,7 +54,7 @@ def status(
     beat = seconds_since_beat(path)
     if alive:
         raise typer.Exit(0 if beat is not None and beat < ALIVE_SECONDS else 1)
-    with existing(app) as db:
+    with closing(app.open_existing()) as db:
         live = read_live(path)
         data = overview(db, app.config, app.clock(), beat=beat, live=live)
         workers = all_workers(app.config, db, live if beat is not None else None)

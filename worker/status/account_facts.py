@@ -20,7 +20,7 @@ def facts_of(db: Database, under_way: Sequence[Run] = (), account: AccountSettin
     only = account.account_id if account is not None else None
     waiting, held_by_account, parts = customers.waiting(db, only), held_counts.all_shown(db), runs.last_parts(db, only)
     failed = runs.failed_accounts(db)
-    retries = {one.account_id: next_retry(one.failures, as_moment(one.failed_at)) for one in failed}
+    retries = {part.account_id: next_retry(part.failures, as_moment(part.failed_at)) for part in failed}
     delivered, bare = delivering(under_way), bare_customers.of_connected(db, only)
     facts = []
     for settings in accounts.all_accounts(db) if account is None else [account]:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from worker.accounts.settings import LOOKED_FOR, missing_before_calls
 from worker.app import App
 from worker.errors import WorkerError
-from worker.flush.plan_preview import AccountPlan
 from worker.mailchimp.answers import Answer
 from worker.mailchimp.calls import Sender
 from worker.mailchimp.errors import error_for
@@ -61,7 +60,16 @@ def _problems(app: App, db: Database, facts: AccountFacts, sender: Sender) -> It
         yield Finding(subject, Level.FAILED, *problem)
     if not facts.waiting:
         return
-    yield from _by_plan(subject, app.plan_of(db, settings, sender))
+    plan = app.plan_of(db, settings, sender)
+    if plan.problem is not None:
+        again = "Try again. If that does not help, see Mailchimp's status page."
+        yield Finding(subject, Level.FAILED, plan.problem, plan.advice or again)
+    if plan.notices:
+        yield Finding(subject, Level.ATTENTION, " ".join(plan.notices))
+    if customers := sum(count for (_, kind), count in plan.summary.counts.items() if kind == "held back"):
+        advice = f"See why: mailchimp-worker flush --account {settings.account_id} --plan"
+        message = f"A flush now would hold {counted(customers, 'customer')} back."
+        yield Finding(subject, Level.ATTENTION, message, advice)
 
 
 def lists_not_there(settings: AccountSettings, list_ids: Collection[ListId]) -> tuple[str, str] | None:
@@ -83,17 +91,3 @@ def lists_not_there(settings: AccountSettings, list_ids: Collection[ListId]) -> 
         f"{LOOKED_FOR} store another one in its place: mailchimp-worker lists refresh {account_id}, then "
         f"mailchimp-worker lists store {account_id} LIST...",
     )
-
-
-def _by_plan(subject: str, plan: AccountPlan) -> Iterator[Finding]:
-    if plan.problem is not None:
-        again = "Try again. If that does not help, see Mailchimp's status page."
-        yield Finding(subject, Level.FAILED, plan.problem, plan.advice or again)
-    if plan.notices:
-        yield Finding(subject, Level.ATTENTION, " ".join(plan.notices))
-    customers = sum(count for (_, kind), count in plan.summary.counts.items() if kind == "held back")
-    if customers:
-        advice = f"See why: mailchimp-worker flush --account {plan.settings.account_id} --plan"
-        yield Finding(
-            subject, Level.ATTENTION, f"A flush now would hold {counted(customers, 'customer')} back.", advice
-        )

@@ -150,11 +150,6 @@ class AccountSettings:
         """Returns the list with this id if a refresh found it, stored or not."""
         return next((account_list for account_list in self.lists if account_list.list_id == list_id), None)
 
-    def name_of(self, list_id: str) -> str:
-        """Returns the name of a list, or the id of one that is not known."""
-        account_list = self.list_of(list_id)
-        return account_list.name if account_list is not None else list_id
-
     def label_of(self, list_id: str) -> str:
         """Returns the name and id of a list, as far as they are known."""
         account_list = self.list_of(list_id)

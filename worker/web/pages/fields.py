@@ -15,6 +15,7 @@ from worker.web.account_reader import merge_fields_of, settings_of
 from worker.web.call import Call
 from worker.web.pages.layout import back, page
 from worker.web.pages.settings_page import settings_response
+from worker.web.pages.words import list_name
 from worker.web.pages.your_data import detail_of
 
 GETS = "gets-"
@@ -53,7 +54,7 @@ def _form(
         title="Fields",
         status=status,
         list_id=list_id,
-        list_name=settings_of(call).name_of(list_id),
+        list_name=list_name(settings_of(call), list_id),
         rows=[_row(mapped, sources) for mapped in mapped_fields if mapped.field is not None],
         lacking=[detail_of(row.source) for row in mapped_fields if row.field is None and row.source is not None],
         known_sources=list(dict.fromkeys(known_sources)),

@@ -20,7 +20,7 @@ from worker.web.account_reader import Person, people_at
 from worker.web.call import Call
 from worker.web.pages.layout import page, when
 from worker.web.pages.people import TONES, name_of
-from worker.web.pages.words import LIST_REASONS, Group, of_status, words_of
+from worker.web.pages.words import LIST_REASONS, Group, list_name, of_status, words_of
 
 NEXT_AFTER = {
     Outcome.LEFT: "Only they can join again, by the sign-up form of your list.",
@@ -74,9 +74,9 @@ def in_short(explanation: Explanation, live: LiveMember | None) -> str:
     if customer is not None and customer.deleted:
         return "Deleted in billmywork."
     if live is not None and live.status is not None and live.problem is None:
-        return f"{of_status(live.status).capitalize()} on “{_list(explanation, live.membership.list_id)}”."
+        return f"{of_status(live.status).capitalize()} on “{list_name(explanation.settings, live.membership.list_id)}”."
     if news is not None and news.member_status != NO_MEMBER:
-        return f"{of_status(news.member_status).capitalize()} on “{_list(explanation, news.list_id)}”."
+        return f"{of_status(news.member_status).capitalize()} on “{list_name(explanation.settings, news.list_id)}”."
     if explanation.receipts:
         return words_of(explanation.receipts[-1].outcome).sentence
     return "Known here, and not on a list yet." if customer is not None else "No longer one of your customers."
@@ -119,7 +119,7 @@ def _news(call: Call, explanation: Explanation) -> Iterator[dict[str, Any]]:
         "label": label,
         "tone": TONES[words_of(news.outcome).group],
         "sentence": BY[news.caused_by],
-        "place": f"List: {_list(explanation, news.list_id)}." if news.list_id is not None else "",
+        "place": f"List: {list_name(explanation.settings, news.list_id)}." if news.list_id is not None else "",
     }
 
 
@@ -128,7 +128,7 @@ def _event(call: Call, explanation: Explanation, receipt: Receipt) -> dict[str, 
     reason = LIST_REASONS.get(receipt.list_reason or "") if words.group is not Group.NOT_ADDED else None
     place = ""
     if receipt.list_id is not None:
-        place = f"List: {_list(explanation, receipt.list_id)}{f', {reason}' if reason else ''}."
+        place = f"List: {list_name(explanation.settings, receipt.list_id)}{f', {reason}' if reason else ''}."
     return {
         "when": when(call, receipt.at),
         "label": words.label,
@@ -139,18 +139,13 @@ def _event(call: Call, explanation: Explanation, receipt: Receipt) -> dict[str, 
 
 
 def _live(call: Call, explanation: Explanation, live: LiveMember) -> dict[str, str]:
-    list_name = _list(explanation, live.membership.list_id)
+    name = list_name(explanation.settings, live.membership.list_id)
     if live.problem is not None:
         return {"text": "Mailchimp does not answer at the moment.", "note": "Try again later."}
     if live.status is None:
-        return {"text": f"Not on “{list_name}”.", "note": ""}
+        return {"text": f"Not on “{name}”.", "note": ""}
     since = ""
     if live.last_changed:
         with suppress(ValueError):
             since = f"changed {when(call, as_moment(live.last_changed))}"
-    return {"text": f"{of_status(live.status).capitalize()} on “{list_name}”", "note": since}
-
-
-def _list(explanation: Explanation, list_id: str | None) -> str:
-    mailing_list = explanation.settings.list_of(list_id) if explanation.settings is not None else None
-    return mailing_list.name if mailing_list is not None else str(list_id)
+    return {"text": f"{of_status(live.status).capitalize()} on “{name}”", "note": since}

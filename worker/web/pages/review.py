@@ -26,7 +26,7 @@ from worker.web.errors import ConfirmationNeeded
 from worker.web.pages.layout import back, page, when
 from worker.web.pages.problems import held_in_words
 from worker.web.pages.settings_page import settings_response
-from worker.web.pages.words import people
+from worker.web.pages.words import list_name, people
 
 WELCOME = "People you have not asked get your welcome mail, if your list has one."
 CONFIRM_MAIL = "Mailchimp sends each of them a mail to confirm. Only those who confirm are subscribed."
@@ -169,7 +169,7 @@ def _ask_instead(call: Call, form: SettingsForm) -> tuple[str, str] | None:
 
 
 def _tick(preview: Preview, list_id: ListId, count: int) -> tuple[str, str, str]:
-    name = preview.settings.name_of(list_id)
+    name = list_name(preview.settings, list_id)
     present = preview.follows.present.get(list_id, 0) if preview.follows is not None else 0
     return f"sure-{list_id}", f"Yes, {people(count)} may leave “{name}”", f"{people(present)} are on it now."
 

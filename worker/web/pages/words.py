@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from worker.plan.outcomes import Outcome
 from worker.status.times import moment_in_words
+from worker.store.accounts import AccountSettings
 
 
 class Group(StrEnum):
@@ -114,6 +115,12 @@ LIST_REASONS: Mapping[str, str] = {
 def words_of(outcome: str) -> Words:
     """Returns an outcome in words; general ones for an outcome of a later release."""
     return OUTCOMES.get(outcome, _UNKNOWN)
+
+
+def list_name(settings: AccountSettings | None, list_id: str | None) -> str:
+    """Returns the name of a list, or the id of one that is not known."""
+    mailing_list = settings.list_of(list_id) if settings is not None else None
+    return mailing_list.name if mailing_list is not None else str(list_id)
 
 
 def people(number: int) -> str:

@@ -11,6 +11,7 @@ from worker.fields.field_values import CUT
 from worker.fields.merge_values import NO_SUCH_FIELD
 from worker.store.accounts import AccountSettings
 from worker.store.runs import LeftOut
+from worker.web.pages.words import list_name
 
 DETAILS: Mapping[str, str] = {
     "first_name": "First name",
@@ -94,7 +95,7 @@ def not_sent(row: LeftOut, settings: AccountSettings) -> NotSent:
         lacking = " and ".join(_NAMES.get(part, part) for part in row.reason.removeprefix("no ").split(", "))
         why = f"it has no {lacking}"
         advice = "Complete these addresses in billmywork. Mailchimp takes whole addresses only."
-    return NotSent(row.field, settings.name_of(row.list_id), f"{what}: {why}.", advice or "Check it in Mailchimp.")
+    return NotSent(row.field, list_name(settings, row.list_id), f"{what}: {why}.", advice or "Check it in Mailchimp.")
 
 
 _CORRECT = "Correct it in billmywork, or choose another field for it."
