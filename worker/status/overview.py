@@ -70,14 +70,7 @@ def overview(
     is_due = _is_due(db, now, config, partitions, under_way)
     next_at, next_in_words = next_flush(now, flush.time_of_day, flush.zone, due=is_due, running=beat is not None)
     return {
-        "worker": {
-            "running": beat is not None,
-            "seconds_since_heartbeat": beat,
-            "database": str(config.staging.path.absolute()),
-            "host": live.host if live else None,
-            "pid": live.pid if live else None,
-            "since": live.since if live else None,
-        },
+        "worker": _worker(config, beat, live),
         "broker": _broker(live, now, config),
         "flush": flushes[0] if flushes else None,
         "flushes": flushes,
@@ -119,6 +112,17 @@ def overview(
             for account_id, moment in runs.completed_after(db, as_text(now + CLOCK_TOLERANCE))
         ],
         "runs": [run_data(run) for run in last],
+    }
+
+
+def _worker(config: Config, beat: float | None, live: LiveWorker | None) -> dict[str, Any]:
+    return {
+        "running": beat is not None,
+        "seconds_since_heartbeat": beat,
+        "database": str(config.staging.path.absolute()),
+        "host": live.host if live else None,
+        "pid": live.pid if live else None,
+        "since": live.since if live else None,
     }
 
 

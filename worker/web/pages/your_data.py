@@ -81,12 +81,12 @@ def not_sent(row: LeftOut, settings: AccountSettings) -> NotSent:
     source = mapping_of(settings.list_of(row.list_id)).get(row.field)
     detail = detail_of(source) if source is not None else row.field
     share = f"{row.contacts:,} of {row.of:,} people"
-    what, why, advice = f"{detail} was not sent for {share}", row.reason, _ADVICE.get(row.reason)
+    start, why, advice = f"{detail} was not sent for {share}", row.reason, _ADVICE.get(row.reason)
     if row.reason == NO_SUCH_FIELD:
         why = f"your list has no field {row.field}"
         advice = f"Add a field of the type {_KINDS.get(row.field, 'text')} with the tag {row.field} in Mailchimp."
     elif row.reason.startswith(CUT):
-        what, why = f"{detail} was shortened for {share}", "Mailchimp takes 255 characters"
+        start, why = f"{detail} was shortened for {share}", "Mailchimp takes 255 characters"
         advice = "Shorten it in billmywork if the end of it matters."
     elif row.reason == field_values.US_NUMBERS_ONLY:
         why = "the field on your list takes US numbers only"
@@ -95,7 +95,7 @@ def not_sent(row: LeftOut, settings: AccountSettings) -> NotSent:
         lacking = " and ".join(_NAMES.get(part, part) for part in row.reason.removeprefix("no ").split(", "))
         why = f"it has no {lacking}"
         advice = "Complete these addresses in billmywork. Mailchimp takes whole addresses only."
-    return NotSent(row.field, list_name(settings, row.list_id), f"{what}: {why}.", advice or "Check it in Mailchimp.")
+    return NotSent(row.field, list_name(settings, row.list_id), f"{start}: {why}.", advice or "Check it in Mailchimp.")
 
 
 _CORRECT = "Correct it in billmywork, or choose another field for it."
