@@ -20,6 +20,8 @@ from worker.model import AccountId, ListId
 from worker.sandbox.faults import Fault
 from worker.store.runs import Run
 
+pytestmark = pytest.mark.world(direct=False)
+
 
 def add_accounts(world: World, count: int) -> list[str]:
     """Connects more accounts, each with a user, a key and a list of its own; returns their keys."""

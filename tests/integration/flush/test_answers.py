@@ -18,6 +18,7 @@ from worker.store import accounts, marking, refusals
 from worker.store.run_result import RunResult
 
 ANN = "ann@example.com"
+pytestmark = pytest.mark.world(direct=False)
 
 
 def test_a_fake_address_is_tried_after_1_3_and_7_days_and_then_suppressed(world: World):

@@ -8,7 +8,7 @@ from tests.integration.flush.test_lost_answers import A, B
 from tests.integration.flush.world import World
 from worker.mailchimp.calls import Call
 
-pytestmark = pytest.mark.world(direct=True, connections=1)
+pytestmark = pytest.mark.world(connections=1)
 
 
 class Death(BaseException):

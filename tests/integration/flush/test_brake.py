@@ -13,8 +13,6 @@ from worker.model import ListId
 from worker.plan.related_customers import chunks
 from worker.sandbox.audit import BY_HAND
 
-pytestmark = pytest.mark.world(direct=True)
-
 
 def address(number: int) -> str:
     """A customer's address."""

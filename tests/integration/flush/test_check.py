@@ -11,7 +11,6 @@ from worker.status.account_facts import facts_of
 from worker.status.check_accounts import check_account
 from worker.status.checks import Finding, Level
 
-pytestmark = pytest.mark.world(direct=True)
 OTHER_KEY = "fedcba9876543210fedcba9876543210-us1"
 
 

@@ -4,7 +4,6 @@ import pytest
 
 from tests.integration.flush.world import World
 
-pytestmark = pytest.mark.world(direct=True)
 A, B, C, D = (f"{one}@example.com" for one in "abcd")
 
 

@@ -6,7 +6,7 @@ from tests.integration.flush.world import World
 from worker.mailchimp.calls import Call
 from worker.sandbox.faults import Fault
 
-pytestmark = pytest.mark.world(direct=True, connections=1)
+pytestmark = pytest.mark.world(connections=1)
 A, B, C = "a@example.com", "b@example.com", "c@example.com"
 
 

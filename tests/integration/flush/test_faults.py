@@ -11,7 +11,6 @@ from tests.integration.flush.world import World
 from worker.flush import account_flush, bulk_add, put_member
 from worker.store import receipts
 
-pytestmark = pytest.mark.world(direct=True)
 NAMES = ("ann", "bob", "cat")
 
 

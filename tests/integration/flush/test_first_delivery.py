@@ -17,7 +17,6 @@ from worker.flush.what_follows import what_follows
 from worker.model import ListId
 from worker.store.runs import Run
 
-pytestmark = pytest.mark.world(direct=True)
 TEN, LONDON = time(10), ZoneInfo("Europe/London")
 SPARE = ListId("spare")
 

@@ -6,7 +6,6 @@ from tests.integration.flush.world import KEY, World
 from worker.mailchimp.calls import Call
 from worker.sandbox.faults import Fault
 
-pytestmark = pytest.mark.world(direct=True)
 ANN = "ann@example.com"
 PAGES = [Fault("page", method="DELETE|POST"), Fault("lacking", method="DELETE|POST")]
 

@@ -16,7 +16,6 @@ from worker.model import AddressKey
 from worker.sqlite.database import Database
 from worker.store import customers
 
-pytestmark = pytest.mark.world(direct=True)
 EVE, A, B, C = (f"{one}@example.com" for one in ("eve", "a", "b", "c"))
 
 

@@ -6,7 +6,6 @@ from tests.integration.flush.world import World
 from worker.sandbox.audit import BY_HAND
 from worker.sandbox.faults import Fault
 
-pytestmark = pytest.mark.world(direct=True)
 TYPO, RIGHT = "an@example.com", "ann@example.com"
 
 

@@ -9,7 +9,6 @@ from worker.model import CustomerId
 from worker.plan.outcomes import ONLY_THE_PERSON
 from worker.store import customer_outcomes
 
-pytestmark = pytest.mark.world(direct=True)
 A, B, C = (f"{one}@example.com" for one in "abc")
 WAITING = ("moved", "sharer", "newcomer")
 

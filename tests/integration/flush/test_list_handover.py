@@ -12,7 +12,6 @@ from worker.model import AccountId, ListId
 from worker.sqlite.database import Database
 from worker.store import accounts
 
-pytestmark = pytest.mark.world(direct=True)
 ANN = "ann@example.com"
 
 

@@ -8,7 +8,6 @@ from tests.integration.flush.world import World
 from worker.mailchimp.calls import Call
 from worker.sandbox.faults import Fault
 
-pytestmark = pytest.mark.world(direct=True)
 A, B = "a@example.com", "b@example.com"
 
 

@@ -5,8 +5,6 @@ import pytest
 from tests.integration.flush.test_lost_answers import A, B, losing
 from tests.integration.flush.world import World
 
-pytestmark = pytest.mark.world(direct=True)
-
 
 def test_a_value_that_came_and_went_around_a_lost_update_is_sent_again(world: World) -> None:
     """The name goes back to the one that was sent before the update without an answer."""

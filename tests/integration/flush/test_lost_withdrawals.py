@@ -6,7 +6,6 @@ from tests.integration.flush.world import World
 from worker.sandbox.audit import BY_HAND
 from worker.sandbox.faults import Fault
 
-pytestmark = pytest.mark.world(direct=True)
 A, B = "a@example.com", "b@example.com"
 LOST = pytest.mark.parametrize("lost", ["timeout_after", "timeout_before", "bare_after", "cut"])
 

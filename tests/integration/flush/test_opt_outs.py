@@ -6,7 +6,6 @@ from tests.integration.flush.world import World
 from worker.mailchimp.calls import Call
 from worker.sandbox.faults import Fault
 
-pytestmark = pytest.mark.world(direct=True)
 A, B, C, D = (f"{one}@example.com" for one in "abcd")
 
 

@@ -13,7 +13,7 @@ from worker.sandbox.faults import Fault
 from worker.store.runs import Run, Trigger
 
 # As patient as by default, in time that passes a hundred times as fast.
-pytestmark = pytest.mark.world(direct=True, patience=Mailchimp().patience)
+pytestmark = pytest.mark.world(patience=Mailchimp().patience)
 STORMS = {
     "5xx": (Fault("status", status=500, chance=0.5), Fault("bare", status=503)),
     "429": (Fault("status", status=429, title="Too Many Requests"),),

@@ -9,7 +9,6 @@ from worker.sandbox.faults import Fault
 from worker.store import customer_outcomes, readings, runs, totals
 from worker.store.customer_outcomes import CustomerOutcome
 
-pytestmark = pytest.mark.world(direct=True)
 ANN, BOB, NEW = "ann@example.com", "bob@example.com", "new@example.com"
 
 

@@ -11,7 +11,6 @@ from worker.mailchimp.calls import Call
 from worker.plan.related_customers import chunks
 from worker.sandbox.faults import Fault
 
-pytestmark = pytest.mark.world(direct=True)
 A, B, C, D = (f"{one}@example.com" for one in "abcd")
 
 

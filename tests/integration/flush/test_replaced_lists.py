@@ -13,7 +13,6 @@ from worker.model import ListId
 from worker.sandbox.faults import Fault
 from worker.sqlite.rows import account_rows
 
-pytestmark = pytest.mark.world(direct=True)
 ANN, BOB = "ann@example.com", "bob@example.com"
 
 
