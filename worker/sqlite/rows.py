@@ -19,6 +19,7 @@ import msgspec
 
 from worker.clock import as_moment, as_text
 from worker.model import AccountId, CustomerId, MembershipKey
+from worker.sqlite.database import Database
 
 _Row = TypeVar("_Row")
 _Result = TypeVar("_Result")
@@ -104,7 +105,7 @@ def _form(name: str, kind: Any) -> Form:
     for hint in kinds:
         if isinstance(hint, type) and issubclass(hint, StrEnum):
             return _form_of_value(name, str, hint)
-    if Mapping in kinds:
+    if kinds & {Mapping, Sequence}:
         return _form_of_value(name, json_text, from_json)
     return Form((name,), _as_it_is, itemgetter(name))
 
@@ -161,15 +162,24 @@ class RowMapper(Generic[_Row]):
         names = [column[0] for column in rows.description]
         return [self.read(dict(zip(names, row, strict=True))) for row in rows]
 
+    def select(self, db: Database, rows: str, values: Any = ()) -> list[_Row]:
+        """Returns rows of a table, or of what else follows FROM, as dataclasses without left-out fields."""
+        return self.read_all(db.execute(f"SELECT {self.names} FROM {rows}", values))
+
+    def insert(self, table: str, *owner: str, verb: str = "INSERT") -> str:
+        """Returns the statement that inserts a row; `owner` names columns before its own."""
+        columns = ", ".join(f'"{column}"' for column in (*owner, *self.columns))
+        return f"{verb} INTO {table} ({columns}) VALUES ({', '.join('?' * (len(owner) + len(self.columns)))})"
+
+    def upsert(self, table: str, *owner: str, key: Sequence[str]) -> str:
+        """Returns the statement that inserts a row, or updates the one with the same owner and key."""
+        conflict = ", ".join((*owner, *key))
+        return f"{self.insert(table, *owner)} ON CONFLICT ({conflict}) DO UPDATE SET {self.over(*key)}"
+
     @property
     def names(self) -> str:
         """The columns as a list in SQL."""
         return ", ".join(f'"{column}"' for column in self.columns)
-
-    @property
-    def marks(self) -> str:
-        """A placeholder for each value."""
-        return ", ".join("?" * len(self.columns))
 
     def over(self, *leave_out: str) -> str:
         """Returns the SET clause of ON CONFLICT DO UPDATE: each column as inserted, except those left out."""

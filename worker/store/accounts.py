@@ -291,11 +291,7 @@ def all_ids(db: Database) -> set[AccountId]:
 
 def save(db: Database, settings: AccountSettings) -> Rows:
     """Stores the account and its lists; its API key stays unchanged."""
-    db.execute(
-        f"INSERT INTO account ({_ROW.names}) VALUES ({_ROW.marks}) "
-        f"ON CONFLICT (account_id) DO UPDATE SET {_ROW.over('account_id')}",
-        _ROW.values(settings),
-    )
+    db.execute(_ROW.upsert("account", key=("account_id",)), _ROW.values(settings))
     return account_rows(settings.account_id) + save_lists(db, settings.account_id, settings.lists)
 
 
@@ -337,15 +333,13 @@ def delete(db: Database, account_id: AccountId) -> Rows:
 
 def lists_of(db: Database, account_id: AccountId) -> tuple[AccountList, ...]:
     """Returns every list of the account that a refresh found, by name."""
-    rows = db.execute("SELECT * FROM list WHERE account_id = ? ORDER BY name, list_id", (account_id,))
-    return tuple(_LIST.read(row) for row in rows)
+    return tuple(_LIST.select(db, "list WHERE account_id = ? ORDER BY name, list_id", (account_id,)))
 
 
 def save_lists(db: Database, account_id: AccountId, lists: Iterable[AccountList]) -> Rows:
     """Stores lists, each over its row."""
     db.executemany(
-        f"INSERT INTO list (account_id, {_SAVED_LIST.names}) VALUES (?, {_SAVED_LIST.marks}) "
-        f"ON CONFLICT (account_id, list_id) DO UPDATE SET {_SAVED_LIST.over('list_id')}",
+        _SAVED_LIST.upsert("list", "account_id", key=("list_id",)),
         [(account_id, *_SAVED_LIST.values(account_list)) for account_list in lists],
     )
     return account_rows(account_id)

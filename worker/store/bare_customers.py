@@ -13,6 +13,7 @@ from typing import Any
 
 from worker.model import AccountId
 from worker.sqlite.database import Database
+from worker.sqlite.rows import RowMapper
 from worker.store.customers import WITHDRAWN
 from worker.text.plural import counted
 
@@ -48,12 +49,13 @@ def note(db: Database, topic: str, topic_id: str, first: Mapping[tuple[str, int]
         first: the offset by account and partition.
     """
     db.executemany(
-        _NOTE, [(account_id, topic, topic_id, partition, offset) for (account_id, partition), offset in first.items()]
+        f"{_ROW.insert('bare_account')} {_FROM_THE_FIRST}",
+        [(account_id, topic, topic_id, partition, offset) for (account_id, partition), offset in first.items()],
     )
 
 
-_NOTE = (
-    "INSERT INTO bare_account (account_id, topic, topic_id, partition, first_offset) VALUES (?,?,?,?,?) "
+_ROW = RowMapper(BareAccount)
+_FROM_THE_FIRST = (
     "ON CONFLICT DO UPDATE SET first_offset = min(coalesce(first_offset, excluded.first_offset), excluded.first_offset)"
 )
 
@@ -80,11 +82,11 @@ def fill(db: Database, rows: Iterable[tuple[Any, ...]]) -> int:
 
 def to_read(db: Database) -> list[BareAccount]:
     """Returns accounts that are connected now and have bare customers to reread."""
-    rows = db.execute(
-        "SELECT account_id, topic, topic_id, partition, first_offset FROM bare_account JOIN account USING (account_id) "
-        "WHERE key_hint IS NOT NULL AND first_offset IS NOT NULL ORDER BY partition, account_id"
+    return _ROW.select(
+        db,
+        "bare_account JOIN account USING (account_id) WHERE key_hint IS NOT NULL AND first_offset IS NOT NULL "
+        "ORDER BY partition, account_id",
     )
-    return [BareAccount(*row) for row in rows]
 
 
 def move(db: Database, account: BareAccount, first_offset: int) -> BareAccount | None:
@@ -247,9 +249,7 @@ def _strip(db: Database, account_id: AccountId, ids: Sequence[str]) -> int:
     values = account_id, json.dumps(ids)
     db.execute(
         'INSERT INTO bare_account SELECT account_id, topic, topic_id, partition, min("offset") FROM customer '
-        f"WHERE {which} GROUP BY topic, topic_id, partition "
-        "ON CONFLICT DO UPDATE SET first_offset = "
-        "min(coalesce(first_offset, excluded.first_offset), excluded.first_offset)",
+        f"WHERE {which} GROUP BY topic, topic_id, partition {_FROM_THE_FIRST}",
         values,
     )
     # A deletion needs no fields; one with withdrawn consent has to unsubscribe its address.

@@ -12,10 +12,10 @@ from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerSt
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Rows, customer_rows
 
-COLUMNS = (
-    "account_id, customer_id, state, deleted, version, event_id, event_time, topic, topic_id, partition, "
-    '"offset", revision, changed'
-)
+_EVENT = 'deleted, version, event_id, event_time, topic, topic_id, partition, "offset"'
+COLUMNS = f"account_id, customer_id, state, {_EVENT}, revision, changed"
+STAGED_COLUMNS = f"account_id, customer_id, address, state, {_EVENT}, staged_at"
+"""Columns of an event, staged or ignored."""
 _NOTHING_KNOWN = CustomerState()
 _state = msgspec.json.Decoder(CustomerState).decode
 """Created once at import: msgspec inspects a dataclass at its first decoding, and crashes if two threads do that."""
@@ -265,9 +265,7 @@ def stage(db: Database, rows: Iterable[tuple[Any, ...]], *, bare: bool = False) 
     Keeps a row that has a higher version by now, from a replayed dead letter.
 
     Args:
-        rows: account_id, customer_id, address, state, deleted, version, event_id, event_time, topic, topic_id,
-            partition, offset and staged_at of each customer, which occurs once. Sorted by account and id, they are
-            written fastest.
+        rows: STAGED_COLUMNS of each customer, which occurs once. Sorted by account and id, they are written fastest.
         bare: whether their fields are left out, see :mod:`worker.store.bare_customers`; those with a state get them
         later.
     """
@@ -282,9 +280,7 @@ def stage_withdrawals(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
 
 
 _STAGE = (
-    "INSERT INTO customer (account_id, customer_id, address, state, deleted, version, event_id, event_time, "
-    'topic, topic_id, partition, "offset", staged_at, revision, changed, bare) '
-    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,1,1,{}) "
+    f"INSERT INTO customer ({STAGED_COLUMNS}, revision, changed, bare) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,1,1,{{}}) "
     "ON CONFLICT (account_id, customer_id) DO UPDATE SET {}, "
     "deleted = excluded.deleted, version = coalesce(excluded.version, version), event_id = excluded.event_id, "
     "event_time = excluded.event_time, topic = excluded.topic, topic_id = excluded.topic_id, "

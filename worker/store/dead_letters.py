@@ -58,10 +58,8 @@ _NEW = RowMapper(DeadLetter, leave_out=("number",), headers=_HEADERS)
 
 def keep(db: Database, letters: Sequence[DeadLetter]) -> None:
     """Stores dead letters, a reread one only once. Call it in the transaction that advances next_offset."""
-    db.executemany(
-        f"INSERT OR IGNORE INTO dead_letter ({_NEW.names}) VALUES ({_NEW.marks})",
-        [_NEW.values(letter) for letter in letters],
-    )
+    insert = _NEW.insert("dead_letter", verb="INSERT OR IGNORE")
+    db.executemany(insert, [_NEW.values(letter) for letter in letters])
 
 
 def count(db: Database) -> int:
@@ -71,17 +69,13 @@ def count(db: Database) -> int:
 
 def all_letters(db: Database, limit: int | None = None) -> list[DeadLetter]:
     """Returns dead letters, oldest first; with a limit, only the newest ones."""
-    rows = db.execute(
-        "SELECT * FROM (SELECT * FROM dead_letter ORDER BY number DESC LIMIT ?) ORDER BY number",
-        (-1 if limit is None else limit,),
-    )
-    return [_ROW.read(row) for row in rows]
+    newest = "(SELECT * FROM dead_letter ORDER BY number DESC LIMIT ?) ORDER BY number"
+    return _ROW.select(db, newest, (-1 if limit is None else limit,))
 
 
 def find(db: Database, number: int) -> DeadLetter | None:
     """Returns one dead letter, or None."""
-    row = db.execute("SELECT * FROM dead_letter WHERE number = ?", (number,)).fetchone()
-    return None if row is None else _ROW.read(row)
+    return next(iter(_ROW.select(db, "dead_letter WHERE number = ?", (number,))), None)
 
 
 def matching(db: Database, reason: str | None, account_id: AccountId | None) -> list[int]:
@@ -107,14 +101,12 @@ def drop(db: Database, number: int) -> bool:
 
 def of_changelog(db: Database) -> list[DeadLetter]:
     """Returns records of ledger and settings that could not be applied, only the newest of each key; oldest first."""
-    rows = db.execute("SELECT * FROM dead_letter WHERE account_id IS NOT NULL ORDER BY number")
-    return [_ROW.read(row) for row in rows]
+    return _ROW.select(db, "dead_letter WHERE account_id IS NOT NULL ORDER BY number")
 
 
 def of_topics(db: Database, *topics: str) -> list[DeadLetter]:
     """Returns the records of some topics that could not be applied, even without an account; oldest first."""
-    query = f"SELECT * FROM dead_letter WHERE topic IN ({','.join('?' * len(topics))}) ORDER BY number"
-    return [_ROW.read(row) for row in db.execute(query, topics)]
+    return _ROW.select(db, f"dead_letter WHERE topic IN ({','.join('?' * len(topics))}) ORDER BY number", topics)
 
 
 def count_because(db: Database, *reasons: str) -> int:

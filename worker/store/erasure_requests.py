@@ -80,8 +80,7 @@ def to_do(db: Database) -> list[ErasureRequest]:
 
 
 def _read(db: Database, which: str) -> list[ErasureRequest]:
-    rows = db.execute(f"SELECT {_ROW.names} FROM erasure_request AS request WHERE {which} ORDER BY requested_at DESC")
-    return [_ROW.read(row) for row in rows]
+    return _ROW.select(db, f"erasure_request AS request WHERE {which} ORDER BY requested_at DESC")
 
 
 def look_again(db: Database, since: str) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Literal
 
 from worker.clock import as_moment
 from worker.model import AccountId, ListId
 from worker.sqlite.database import Database
+from worker.sqlite.rows import Form, RowMapper
 
 HeldKind = Literal["departures", "moves"]
 """departures: members that would leave the list · moves: customers that would move off a list that cannot be read."""
@@ -32,6 +34,9 @@ class HeldCount:
     shown_at: str = ""
 
 
+_ROW = RowMapper(HeldCount, kind=Form(("what",), lambda kind: (kind,), itemgetter("what")))
+
+
 def can_be_confirmed(counts: Iterable[HeldCount], now: datetime) -> bool:
     """Returns whether a person still has at least a minute to confirm all of them."""
     return all(now - as_moment(count.shown_at) < CONFIRM_WITHIN - timedelta(minutes=1) for count in counts)
@@ -40,27 +45,20 @@ def can_be_confirmed(counts: Iterable[HeldCount], now: datetime) -> bool:
 def show(db: Database, account_id: AccountId, counts: Iterable[HeldCount], at: str) -> None:
     """Replaces an account's counts by those of a new flush. Call it in a transaction."""
     delete_account(db, account_id)
-    db.executemany(
-        "INSERT INTO held_back (account_id, list_id, what, count, shown_at) VALUES (?,?,?,?,?)",
-        [(account_id, count.list_id, count.kind, count.count, at) for count in counts],
-    )
+    rows = [(account_id, *_ROW.values(replace(count, shown_at=at))) for count in counts]
+    db.executemany(_ROW.insert("held_back", "account_id"), rows)
 
 
 def shown_since(db: Database, account_id: AccountId, moment: str) -> list[HeldCount]:
     """Returns an account's counts that were shown since a time."""
-    rows = db.execute(
-        "SELECT list_id, what, count, shown_at FROM held_back WHERE account_id = ? AND shown_at >= ?",
-        (account_id, moment),
-    )
-    return [HeldCount(*row) for row in rows]
+    return _ROW.select(db, "held_back WHERE account_id = ? AND shown_at >= ?", (account_id, moment))
 
 
 def all_shown(db: Database) -> dict[AccountId, list[HeldCount]]:
     """Returns the counts of each account's last flush."""
     by_account: dict[AccountId, list[HeldCount]] = {}
-    rows = db.execute("SELECT account_id, list_id, what, count, shown_at FROM held_back ORDER BY account_id, list_id")
-    for account_id, *row in rows:
-        by_account.setdefault(AccountId(account_id), []).append(HeldCount(*row))
+    for row in db.execute("SELECT * FROM held_back ORDER BY account_id, list_id"):
+        by_account.setdefault(AccountId(row["account_id"]), []).append(_ROW.read(row))
     return by_account
 
 

@@ -14,11 +14,7 @@ from typing import Any
 from worker.model import AccountId, AddressKey, CustomerId
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Changed, customer_rows
-
-_COLUMNS = (
-    "account_id, customer_id, address, state, deleted, version, event_id, event_time, topic, topic_id, partition, "
-    '"offset", staged_at'
-)
+from worker.store.customers import STAGED_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +47,7 @@ def positions_of(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[st
 
 def keep(db: Database, rows: Iterable[tuple[Any, ...]]) -> None:
     """Stores ignored events, each over an earlier one: columns as a customer's. Call it in a transaction."""
-    db.executemany(f"INSERT OR REPLACE INTO ignored_event ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
+    db.executemany(f"INSERT OR REPLACE INTO ignored_event ({STAGED_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
 
 
 def drop(db: Database, keys: Iterable[tuple[str, str]]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId, Position
 from worker.sqlite.database import Database
+from worker.sqlite.rows import RowMapper
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,14 @@ class Reading:
     updated_at: str
 
 
+_READING = RowMapper(Reading)
+_MOVE_ON = _READING.insert("next_offset", verb="INSERT OR REPLACE")
+_READ_ON = f"{_READING.insert('next_offset')} ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset"
+
+
 def move_on(db: Database, topic: str, topic_id: str, partition: int, next_offset: int, at: str) -> None:
     """Stores the next offset. Call it in the transaction that stages what was read."""
-    db.execute(
-        "INSERT OR REPLACE INTO next_offset (topic, topic_id, partition, next_offset, updated_at) VALUES (?,?,?,?,?)",
-        (topic, topic_id, partition, next_offset, at),
-    )
+    db.execute(_MOVE_ON, (topic, topic_id, partition, next_offset, at))
 
 
 def read_on(db: Database, topic: str, topic_id: str, partition: int, next_offset: int, at: str) -> None:
@@ -39,11 +42,7 @@ def read_on(db: Database, topic: str, topic_id: str, partition: int, next_offset
 
     Call it in the transaction that stages what was read.
     """
-    db.execute(
-        "INSERT INTO next_offset (topic, topic_id, partition, next_offset, updated_at) VALUES (?,?,?,?,?) "
-        "ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset",
-        (topic, topic_id, partition, next_offset, at),
-    )
+    db.execute(_READ_ON, (topic, topic_id, partition, next_offset, at))
 
 
 def still_at_end(db: Database, topic: str, topic_id: str, partitions: Iterable[int], at: str) -> None:
@@ -63,12 +62,7 @@ def next_of(db: Database, topic: str, topic_id: str, partition: int) -> int | No
 
 def of_topic(db: Database, topic: str) -> list[Reading]:
     """Returns how far a topic was read, under each of its ids; the latest last."""
-    rows = db.execute(
-        "SELECT topic, topic_id, partition, next_offset, updated_at FROM next_offset WHERE topic = ? "
-        "ORDER BY updated_at, partition",
-        (topic,),
-    )
-    return [Reading(*row) for row in rows]
+    return _READING.select(db, "next_offset WHERE topic = ? ORDER BY updated_at, partition", (topic,))
 
 
 def of_other_changelogs(db: Database, names: tuple[str, str]) -> list[tuple[str, str, int, int]]:
@@ -195,18 +189,17 @@ class TopicSize:
     ledger: int
 
 
+_SIZE = RowMapper(TopicSize)
+
+
 def note_size(db: Database, topic: str, size: TopicSize) -> None:
     """Stores the numbers of partitions. Call it in a transaction."""
-    db.execute(
-        "INSERT OR REPLACE INTO topic_size (topic, topic_id, partitions, ledger) VALUES (?,?,?,?)",
-        (topic, size.topic_id, size.partitions, size.ledger),
-    )
+    db.execute(_SIZE.insert("topic_size", "topic", verb="INSERT OR REPLACE"), (topic, *_SIZE.values(size)))
 
 
 def size_of(db: Database, topic: str) -> TopicSize | None:
     """Returns the numbers of partitions; None before a worker has started with this database."""
-    row = db.execute("SELECT topic_id, partitions, ledger FROM topic_size WHERE topic = ?", (topic,)).fetchone()
-    return None if row is None else TopicSize(*row)
+    return next(iter(_SIZE.select(db, "topic_size WHERE topic = ?", (topic,))), None)
 
 
 def instance_id(db: Database, new: str) -> str:

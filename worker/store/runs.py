@@ -150,16 +150,12 @@ def end(db: Database, run: int, at: str, ended: RunResult) -> None:
 
 def put_account(db: Database, run: int, part: AccountRun) -> None:
     """Stores the progress of an account's part."""
-    db.execute(
-        f"INSERT OR REPLACE INTO flush_run_account (run, {_PART.names}) VALUES (?, {_PART.marks})",
-        (run, *_PART.values(part)),
-    )
+    db.execute(_PART.insert("flush_run_account", "run", verb="INSERT OR REPLACE"), (run, *_PART.values(part)))
 
 
 def has_account(db: Database, run: int, account_id: AccountId) -> bool:
     """Returns whether an account's part of a run is stored."""
-    which = "SELECT 1 FROM flush_run_account WHERE run = ? AND account_id = ?"
-    return db.execute(which, (run, account_id)).fetchone() is not None
+    return db.exists("flush_run_account WHERE run = ? AND account_id = ?", (run, account_id))
 
 
 def account_done(db: Database, account_id: AccountId, began: str, *, completes: bool) -> None:
@@ -237,20 +233,17 @@ def completed_after(db: Database, moment: str) -> list[tuple[AccountId, str]]:
 
 def get(db: Database, run: int) -> Run | None:
     """Returns one run with its accounts' parts; None if it does not exist."""
-    row = db.execute("SELECT * FROM flush_run WHERE run = ?", (run,)).fetchone()
-    return None if row is None else _run(db, row)
+    return next(iter(_runs(db, "run = ?", run)), None)
 
 
 def last(db: Database, limit: int) -> list[Run]:
     """Returns the newest runs, newest first."""
-    rows = db.execute("SELECT * FROM flush_run ORDER BY run DESC LIMIT ?", (limit,)).fetchall()
-    return [_run(db, row) for row in rows]
+    return _runs(db, "1", limit=limit)
 
 
 def under_way(db: Database) -> list[Run]:
     """Returns the runs that have not ended, newest first."""
-    rows = db.execute("SELECT * FROM flush_run WHERE ended IS NULL ORDER BY run DESC").fetchall()
-    return [_run(db, row) for row in rows]
+    return _runs(db, "ended IS NULL")
 
 
 def end_left(db: Database, at: str) -> int:
@@ -289,10 +282,8 @@ def parts_since(db: Database, account_id: AccountId, moment: str) -> list[PartOf
 
 def requests_since(db: Database, account_id: AccountId, moment: str) -> list[Request]:
     """Returns the requests for a flush of one account since a time, oldest first, without withdrawn ones."""
-    rows = db.execute(
-        "SELECT * FROM flush_request WHERE account_id = ? AND requested_at >= ? ORDER BY request", (account_id, moment)
-    )
-    return [_REQUEST.read(row) for row in rows]
+    which = "flush_request WHERE account_id = ? AND requested_at >= ? ORDER BY request"
+    return _REQUEST.select(db, which, (account_id, moment))
 
 
 def ask(
@@ -308,7 +299,7 @@ def ask(
 
 def open_requests(db: Database) -> list[Request]:
     """Returns the requests that no run has taken, oldest first."""
-    return [_REQUEST.read(row) for row in db.execute("SELECT * FROM flush_request WHERE run IS NULL ORDER BY request")]
+    return _REQUEST.select(db, "flush_request WHERE run IS NULL ORDER BY request")
 
 
 def withdraw(db: Database, number: int) -> bool:
@@ -318,8 +309,7 @@ def withdraw(db: Database, number: int) -> bool:
 
 def request(db: Database, number: int) -> Request | None:
     """Returns one request; None if it does not exist."""
-    row = db.execute("SELECT * FROM flush_request WHERE request = ?", (number,)).fetchone()
-    return None if row is None else _REQUEST.read(row)
+    return next(iter(_REQUEST.select(db, "flush_request WHERE request = ?", (number,))), None)
 
 
 def take(db: Database, number: int, run: int) -> bool:
@@ -327,9 +317,10 @@ def take(db: Database, number: int, run: int) -> bool:
     return bool(db.execute("UPDATE flush_request SET run = ? WHERE request = ?", (run, number)).rowcount)
 
 
-def _run(db: Database, row: Any) -> Run:
-    parts = db.execute("SELECT * FROM flush_run_account WHERE run = ? ORDER BY account_id", (row["run"],))
-    return _RUN.read(row, accounts=tuple(_PART.read(part) for part in parts))
+def _runs(db: Database, which: str, *values: Any, limit: int = -1) -> list[Run]:
+    rows = db.execute(f"SELECT * FROM flush_run WHERE {which} ORDER BY run DESC LIMIT ?", (*values, limit)).fetchall()
+    parts = "flush_run_account WHERE run = ? ORDER BY account_id"
+    return [_RUN.read(row, accounts=tuple(_PART.select(db, parts, (row["run"],)))) for row in rows]
 
 
 def oldest(db: Database) -> str | None:

@@ -41,7 +41,10 @@ def pages(db: Database, account_id: AccountId) -> Iterator[list[SentFields]]:
     """Yields an account's sent fields, page by page."""
     which, more = f"account_id = ? AND {_HAS}", ("customer_id", "fields")
     for rows in db.pages("ledger", ("list_id", "address"), which, (account_id,), more=more):
-        yield [_read(row) for row in rows]
+        yield [
+            SentFields(MembershipKey(*row[:2]), row["customer_id"], json.loads(row["fields"]), row["fields"])
+            for row in rows
+        ]
 
 
 def replace(db: Database, account_id: AccountId, changed: Sequence[tuple[SentFields, Mapping[str, str]]]) -> Rows:
@@ -52,15 +55,9 @@ def replace(db: Database, account_id: AccountId, changed: Sequence[tuple[SentFie
     """
     db.executemany(
         "UPDATE ledger SET fields = ? WHERE account_id = ? AND list_id = ? AND address = ? AND fields = ?",
-        [(_text(fields), account_id, *member.membership, member.text) for member, fields in changed],
+        [
+            (json.dumps(dict(fields), ensure_ascii=False), account_id, *member.membership, member.text)
+            for member, fields in changed
+        ],
     )
     return entry_rows(account_id, [member.membership for member, _ in changed])
-
-
-def _text(fields: Mapping[str, str]) -> str:
-    return json.dumps(dict(fields), ensure_ascii=False)
-
-
-def _read(row: Mapping[str, str]) -> SentFields:
-    membership = MembershipKey(row["list_id"], row["address"])  # type: ignore[arg-type]
-    return SentFields(membership, CustomerId(row["customer_id"]), json.loads(row["fields"]), row["fields"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from worker.model import AccountId, CustomerId, ListId
 from worker.sqlite.database import Database
+from worker.sqlite.rows import RowMapper
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +26,18 @@ class UpdateIntent:
     begun_at: str
 
 
+_ROW = RowMapper(UpdateIntent)
+
+
 def note(db: Database, account_id: AccountId, updates: Iterable[UpdateIntent]) -> None:
     """Stores updates. Call it in a transaction that is committed before the first of them is sent."""
-    db.executemany(
-        "INSERT OR REPLACE INTO begun_update (account_id, customer_id, list_id, fields, begun_at) VALUES (?,?,?,?,?)",
-        [
-            (account_id, update.customer_id, update.list_id, json.dumps(update.fields), update.begun_at)
-            for update in updates
-        ],
-    )
+    insert = _ROW.insert("begun_update", "account_id", verb="INSERT OR REPLACE")
+    db.executemany(insert, [(account_id, *_ROW.values(update)) for update in updates])
 
 
 def of_account(db: Database, account_id: AccountId) -> list[UpdateIntent]:
     """Returns the updates whose result was not recorded."""
-    rows = db.execute("SELECT * FROM begun_update WHERE account_id = ?", (account_id,))
-    return [
-        UpdateIntent(row["customer_id"], row["list_id"], json.loads(row["fields"]), row["begun_at"]) for row in rows
-    ]
+    return _ROW.select(db, "begun_update WHERE account_id = ?", (account_id,))
 
 
 def clear(db: Database, account_id: AccountId) -> None:
