@@ -18,6 +18,7 @@ from worker.changelog.topic_log import TopicLog, headers_of
 from worker.changelog.topics import ChangelogTopic, ChangelogTopics
 from worker.clock import Clock, as_text
 from worker.config import Kafka
+from worker.consumer.messages import letter_of, record_of
 from worker.consumer.start_offset import start_of
 from worker.errors import NotMoved, NotSigned
 from worker.metrics import Metrics
@@ -131,17 +132,12 @@ class Reader:
             KafkaError: a topic cannot be queried.
         """
         ledger, settings = self._topics.ledger, self._topics.settings
-        begins = {partition: self._log.bounds(ledger, partition)[0] for partition in range(ledger.partitions)}
-        settings_begin = {
-            partition: self._log.bounds(settings, partition)[0] for partition in range(settings.partitions)
-        }
-        return Note(
-            ledger.name,
-            ledger.topic_id,
-            ledger.partitions,
-            {partition: low for partition, low in begins.items() if low},
-            {partition: low for partition, low in settings_begin.items() if low},
-        )
+        return Note(ledger.name, ledger.topic_id, ledger.partitions, self._begins(ledger), self._begins(settings))
+
+    def _begins(self, topic: ChangelogTopic) -> dict[int, int]:
+        # Of partitions that do not begin at offset 0.
+        lows = ((partition, self._log.bounds(topic, partition)[0]) for partition in range(topic.partitions))
+        return {partition: low for partition, low in lows if low}
 
     def read_ledger(self, partition: int, keep_going: Callable[[], bool] = lambda: True) -> None:
         """Reads one partition of the ledger to its end.
@@ -323,38 +319,21 @@ class Reader:
             self._metrics.changelog_refused(self._topics.role_of(topic), refused)
 
     def _note_end(self, topic: ChangelogTopic, partition: int, high: int) -> None:
+        place = topic.name, topic.topic_id, partition
         with self.db.transaction():
-            known = offsets.next_of(self.db, topic.name, topic.topic_id, partition)
+            known = offsets.next_of(self.db, *place)
             if known is None or known < high:
-                offsets.move_on(self.db, topic.name, topic.topic_id, partition, high, as_text(self._clock()))
+                offsets.move_on(self.db, *place, high, as_text(self._clock()))
 
 
 def _letter(topic: ChangelogTopic, message: Message, unreadable: Unreadable, at: str) -> DeadLetter:
-    partition, offset = message.partition() or 0, message.offset() or 0
+    record, account_id, reason = record_of(message), unreadable.account_id, unreadable.reason
+    place = {"topic": topic.name, "partition": record.partition, "offset": record.offset}
     log.error(
         "%s, partition %d, offset %d cannot be applied: %s%s",
-        topic.name,
-        partition,
-        offset,
-        unreadable.reason,
-        f"; nothing is delivered for account {unreadable.account_id}" if unreadable.account_id else "",
-        extra={
-            "account": unreadable.account_id,
-            "topic": topic.name,
-            "partition": partition,
-            "offset": offset,
-            "reason": unreadable.reason,
-        },
+        *place.values(),
+        reason,
+        f"; nothing is delivered for account {account_id}" if account_id else "",
+        extra={"account": account_id, **place, "reason": reason},
     )
-    return DeadLetter(
-        topic=topic.name,
-        topic_id=topic.topic_id,
-        partition=partition,
-        offset=offset,
-        key=message.key(),
-        value=message.value(),
-        headers=headers_of(message),
-        reason=unreadable.reason,
-        read_at=at,
-        account_id=unreadable.account_id,
-    )
+    return letter_of(topic.name, topic.topic_id, record, reason, at, account_id)

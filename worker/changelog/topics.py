@@ -117,12 +117,6 @@ def check_topics(kafka: Kafka, *, outcomes: bool) -> Iterator[CheckedTopic]:
     yield from _check(Admin(kafka), kafka, outcomes=outcomes)
 
 
-def _check(admin: Admin, kafka: Kafka, *, outcomes: bool) -> Iterator[CheckedTopic]:
-    yield from _check_changelog(admin, kafka)
-    if outcomes:
-        yield _check_outcomes(admin, kafka)
-
-
 def _check_outcomes(admin: Admin, kafka: Kafka) -> CheckedTopic:
     name, ledger = kafka.outcomes_topic, admin.layout(kafka.ledger_topic)
     layout, partitions = admin.layout(name), ledger.partitions if ledger is not None else admin.partitions
@@ -139,7 +133,7 @@ def _check_outcomes(admin: Admin, kafka: Kafka) -> CheckedTopic:
     return CheckedTopic(name, layout.partitions, None) if admin.mock else _check_config(admin, name, layout)
 
 
-def _check_changelog(admin: Admin, kafka: Kafka) -> Iterator[CheckedTopic]:
+def _check(admin: Admin, kafka: Kafka, *, outcomes: bool) -> Iterator[CheckedTopic]:
     for name, most in ((kafka.ledger_topic, admin.partitions), (kafka.settings_topic, None)):
         layout = admin.layout(name)
         if layout is None:
@@ -155,6 +149,8 @@ def _check_changelog(admin: Admin, kafka: Kafka) -> Iterator[CheckedTopic]:
             yield CheckedTopic(name, layout.partitions, None)
         else:
             yield _check_config(admin, name, layout)
+    if outcomes:
+        yield _check_outcomes(admin, kafka)
 
 
 def _check_config(admin: Admin, name: str, layout: TopicLayout) -> CheckedTopic:

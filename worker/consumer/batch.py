@@ -9,6 +9,7 @@ from typing import Any
 from worker.consumer.decode import Event, Record, Skipped, Undecodable, decode, ids_of, named_by
 from worker.consumer.erased_customers import ErasedCustomers, HashKey, is_newer, no_key
 from worker.consumer.event_order import Known, Verdict, came_later, judge, withdrawal_counts
+from worker.consumer.messages import letter_of
 from worker.consumer.pending import Pending, Stored, bare_state_of, event_of, fills, pending_of, size_of, state_of
 from worker.kafka.partitioner import partition_of
 from worker.sqlite.database import Database
@@ -258,7 +259,8 @@ class Batch:
         letters = [letter for letter in self._letters if letter[0].offset >= read.get(letter[0].partition, 0)]
         with self._db.transaction():
             self.write_customers(at)
-            dead_letters.keep(self._db, [self._letter(record, reason, at) for record, reason in letters])
+            log = self._topic, self._topic_id
+            dead_letters.keep(self._db, [letter_of(*log, record, reason, at) for record, reason in letters])
             for partition in self.next_offsets.keys() - read.keys():
                 write = offsets.read_on if partition in behind else offsets.move_on
                 write(self._db, self._topic, self._topic_id, partition, self.next_offsets[partition], at)
@@ -348,19 +350,6 @@ class Batch:
             record.partition,
             record.offset,
             at,
-        )
-
-    def _letter(self, record: Record, reason: str, at: str) -> DeadLetter:
-        return DeadLetter(
-            topic=self._topic,
-            topic_id=self._topic_id,
-            partition=record.partition,
-            offset=record.offset,
-            key=record.key,
-            value=record.value,
-            headers=record.headers,
-            reason=reason,
-            read_at=at,
         )
 
 

@@ -11,6 +11,8 @@ from confluent_kafka import KafkaException, Message
 from worker.consumer.decode import Record
 from worker.errors import ConsumerStopped
 from worker.kafka.client import is_fatal
+from worker.model import AccountId
+from worker.store.dead_letters import DeadLetter
 
 
 def record_of(message: Message) -> Record:
@@ -23,6 +25,15 @@ def record_of(message: Message) -> Record:
         message.value(),
         tuple(headers) if headers else (),
     )
+
+
+def letter_of(
+    topic: str, topic_id: str, record: Record, reason: str, at: str, account_id: AccountId | None = None
+) -> DeadLetter:
+    """Returns the dead letter of a record."""
+    where = topic, topic_id, record.partition, record.offset
+    content = record.key, record.value, record.headers
+    return DeadLetter(*where, *content, reason, at, account_id=account_id)
 
 
 def split(messages: Sequence[Message], partitions: Collection[int | None]) -> tuple[list[Record], list[Message]]:

@@ -181,6 +181,11 @@ class RowMapper(Generic[_Row]):
         """The columns as a list in SQL."""
         return ", ".join(f'"{column}"' for column in self.columns)
 
+    @property
+    def marks(self) -> str:
+        """A placeholder for each value."""
+        return ", ".join("?" * len(self.columns))
+
     def over(self, *leave_out: str) -> str:
         """Returns the SET clause of ON CONFLICT DO UPDATE: each column as inserted, except those left out."""
         return ", ".join(f'"{column}" = excluded."{column}"' for column in self.columns if column not in leave_out)

@@ -302,25 +302,22 @@ def encrypted_key(db: Database, account_id: AccountId) -> bytes | None:
 
 def set_encrypted_key(db: Database, account_id: AccountId, encrypted: bytes | None) -> Rows:
     """Stores the encrypted API key of an account with settings; None removes it."""
-    updated = db.execute("UPDATE account SET api_key = ? WHERE account_id = ?", (encrypted, account_id))
-    return account_rows(account_id) if updated.rowcount else []
+    return _update(db, account_id, "account SET api_key = ?2 WHERE account_id = ?1", encrypted)
 
 
 def pause(db: Database, account_id: AccountId, pause: Pause) -> Rows:
     """Pauses the account; one that is already paused keeps its first reason and time."""
-    paused = db.execute(
-        "UPDATE account SET paused_reason = ?, paused_at = ? WHERE account_id = ? AND paused_at IS NULL",
-        (pause.reason, as_text(pause.since), account_id),
-    )
-    return account_rows(account_id) if paused.rowcount else []
+    update = "account SET paused_reason = ?2, paused_at = ?3 WHERE account_id = ?1 AND paused_at IS NULL"
+    return _update(db, account_id, update, pause.reason, as_text(pause.since))
 
 
 def take_confirmed(db: Database, account_id: AccountId) -> Rows:
     """Uses up what was confirmed, which is for one flush."""
-    updated = db.execute(
-        "UPDATE account SET confirmed = NULL WHERE account_id = ? AND confirmed IS NOT NULL", (account_id,)
-    )
-    return account_rows(account_id) if updated.rowcount else []
+    return _update(db, account_id, "account SET confirmed = NULL WHERE account_id = ?1 AND confirmed IS NOT NULL")
+
+
+def _update(db: Database, account_id: AccountId, update: str, *values: Any) -> Rows:
+    return account_rows(account_id) if db.execute(f"UPDATE {update}", (account_id, *values)).rowcount else []
 
 
 def delete(db: Database, account_id: AccountId) -> Rows:
@@ -347,20 +344,14 @@ def save_lists(db: Database, account_id: AccountId, lists: Iterable[AccountList]
 
 def pause_list(db: Database, account_id: AccountId, list_id: ListId, pause: Pause) -> Rows:
     """Pauses one list of the account; one that is already paused keeps its first reason and time."""
-    paused = db.execute(
-        "UPDATE list SET paused_reason = ?, paused_at = ? WHERE account_id = ? AND list_id = ? AND paused_at IS NULL",
-        (pause.reason, as_text(pause.since), account_id, list_id),
-    )
-    return account_rows(account_id) if paused.rowcount else []
+    update = "list SET paused_reason = ?3, paused_at = ?4 WHERE account_id = ?1 AND list_id = ?2 AND paused_at IS NULL"
+    return _update(db, account_id, update, list_id, pause.reason, as_text(pause.since))
 
 
 def mark_list_gone(db: Database, account_id: AccountId, list_id: ListId, at: datetime) -> Rows:
     """Records that Mailchimp no longer has the list, keeping the first time it was noticed."""
-    marked = db.execute(
-        "UPDATE list SET gone_at = ? WHERE account_id = ? AND list_id = ? AND gone_at IS NULL",
-        (as_text(at), account_id, list_id),
-    )
-    return account_rows(account_id) if marked.rowcount else []
+    update = "list SET gone_at = ?3 WHERE account_id = ?1 AND list_id = ?2 AND gone_at IS NULL"
+    return _update(db, account_id, update, list_id, as_text(at))
 
 
 def mark_list_back(db: Database, account_id: AccountId, list_id: ListId, at: datetime) -> Rows:

@@ -216,22 +216,29 @@ _PUT_ENTRY = (
     "AND coalesce(contact_id = excluded.contact_id, 1) "
     f"THEN max(coalesce(customer_since, sent_at), coalesce({_SINCE}, '')) ELSE excluded.sent_at END"
 )
-_PUT_STATUS = _STATUS.upsert("standing", "account_id", key=("customer_id",))
+_PUT_STATUS = (
+    f"INSERT INTO standing (account_id, {_STATUS.names}) VALUES (?, {_STATUS.marks}) "
+    f"ON CONFLICT (account_id, customer_id) DO UPDATE SET {_STATUS.over('customer_id')}"
+)
 
 
 def entries_of(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[LedgerEntry]:
     """Returns the account's entries with any of the addresses, on any list."""
-    which = "ledger WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))"
-    return _ENTRY.select(db, which, (account_id, json.dumps(list(addresses))))
+    rows = db.execute(
+        f"SELECT {_ENTRY.names} FROM ledger WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
+        (account_id, json.dumps(list(addresses))),
+    )
+    return _ENTRY.read_all(rows)
 
 
 def entries_of_customer(db: Database, account_id: AccountId, customer_id: CustomerId) -> list[LedgerEntry]:
     """Returns all places that have a customer's fields, or had them when this worker archived the member."""
-    return _ENTRY.select(db, "ledger WHERE account_id = ? AND customer_id = ?", (account_id, customer_id))
+    query = f"SELECT {_ENTRY.names} FROM ledger WHERE account_id = ? AND customer_id = ?"
+    return _ENTRY.read_all(db.execute(query, (account_id, customer_id)))
 
 
 _OWNED = (
-    "ledger WHERE account_id = ?1 AND (state <> 'archived' OR intent IS NOT NULL "
+    "FROM ledger WHERE account_id = ?1 AND (state <> 'archived' OR intent IS NOT NULL "
     "OR status_before = 'unsubscribed') AND customer_id IN (SELECT value FROM json_each(?2))"
 )
 
@@ -242,14 +249,15 @@ def owned_by(db: Database, account_id: AccountId, customers: Iterable[CustomerId
     A customer has several while a move is half done, or if consent was withdrawn on several lists. It left a place for
     good if the member is gone, or was unsubscribed when this worker archived it.
     """
-    return _ENTRY.select(db, _OWNED, (account_id, json.dumps(list(customers))))
+    rows = db.execute(f"SELECT {_ENTRY.names} {_OWNED}", (account_id, json.dumps(list(customers))))
+    return _ENTRY.read_all(rows)
 
 
 def addresses_of_customers(db: Database, account_id: AccountId, customers: Sequence[CustomerId]) -> set[AddressKey]:
     """Returns the addresses of the same places, and those where the customers are known by their statuses."""
     query = (
-        f"SELECT address FROM {_OWNED} UNION SELECT address FROM standing WHERE account_id = ?1 "
-        "AND address IS NOT NULL AND customer_id IN (SELECT value FROM json_each(?2))"
+        f"SELECT address {_OWNED} UNION SELECT address FROM standing WHERE account_id = ?1 AND address IS NOT NULL "
+        "AND customer_id IN (SELECT value FROM json_each(?2))"
     )
     return set(db.column(AddressKey, query, (account_id, json.dumps(customers))))
 
@@ -270,8 +278,12 @@ def entries_of_contacts(
     db: Database, account_id: AccountId, list_id: ListId, contacts: Iterable[str]
 ) -> list[LedgerEntry]:
     """Returns a list's entries with any of the contact ids. Scans the whole list."""
-    which = "ledger WHERE account_id = ? AND list_id = ? AND contact_id IN (SELECT value FROM json_each(?))"
-    return _ENTRY.select(db, which, (account_id, list_id, json.dumps(list(contacts))))
+    rows = db.execute(
+        f"SELECT {_ENTRY.names} FROM ledger WHERE account_id = ? AND list_id = ? "
+        "AND contact_id IN (SELECT value FROM json_each(?))",
+        (account_id, list_id, json.dumps(list(contacts))),
+    )
+    return _ENTRY.read_all(rows)
 
 
 def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
@@ -324,21 +336,23 @@ def drop_intents(db: Database, account_id: AccountId, memberships: Sequence[Memb
 
 def customer_statuses_of(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[CustomerStatus]:
     """Returns the statuses of the customers that have one."""
-    which = "standing WHERE account_id = ? AND customer_id IN (SELECT value FROM json_each(?))"
-    return _STATUS.select(db, which, (account_id, json.dumps(list(customers))))
+    which = "account_id = ? AND customer_id IN (SELECT value FROM json_each(?))"
+    rows = db.execute(f"SELECT {_STATUS.names} FROM standing WHERE {which}", (account_id, json.dumps(list(customers))))
+    return _STATUS.read_all(rows)
 
 
-_SETTLED_AT = "standing WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))"
+_SETTLED_AT = "FROM standing WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))"
 
 
 def settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[CustomerStatus]:
     """Returns the statuses of customers whose place has any of the addresses."""
-    return _STATUS.select(db, _SETTLED_AT, (account_id, json.dumps(list(addresses))))
+    rows = db.execute(f"SELECT {_STATUS.names} {_SETTLED_AT}", (account_id, json.dumps(list(addresses))))
+    return _STATUS.read_all(rows)
 
 
 def customers_settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[CustomerId]:
     """Returns the customers whose place has any of the addresses."""
-    return db.column(CustomerId, f"SELECT customer_id FROM {_SETTLED_AT}", (account_id, json.dumps(list(addresses))))
+    return db.column(CustomerId, f"SELECT customer_id {_SETTLED_AT}", (account_id, json.dumps(list(addresses))))
 
 
 def put_customer_statuses(db: Database, account_id: AccountId, customer_statuses: Sequence[CustomerStatus]) -> Rows:

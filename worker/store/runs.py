@@ -133,6 +133,7 @@ _PART = RowMapper(
 )
 _RUN = RowMapper(Run, leave_out=("accounts",))
 _REQUEST = RowMapper(Request)
+_FAILED = RowMapper(FailedAccount)
 
 
 def start(db: Database, at: str, trigger: Trigger, account_id: AccountId | None) -> int:
@@ -197,8 +198,7 @@ def account_given_up(db: Database, account_id: AccountId) -> None:
 
 def failed_accounts(db: Database) -> list[FailedAccount]:
     """Returns the accounts whose last flush failed."""
-    query = "SELECT account_id, failed_at, failures FROM account_flush WHERE failed_at IS NOT NULL ORDER BY account_id"
-    return [FailedAccount(*row) for row in db.execute(query)]
+    return _FAILED.select(db, "account_flush WHERE failed_at IS NOT NULL ORDER BY account_id")
 
 
 def not_completed(db: Database, since: str, until: str) -> list[FlushTimes]:

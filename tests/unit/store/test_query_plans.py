@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.checked_changelog import CHANGELOG
-from worker.accounts.erased_persons import Erasing
+from worker.accounts.forget import Erasing
 from worker.model import AccountId, AddressKey, CustomerId
 from worker.plan import elsewhere
 from worker.sqlite.database import Database
