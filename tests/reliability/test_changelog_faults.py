@@ -310,6 +310,20 @@ def test_a_lost_ledger_is_not_taken_for_an_empty_one(shop: Shop, what: str, unti
     assert not any("since_last_changed" in one for one in read)
 
 
+def test_no_loss_is_accepted_where_nothing_is_lost(shop: Shop) -> None:
+    """`ledger accept-loss` says so, asks nothing and changes nothing."""
+    shop.publish("ann", A)
+    cli = shop.worker()
+    shop.calls(cli)
+    assert "Nothing is lost" in cli("ledger", "accept-loss")
+    shop.publish("bob", B)
+    calls = shop.calls(cli)
+    assert any(one.method == "POST" for one in calls)
+    # A loss that was accepted has everybody read who ever left; otherwise only what changed since is read.
+    read = [one.query for one in calls if "members.email_address" in one.query.get("fields", "")]
+    assert all("since_last_changed" in query for query in read)
+
+
 # A partition's new owner
 
 

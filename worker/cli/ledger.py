@@ -12,10 +12,11 @@ from worker.app import App
 from worker.changelog import signatures
 from worker.changelog.backfill import accept_loss
 from worker.changelog.loss import NOT_KNOWN
+from worker.changelog.reader import Reader
 from worker.cli import output
 from worker.cli.context import Json, changing, load_app
 from worker.cli.progress import Progress
-from worker.errors import UsageError
+from worker.errors import LedgerLost, UsageError
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.sqlite.lock import DatabaseLock
@@ -39,23 +40,41 @@ def accept(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fal
     """Continue with the ledger and settings that Kafka still has, although records of them are lost."""
     app = load_app()
     topics = app.changelog.topics
+    names = [topics.ledger.name, topics.settings.name]
     say = output.note if json else output.say
-    say(f"Records of {topics.ledger.name} and {topics.settings.name} are lost. Without them the worker does not know:")
-    for loss in NOT_KNOWN:
-        say(f"  - {loss}")
-    say("Accounts whose settings are lost deliver nothing until they are connected again.")
-    output.confirm("Continue without them?", yes=yes)
     with (
         DatabaseLock(app.config.staging.path),
         closing(app.open_database()) as db,
         closing(app.open_reader(db)) as reader,
     ):
+        lost = _what_is_lost(reader, topics.ledger.partitions)
+        if lost is None:
+            output.result({"accepted": []}, f"Nothing is lost: {' and '.join(names)} are complete.", json=json)
+            return
+        say(f"{lost} Without these records the worker does not know:")
+        for loss in NOT_KNOWN:
+            say(f"  - {loss}")
+        say("Accounts whose settings are lost deliver nothing until they are connected again.")
+        output.confirm("Continue without them?", yes=yes)
         accept_loss(app.changelog, reader)
     line = (
         "Your decision is stored in Kafka for all workers. Start them again. The next flush reads everyone who ever "
         "left each list."
     )
-    output.result({"accepted": [topics.ledger.name, topics.settings.name]}, line, json=json)
+    output.result({"accepted": names}, line, json=json)
+
+
+def _what_is_lost(reader: Reader, partitions: int) -> str | None:
+    """Returns what says that records of ledger or settings are lost; None if both are complete."""
+    try:
+        reader.read_settings()
+        reader.check_topics()
+        reader.check_ledger()
+        for partition in range(partitions):
+            reader.read_ledger(partition)
+    except LedgerLost as lost:
+        return lost.message
+    return None
 
 
 @commands.command("sign")

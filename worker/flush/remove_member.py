@@ -23,8 +23,8 @@ from worker.plan.identity import (
     was_done,
 )
 from worker.plan.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
-from worker.plan.steps import Archive, Unsubscribe
-from worker.store.ledger import LedgerEntry
+from worker.plan.steps import Archive, Unsubscribe, ids_of
+from worker.store.ledger import LedgerEntry, has_left
 
 NOT_OURS = "This worker did not add the member, so it stays."
 LATE = " A call whose answer was lost did that."
@@ -236,6 +236,10 @@ def _keep(attempt: Attempt, step: Archive | Unsubscribe, read: Read, member: Mem
     if entry.state == "archived" and isinstance(step, Unsubscribe):
         # Consent was withdrawn while it was archived, so a restore must not subscribe it.
         off = member.status == "archived"
+        whose = ids_of(step.targets)
+        if off and not has_left(entry) and entry.customer_id not in whose.union(step.same_address):
+            # It was archived when its customer got another address, and that customer withdrew nothing.
+            entry = replace(entry, customer_id=step.targets[0].customer_id)
         entry = replace(
             entry,
             state="archived" if off else "present",

@@ -213,6 +213,38 @@ def test_a_former_address_of_a_customer_who_left_counts_only_if_it_left_a_list_i
     assert (world.outcomes("new")[-1] == "left") is left
 
 
+def test_a_withdrawal_at_a_former_address_does_not_keep_out_who_had_it(world: World):
+    """The member there was archived for another address, so the withdrawal is only that of the one who has it now."""
+    world.event("ann", "old@example.com", first_name="Ann", list_id="other")
+    world.daily()
+    world.event("ann", "new@example.com", first_name="Ann", list_id="master")
+    world.daily()
+    world.event("eve", "old@example.com", marketing_consent=False)
+    world.daily()
+    world.event("ann", "new@example.com", first_name="Ann", list_id="other")
+    world.daily()
+    assert world.members("other") == {"old@example.com": "archived", "new@example.com": "subscribed"}
+    world.event("eve", "old@example.com")
+    world.daily()
+    assert world.status("old@example.com", "other") == "archived"
+    assert world.status("old@example.com") is None
+
+
+def test_who_left_and_was_archived_stays_out_though_another_one_withdrew_there(world: World):
+    """The member had unsubscribed by itself, and whoever has the address later changes nothing for its customer."""
+    world.event("ann", "old@example.com", first_name="Ann", list_id="other")
+    world.daily()
+    world.by_hand("old@example.com", "unsubscribe", "other")
+    world.event("ann", "old@example.com", kind="deleted", list_id="other")
+    world.daily()
+    world.event("eve", "old@example.com", marketing_consent=False)
+    world.daily()
+    world.event("ann", "new@example.com", first_name="Ann")
+    world.daily()
+    assert world.members() == {}
+    assert world.outcomes("ann")[-1] == "left"
+
+
 def test_a_newcomer_is_looked_at_again_when_the_one_who_left_is_deleted(world: World):
     """Once nobody who left has the address any more, it is added."""
     world.event("ann", A)
