@@ -48,6 +48,8 @@ FLUSH_END_SECONDS = 6.0
 """How long an ending worker waits for a flush: longer than the flush waits for its calls in flight."""
 MOST_FLUSHES = 16
 """Most flushes that operators requested at the same time: each has a thread and a database connection."""
+LONGEST_IDLE = 2.0
+"""Seconds between two jobs of the daemon at most: one of them runs every second."""
 STOPPED_WAIT = timedelta(seconds=10)
 """How long to wait before starting an account's flush again that was stopped, such as while Kafka was silent."""
 TOGETHER_SECONDS = 10.0
@@ -101,7 +103,7 @@ class Daemon:
             log.info("the worker runs; customers are delivered daily at %s", facts["at"], extra=facts)
             try:
                 while not self._stop.wait(0.2):
-                    ticks.run_pending()
+                    run_pending(ticks)
             except BaseException:
                 lock.beat_no_more()
                 raise
@@ -193,7 +195,11 @@ class Daemon:
             ledger_partition = self._app.changelog.ledger_partition(account_id)
             owned_of_account = (partitions.get(account_id, frozenset()) | {ledger_partition}) & owned
             stopped = self._stopped_at.get(account_id)
-            if not owned_of_account or not owned_of_account <= ready or (stopped and now < stopped + STOPPED_WAIT):
+            if (
+                not owned_of_account
+                or not owned_of_account <= ready
+                or (stopped and stopped <= now < stopped + STOPPED_WAIT)
+            ):
                 continue
             account_ids.append(account_id)
             if completed_at is not None and is_in_future(now, as_moment(completed_at)):
@@ -251,3 +257,11 @@ def _log_end(run: Run) -> None:
         "seconds": round((as_moment(run.ended_at or run.started_at) - as_moment(run.started_at)).total_seconds(), 1),
     }
     log.log(level_of(ended), "flush run %d: %s", run.run, ended, extra=facts)
+
+
+def run_pending(ticks: schedule.Scheduler) -> None:
+    """Runs the jobs that are due, and all of them after the clock was set back: `schedule` goes by the clock."""
+    if (ticks.idle_seconds or 0) > LONGEST_IDLE:
+        log.warning("the clock was set back; the worker goes on by the new time")
+        ticks.run_all()
+    ticks.run_pending()

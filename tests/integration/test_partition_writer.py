@@ -16,7 +16,7 @@ from tests.integration.changelog_worker import ACCOUNT, LIST, Worker
 from tests.integration.topic import Topic
 from worker.changelog.partition_writer import PartitionWriter
 from worker.cli.context import changing
-from worker.errors import WriterFenced
+from worker.errors import KafkaError, WriterFenced
 from worker.model import AddressKey, CustomerId, MembershipKey
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Changed
@@ -112,6 +112,18 @@ def test_what_is_written_and_not_readable_yet_does_not_look_lost(hire: Callable[
         reader.read_ledger(worker.partition)
     late.abort_transaction(10)
     assert set(worker.ledger()) == {"a@example.com"}
+
+
+def test_a_clock_that_the_broker_does_not_accept_is_named(hire: Callable[[str], Worker], topic: Topic) -> None:
+    """The error says that clocks differ: the transaction's own error says only that it must be aborted."""
+    worker = hire("first")
+    worker.take()
+    # Each record is a little older than the broker's time.
+    Topic(topic.broker, worker.changelog.topics.ledger.name, 2).configure(message_timestamp_before_max_ms="0")
+    with pytest.raises(KafkaError) as caught:
+        worker.write("a@example.com")
+    assert "clocks of this machine and of the broker" in caught.value.message
+    assert "message.timestamp.after.max.ms" in caught.value.advice
 
 
 def test_a_command_takes_the_ledger_of_the_account_that_it_changes(hire: Callable[[str], Worker]) -> None:

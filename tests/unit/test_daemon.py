@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import schedule
 
 from tests.checked_changelog import CHANGELOG
 from worker.accounts.settings import missing
@@ -19,7 +20,7 @@ from worker.app import App
 from worker.cli.run import flush_request
 from worker.clock import Stop, as_text
 from worker.config import Config, Flush, Staging
-from worker.daemon import Daemon
+from worker.daemon import Daemon, run_pending
 from worker.errors import DatabaseError
 from worker.flush import account_part
 from worker.flush.delivery import DeliveryConfig
@@ -263,6 +264,27 @@ def test_a_clock_that_is_five_minutes_wrong_skips_and_doubles_no_day(worker: Wor
                 if worker.tick() is not None:
                     days.append(day)
     assert days == [0, 1, 2]
+
+
+@pytest.mark.parametrize("back", [HOUR, 4 * DAY], ids=["summer time ends", "a clock that was ahead"])
+def test_a_clock_that_is_set_back_stops_nothing(monkeypatch: pytest.MonkeyPatch, back: timedelta) -> None:
+    """What runs every second goes on by the new time, and is not run more often either."""
+    now = [datetime(2026, 10, 25, 2, 30)]  # noqa: DTZ001 - as schedule has it
+    ran: list[datetime] = []
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return now[0]
+
+    monkeypatch.setattr(schedule.datetime, "datetime", Clock)
+    ticks = schedule.Scheduler()
+    ticks.every(1).seconds.do(lambda: ran.append(now[0]))
+    now[0] -= back
+    for _ in range(11):
+        run_pending(ticks)
+        now[0] += timedelta(seconds=0.5)
+    assert len(ran) == 6
 
 
 def test_a_flush_that_cannot_be_carried_out_is_begun_again_after_growing_waits(

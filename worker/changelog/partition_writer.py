@@ -56,15 +56,18 @@ class SecondTopic:
 
 @dataclass(eq=False)
 class _Wanted:
-    """One caller's records, and the offsets of the first and the last one once written."""
+    """One caller's records; the offsets of the first and the last once written, or the error if Kafka rejects one."""
 
     records: Sequence[Record]
     second_records: Sequence[Record] = ()
     offsets: list[int] = field(default_factory=list)
+    rejected: LibraryError | None = None
 
     def delivered(self, error: LibraryError | None, message: Message) -> None:
         if error is None:
             self.offsets.append(message.offset() or 0)
+        else:
+            self.rejected = error
 
 
 _Delivered = Callable[[LibraryError | None, Message], None]
@@ -185,7 +188,8 @@ class PartitionWriter:
         try:
             self._transact(group)
         except KafkaException as error:
-            self._closed = self._failure(self._cause(error.args[0]))
+            of_clock = (wanted.rejected for wanted in group if _is_of_clock(wanted.rejected))
+            self._closed = self._failure(next(of_clock, None) or self._cause(error.args[0]))
             raise self._closed from error
         except KafkaError as error:
             self._closed = error
@@ -254,6 +258,13 @@ class PartitionWriter:
                 f"Kafka does not let this user write to {place}: {error.str()}",
                 f"Grant it write access to the topic and to the transactional ids that begin with {self._topic}-.",
             )
+        if _is_of_clock(error):
+            return KafkaError(
+                "Kafka rejected a ledger or settings write: the clocks of this machine and of the broker are too far "
+                "apart.",
+                "Nothing was confirmed. Correct the wrong clock. An hour ahead is the most that Kafka 4 accepts "
+                "(message.timestamp.after.max.ms of the topic).",
+            )
         away = error.code() in AWAY or self._problems.no_broker
         if not away:
             return not_taken(error.str())
@@ -272,6 +283,11 @@ def accepted_seconds(settings: Kafka) -> float:
         ConfigError: the operator's session.timeout.ms is not a number.
     """
     return min(max(session_seconds(settings), TAKEN_SECONDS), MOST_SECONDS)
+
+
+def _is_of_clock(error: LibraryError | None) -> bool:
+    # The commit itself only says that the transaction must be aborted.
+    return error is not None and error.code() == LibraryError.INVALID_TIMESTAMP
 
 
 def not_taken(reason: str) -> KafkaError:
