@@ -236,8 +236,8 @@ def _keep(attempt: Attempt, step: Archive | Unsubscribe, read: Read, member: Mem
     if entry.state == "archived" and isinstance(step, Unsubscribe):
         # Consent was withdrawn while it was archived, so a restore must not subscribe it.
         off = member.status == "archived"
-        whose = ids_of(step.targets)
-        if off and not has_left(entry) and entry.customer_id not in whose.union(step.same_address):
+        known_here = ids_of(step.targets).union(step.same_address)
+        if off and not has_left(entry) and entry.customer_id not in known_here:
             # It was archived when its customer got another address, and that customer withdrew nothing.
             entry = replace(entry, customer_id=step.targets[0].customer_id)
         entry = replace(

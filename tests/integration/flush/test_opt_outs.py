@@ -231,7 +231,7 @@ def test_a_withdrawal_at_a_former_address_does_not_keep_out_who_had_it(world: Wo
 
 
 def test_who_left_and_was_archived_stays_out_though_another_one_withdrew_there(world: World):
-    """The member had unsubscribed by itself, and whoever has the address later changes nothing for its customer."""
+    """The member had unsubscribed by itself, and a later customer with this address changes nothing for the first."""
     world.event("ann", "old@example.com", first_name="Ann", list_id="other")
     world.daily()
     world.by_hand("old@example.com", "unsubscribe", "other")
