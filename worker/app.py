@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from worker.flush.plan_preview import AccountPlan
     from worker.flush.run import Flusher
     from worker.store.accounts import AccountSettings
+    from worker.store.strangers import AddressHashes
 
 SELDOM = (50_000, 20)
 """Thresholds of the garbage collector during a flush: new objects before a young collection, and young collections
@@ -220,6 +221,16 @@ class App:
 
         return FieldHashes(account_id, self.secret.derived_by_each(HASHES))
 
+    def address_hashes_of(self, account_id: AccountId) -> AddressHashes:
+        """Returns what hashes addresses of people who left an account's lists though no customer has them.
+
+        Raises:
+            SecretKeyError: the secret key is malformed or cannot be read.
+        """
+        from worker.store.strangers import HASHES, AddressHashes
+
+        return AddressHashes(account_id, self.secret.derived(HASHES))
+
     def plan_of(
         self, db: Database, settings: AccountSettings, sender: Sender, *, confirmed: bool = False
     ) -> AccountPlan:
@@ -249,6 +260,7 @@ class App:
             clock=self.clock,
             departed=self.departed_of(db, account_id),
             hashes=self.hashes_of(account_id),
+            strangers=self.address_hashes_of(account_id),
             state_if_missing=self.config.mailchimp.state_if_missing,
             bulk_add_above=self.config.flush.bulk_add_above,
         )

@@ -92,3 +92,7 @@ INSERT INTO bare_account (account_id, topic, topic_id, partition, first_offset) 
 INSERT INTO begun_update (account_id, customer_id, list_id, fields, begun_at) VALUES ('acct-1', 'ann', 'master', '["FNAME"]', '2026-11-22T10:00:00.000Z');
 -- 0024_taken_partition c79b9d9e15564036
 INSERT INTO taken_partition (topic, partition, since) VALUES ('billmywork.customers', 1, '2026-11-22T10:00:00.000Z');
+-- 0025_departed_stranger 3d98da1849058789
+INSERT INTO departed_list (number, account_id, list_id, hashed_with, read_at) VALUES (1, 'acct-1', 'lista', '0a1b2c3d4e5f', '2026-11-22T10:00:00.000Z');
+INSERT INTO departed_stranger (list, digest) VALUES (1, -1234567890123456789);
+UPDATE member_reading SET strangers = 1 WHERE account_id IS 'acct-1';

@@ -137,9 +137,11 @@ class Facts:
             self.reads.append((exchange.at, exchange))
         self._note_shown(exchange)
         for departure in self.departures:
-            if departure.shown_at is None and self._shows(exchange, departure):
-                departure.shown_at = exchange.at
-                departure.by_page = exchange.call.path.endswith("/members")
+            if (departure.shown_at is None or departure.hashed) and self._shows(exchange, departure):
+                by_page = exchange.call.path.endswith("/members")
+                departure.hashed = by_page and not self._is_known(departure)
+                if departure.shown_at is None:
+                    departure.shown_at, departure.by_page = exchange.at, by_page
 
     def _note_shown(self, exchange: Exchange) -> None:
         body = (exchange.answer.body or {}) if exchange.answer.ok else {}
@@ -222,24 +224,28 @@ class Facts:
             members = body.get("members", [body])
             if (exchange.call.body or {}).get("status") in OFF_LIST:
                 return False  # the answer has the status that the call itself set, whatever it was before
-            shown = any(member.get("email_address") == email and member.get("status") in OFF_LIST for member in members)
-            departure.passed_over |= shown and "members" in body and not self._worth_noting(departure)
-            return shown and not ("members" in body and departure.passed_over)
+            return any(member.get("email_address") == email and member.get("status") in OFF_LIST for member in members)
         at_it = exchange.call.path.endswith(_hash(email))
         return answer.body is not None and at_it and (answer.status == 404 or "Forgotten" in (answer.title or ""))
 
-    def _worth_noting(self, departure: Departure) -> bool:
-        # Of strangers on a list nothing is kept: only where a customer has that address by now, or the worker met it.
+    def _is_known(self, departure: Departure) -> bool:
+        # Whether a customer has that address by now, or the worker met it; of others, a hash is kept.
         met = self.touched | self._provisional.keys()
         return departure.spot in met or any(True for _ in self.at_address(departure.spot[1]))
 
     def daily_flush_was_whole(self, stored: Iterable[str], began: datetime) -> None:
         """Counts as shown what a daily flush could read without hindrance: who left stored lists before it began."""
         for departure in self.departures:
-            readable = departure.kind in OFF_LIST and departure.spot[0] in stored and not departure.passed_over
+            readable = departure.kind in OFF_LIST and departure.spot[0] in stored
             if departure.shown_at is None and readable and departure.at < began:
-                departure.passed_over = not self._worth_noting(departure)
-                departure.shown_at, departure.by_page = (None, False) if departure.passed_over else (began, True)
+                departure.hashed = not self._is_known(departure)
+                departure.shown_at, departure.by_page = began, True
+
+    def hashes_are_lost(self) -> None:
+        """Notes that only the ledger is left, and Mailchimp, which the worker reads before it adds newcomers."""
+        for departure in self.departures:
+            if departure.hashed:
+                departure.shown_at, departure.by_page, departure.hashed = None, False, False
 
     def seemingly_archived(self, spot: Spot) -> bool:
         """Returns whether somebody archived a member by hand right after a read, if the worker's own archive was lost.

@@ -8,8 +8,9 @@ By each call:
     the list was deleted, and then by an operator's confirmation only. A departure that no answer could tell in time
     is excused, and so is an event of the last two seconds. On the place that a write depends on: where it fell
     between a read of that place and the write, within two seconds. On another place: where it fell into this flush,
-    or the worker never met her there. A page of a list's departures tells only of addresses that customers had by
-    then, or where the worker met them. Nobody is put anywhere by an address that no customer has.
+    or the worker never met her there. A page of a list's departures tells of everybody; but if only a hash showed
+    that, no more once the database or the key is replaced, until a page tells it again. Nobody is put anywhere by
+    an address that no customer has.
  2. Nobody whom this worker did not add is archived or renamed, but with a customer that surely is that person's. Who
     left and joined again by herself, before any answer showed it, and was pending when last read, looks
     like one that was confirmed: that is excused. So is who joined while a flush that died was about to add that

@@ -18,7 +18,7 @@ class Departure:
         kind: unsubscribed, cleaned, archived, deleted, renamed, or withdrew (consent, by an event of billmywork's).
         shown_at: when an answer of Mailchimp showed it to the worker; None while none did.
         by_page: whether a page of members showed it, and no read of that member alone.
-        passed_over: whether a page showed it when she was nobody that the worker keeps anything of.
+        hashed: whether a page showed it when she was nobody of whom the worker keeps more than a hash.
     """
 
     spot: Spot
@@ -26,7 +26,7 @@ class Departure:
     kind: str
     shown_at: datetime | None = None
     by_page: bool = False
-    passed_over: bool = False
+    hashed: bool = False
 
     def __str__(self) -> str:
         """Returns it in words."""

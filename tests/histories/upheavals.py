@@ -113,6 +113,7 @@ class Upheavals:
         world = self._world
         in_kafka = [(key_of(row), value_of(row, erase=False)) for row in table_rows.all_rows(world.db)]
         world.replace_by(self._copy if from_copy else None)
+        self._history.facts.hashes_are_lost()
         keys = [key_of(row) for row in table_rows.all_rows(world.db)]
         removed = [(key, b"{}") for key in keys if key not in dict(in_kafka)]
         rows = [changelog_row_of(key, value) for key, value in (*removed, *in_kafka)]
@@ -125,6 +126,7 @@ class Upheavals:
     def rekey(self) -> None:
         """Changes the secret key; the one before stays in force beside it."""
         world, before = self._world, self._world.app
+        self._history.facts.hashes_are_lost()
         keys = {"secret_key": SecretStr(OTHER_SECRET), "previous_secret_key": before.config.secret_key}
         app = WiredApp(before.config.model_copy(update=keys), world.time.machine)
         world.app = app.wired(world.wire, before.__dict__["chance"], before.__dict__["seconds"])

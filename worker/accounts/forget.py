@@ -33,6 +33,7 @@ from worker.store import (
     receipts,
     runs,
     settings_notes,
+    strangers,
     update_intents,
 )
 from worker.store.forgotten import Forgotten, What, digest_of
@@ -166,6 +167,7 @@ def forget_account(db: Database, changelog: Changelog, account_id: AccountId, pr
         erase=True,
         progress=lambda count: progress("ledger", count, None),
     )
+    strangers.delete_account(db, account_id)
     receipts.delete_account(db, account_id)
     marking.mark_the_rest(db, lambda count: progress("customers", count, None))
     bare_customers.strip(db, account_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from worker.accounts import settings
 from worker.app import App
@@ -14,7 +14,8 @@ from worker.clock import Stop, as_text
 from worker.errors import MailchimpError
 from worker.flush.drift import Comparison, Drift, Edited, without
 from worker.flush.learning import write_page
-from worker.flush.list_readings import WHOLE, MembersToRead, Page, read_list
+from worker.flush.list_readings import Page, read_list
+from worker.flush.members_to_read import WHOLE, MembersToRead
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Changed, Rows
@@ -62,6 +63,7 @@ def differences(
         MailchimpError: a list could not be read.
     """
     account_settings, members_read = settings.load(db, account_id), 0
+    hashes = app.address_hashes_of(account_id)
     stored_by_others = accounts.stored_by_others(db, account_id)
     with app.open_sender(db, account_id, stop) as sender:
         for on_list in account_settings.stored:
@@ -79,12 +81,14 @@ def differences(
                     return
 
                 def write() -> Changed[None]:
-                    rows = write_page(db, read)
+                    rows = write_page(db, replace(read, hashes=hashes))
                     return Changed(None, rows + (_forget_sent(db, account_id, page, edited) if overwrite else []))
 
                 app.changelog.commit(db, write)
 
-            everybody = MembersToRead(on_list.list_id, Reading(WHOLE[0], None, whole=True), None, fields=True)
+            everybody = MembersToRead(
+                on_list.list_id, Reading(WHOLE[0], None, whole=True, strangers=True), None, fields=True
+            )
             refused = read_list(sender, everybody, keep, stop.wait)
             if refused is not None:
                 raise MailchimpError(

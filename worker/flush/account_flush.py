@@ -27,7 +27,7 @@ from worker.model import CustomerId, ListId, MembershipKey
 from worker.plan import elsewhere
 from worker.plan.inputs import PlanInputs
 from worker.plan.plan import make_plan
-from worker.plan.related_customers import CHUNK, RelatedCustomers, Selection, apart, chunks
+from worker.plan.related_customers import CHUNK, RelatedCustomers, Selection, apart, chunks, with_strangers
 from worker.plan.steps import Add, Plan
 from worker.plan.summary import PlanSummary
 from worker.sqlite.database import Database
@@ -36,6 +36,7 @@ from worker.store.accounts import AccountSettings
 from worker.store.forgotten import Departed
 from worker.store.held_counts import HeldCount
 from worker.store.ledger import LedgerEntry
+from worker.store.strangers import AddressHashes
 
 _PLANNING = threading.Lock()
 """One account at a time: one interpreter plans no faster side by side, and the first one's calls begin earlier."""
@@ -92,6 +93,7 @@ class AccountInputs:
     Attributes:
         departed: people who had left lists of the account and were erased since.
         hashes: recognise what was sent.
+        strangers: hashes of people who left lists though no customer has their address.
         state_if_missing: sent as the state of an address without one; if empty, such an address is not sent.
         bulk_add_above: up to this many contacts are added one by one to a list with archived members, more in batches.
     """
@@ -99,6 +101,7 @@ class AccountInputs:
     clock: Clock
     departed: Departed
     hashes: FieldHashes
+    strangers: AddressHashes
     state_if_missing: str
     bulk_add_above: int
 
@@ -136,7 +139,7 @@ class AccountFlush:
     readings: ListReadings = field(init=False)
 
     def __post_init__(self) -> None:
-        self.readings = ListReadings(self.db, self.sender, self.mode.keep, self.wait)
+        self.readings = ListReadings(self.db, self.inputs.strangers, self.sender, self.mode.keep, self.wait)
 
     def prepare(
         self,
@@ -150,7 +153,7 @@ class AccountFlush:
         Args:
             customers: returns whether there are any to deliver now; otherwise only members are read.
             every_list: whether to read the members of each stored list; otherwise only departures from lists that
-                customers move off.
+                customers move off, and from the other stored lists if contacts are added.
 
         Returns:
             None if there is nothing to do.
@@ -170,8 +173,11 @@ class AccountFlush:
             inputs = self._inputs()
         if inputs is None or not self.mode.may_go_on():
             return None
-        # Before anybody moves off a list, its departures are read, and everything is planned with them.
-        while True:
+        # Before anybody is added to a list, departures of the other stored lists are read, and before anybody moves off
+        # a list, its own. Everything is planned with them.
+        new = elsewhere.new_by_list(self.db, self.mode.settings)
+        self._read(self._stored_beside(new), aside=True)
+        while self.mode.may_go_on():
             inputs = replace(
                 inputs,
                 settings=self.mode.settings,
@@ -182,13 +188,15 @@ class AccountFlush:
             planned = self._whole(inputs)
             expected = self._expected(inputs, planned)
             wanted = expected.sources - self.readings.done
-            if not wanted:
+            beside = self._stored_beside(expected.destinations) - self.readings.done - wanted
+            if not (wanted or beside):
                 counted = planned is not None or self.mode.every
                 new = expected.adds if counted else elsewhere.new_by_list(self.db, inputs.settings)
                 return Prepared(inputs, new, self._brake(expected, confirm(), inputs.not_read), planned)
             self._read(wanted)
-            if not self.mode.may_go_on():
-                return None
+            if self.mode.may_go_on():
+                self._read(beside, aside=True)
+        return None
 
     def chunks(self, prepared: Prepared) -> Iterator[tuple[RelatedCustomers, Plan]]:
         """Yields the account's changed customers in chunks, each with its plan."""
@@ -247,10 +255,18 @@ class AccountFlush:
             account.departed,
             account.hashes,
             accounts.stored_by_others(self.db, settings.account_id),
+            strangers=account.strangers,
         )
 
-    def _read(self, wanted: Collection[ListId], *, whole: bool = False) -> None:
-        for list_id, classified in self.readings.read(self.mode.settings, wanted, whole=whole).items():
+    def _stored_beside(self, destinations: Collection[ListId]) -> set[ListId]:
+        """Returns the stored lists of which somebody may have left whom these lists get."""
+        stored = {stored_list.list_id for stored_list in self.mode.settings.stored if not stored_list.gone}
+        if not destinations:
+            return set()
+        return stored if len(destinations) > 1 else stored.difference(destinations)
+
+    def _read(self, wanted: Collection[ListId], *, whole: bool = False, aside: bool = False) -> None:
+        for list_id, classified in self.readings.read(self.mode.settings, wanted, whole=whole, aside=aside).items():
             if classified.kind in (AnswerClass.NOT_THERE, AnswerClass.ACCOUNT_STOPPED):
                 self.mode.list_refused(list_id, classified)
 
@@ -301,6 +317,7 @@ def plans(
     Args:
         faulty: called with a part that cannot be planned.
     """
+    related = with_strangers(db, related, inputs)
     try:
         whole = make_plan(related, inputs)
     except Exception as error:
@@ -312,7 +329,7 @@ def plans(
         return
     for part in apart(db, inputs.settings.account_id, related):
         try:
-            plan = make_plan(part, inputs)
+            plan = make_plan(with_strangers(db, part, inputs), inputs)
         except Exception as error:
             faulty(part, error)
         else:

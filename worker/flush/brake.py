@@ -35,16 +35,19 @@ class Expected:
         departures: members in the ledger that would leave each list.
         moves: customers that would move off each list that can no longer be read.
         sources: lists that customers would move off, and that can be read.
+        destinations: lists that contacts would be added to, or put back on.
     """
 
     adds: Counter[ListId] = field(default_factory=Counter)
     departures: Counter[ListId] = field(default_factory=Counter)
     moves: Counter[ListId] = field(default_factory=Counter)
     sources: set[ListId] = field(default_factory=set)
+    destinations: set[ListId] = field(default_factory=set)
 
     def add(self, plan: Plan) -> None:
         """Counts one more chunk of the account's plan."""
         self.adds.update(add.membership.list_id for add in plan.adds)
+        self.destinations |= self.adds.keys()
         for step_group in plan.step_groups:
             for step in step_group:
                 if leaves(step):
@@ -52,6 +55,7 @@ class Expected:
                 elif isinstance(step, Move | Restore | Recheck) and step.left is None:
                     self.moves.update(unread(step))
                     self.sources |= _sources(step)
+                    self.destinations |= set() if isinstance(step, Recheck) else {step.membership.list_id}
 
 
 def leaves(step: Step) -> bool:

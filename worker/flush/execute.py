@@ -86,7 +86,8 @@ class _Execution:
     back: set[ListId] = field(default_factory=set)  # lists that were gone
 
     def __post_init__(self) -> None:
-        self.writer = PageWriter(self.db, self.settings.account_id, self.request.config.clock, self.recorder.write)
+        hashes, clock = self.request.inputs.strangers, self.request.config.clock
+        self.writer = PageWriter(self.db, self.settings.account_id, clock, hashes, self.recorder.write)
 
     def go(self) -> None:
         request, account_id = self.request, self.settings.account_id

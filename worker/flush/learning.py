@@ -13,12 +13,13 @@ from worker.flush.customer_outcome import write_after_reading
 from worker.flush.departures import put_and_reopen
 from worker.flush.list_readings import Page
 from worker.mailchimp.answers import Member
-from worker.model import AccountId, CustomerId, ListId, MembershipKey, address_key, newest_first
+from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey, address_key, newest_first
 from worker.plan.identity import as_read, departed, is_unconfirmed
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Rows
-from worker.store import accounts, customers, ledger, list_members, readings
+from worker.store import accounts, customers, ledger, list_members, readings, strangers
 from worker.store.ledger import OUT, LedgerEntry, has_left
+from worker.store.strangers import AddressHashes
 
 Moved = Mapping[MembershipKey, MembershipKey]
 """A member's place to the place where the ledger knows its contact: the person may have changed the address."""
@@ -30,9 +31,10 @@ class AccountPage:
 
     Attributes:
         at: when, by this machine's clock, as text.
-        strangers: whether to record departures of customers' addresses that the ledger does not know on the list.
+        strangers: whether to record departures of addresses that the ledger does not know on the list.
         moved: contacts that the ledger knows at another address.
         known: entries that were learnt already and are not written.
+        hashes: keep in mind who left though no customer has the address; None to keep nothing of them.
     """
 
     account_id: AccountId
@@ -41,6 +43,7 @@ class AccountPage:
     strangers: bool = True
     moved: Moved = field(default_factory=dict)
     known: Mapping[MembershipKey, LedgerEntry] = field(default_factory=dict)
+    hashes: AddressHashes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,16 @@ class Learnt:
         members: by the place of each entry, the member that it describes.
         unknown: members that were on no earlier page and have no entry.
         left_before: places that somebody was known to have left before.
+        strangers: addresses that left, and that no customer has.
+        met: addresses of members that are subscribed, or that the ledger knows now.
     """
 
     entries: list[LedgerEntry]
     members: dict[MembershipKey, Member]
     unknown: int
     left_before: frozenset[MembershipKey]
+    strangers: list[AddressKey]
+    met: list[AddressKey]
 
     def departures(self) -> list[LedgerEntry]:
         """Returns the entries that show that somebody left, or is back."""
@@ -92,7 +99,10 @@ def learnt(db: Database, read: AccountPage) -> Learnt:
         about[place] = members[place]
     met = {*entries, *owners, *moved}
     unknown = sum(_place(page.list_id, member) not in met for member in page.new)
-    return Learnt(changes, about, unknown, frozenset(place for place in about if has_left(entries.get(place))))
+    left_before = frozenset(place for place in about if has_left(entries.get(place)))
+    unmet = [place.address for place in left if place not in owners]
+    known = [place.address for place, member in members.items() if place in met or member.status == "subscribed"]
+    return Learnt(changes, about, unknown, left_before, unmet, known)
 
 
 def _place(list_id: ListId, member: Member) -> MembershipKey | None:
@@ -279,12 +289,14 @@ class PageWriter:
     Attributes:
         db: for reads.
         let_in: customers who are changed now, because a departure that kept them out has ended.
+        hashes: of people who left though no customer has their address.
         write: runs a function in a transaction with the database to write; it returns the rows that it wrote.
     """
 
     db: Database
     account_id: AccountId
     clock: Clock
+    hashes: AddressHashes
     write: Callable[[Callable[[Database], Rows]], None]
     let_in: set[CustomerId] = field(default_factory=set)
     contacts: KnownContacts = field(init=False)
@@ -298,10 +310,12 @@ class PageWriter:
             return
         at, account_id = as_text(self.clock()), self.account_id
         # The list belongs to another account now, and so do its strangers.
-        strangers = page.list_id not in accounts.stored_by_others(self.db, account_id)
-        read = AccountPage(account_id, page, at, strangers, self.contacts.moved(page))
-        if page.trivial and not page.reading.whole and not learnt(self.db, read).entries:
-            return
+        ours = page.list_id not in accounts.stored_by_others(self.db, account_id)
+        read = AccountPage(account_id, page, at, ours, self.contacts.moved(page), hashes=self.hashes)
+        if page.trivial and not page.reading.whole:
+            result = learnt(self.db, read)
+            if not (result.entries or result.strangers):
+                return
         self.write(lambda own: write_page(own, read, self.let_in))
 
 
@@ -315,9 +329,21 @@ def write_page(db: Database, read: AccountPage, let_in: set[CustomerId] | None =
     rows = put_and_reopen(db, account_id, result.entries, let_in)
     rows += write_after_reading(db, account_id, result.entries, result.members, at)
     reading, then = page.reading, page.then
+    if read.hashes is not None:
+        _keep_strangers(db, read.hashes, read, result)
     if reading.whole:
         counts = readings.PageCounts(len(page.new), page.total, len(result.entries), result.unknown)
         readings.put_page(db, account_id, page.list_id, reading, then, counts, at)
     elif then is not None:
         readings.put_departures(db, account_id, page.list_id, then)
     return rows if then is not None else rows + readings.end(db, account_id, page.list_id, reading)
+
+
+def _keep_strangers(db: Database, hashes: AddressHashes, read: AccountPage, result: Learnt) -> None:
+    page, reading = read.page, read.page.reading
+    if not read.strangers:
+        strangers.drop(db, read.account_id, page.list_id)
+        return
+    strangers.put(db, hashes, page.list_id, result.strangers, result.met)
+    if page.then is None and reading.strangers and reading.began_at is not None:
+        strangers.complete(db, hashes, page.list_id, reading.began_at)

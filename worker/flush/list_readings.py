@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import get_args
 
 from worker.clock import as_moment, as_text
+from worker.flush.members_to_read import DEPARTED, WHOLE, MembersToRead, members_to_read
 from worker.mailchimp import calls
 from worker.mailchimp.answers import (
     SECOND_LOOK,
@@ -31,19 +31,12 @@ from worker.mailchimp.calls import Sender
 from worker.mailchimp.merge_fields import MergeField, merge_fields
 from worker.model import AddressKey, ListId, address_key
 from worker.sqlite.database import Database
-from worker.store import readings
 from worker.store.accounts import AccountSettings
-from worker.store.readings import DepartedStatus, Reading, ReadStatus
+from worker.store.readings import Reading
+from worker.store.strangers import AddressHashes
 
 SIDE_BY_SIDE = 8
 """Lists read in parallel; the sender limits the calls in flight."""
-OVERLAP = timedelta(minutes=10)
-"""How long before the start of the last reading the next one begins, as Mailchimp's own servers may lag."""
-_FIRST = datetime.min.replace(tzinfo=UTC) + OVERLAP
-DEPARTED: tuple[ReadStatus, ...] = get_args(DepartedStatus)
-"""The statuses of departures, in the order of reading."""
-WHOLE: tuple[ReadStatus, ...] = ("all", "archived")
-"""The statuses of a full reading."""
 SECOND = timedelta(seconds=1)
 MOST_LATER = 2
 """After so many lists that cannot be read now, the others are not tried: Mailchimp itself may be down."""
@@ -147,44 +140,6 @@ Keep = Callable[[Page], None]
 """Called with each page before the next one is read."""
 
 
-@dataclass(frozen=True, slots=True)
-class MembersToRead:
-    """The members of a list that are not known yet.
-
-    Attributes:
-        start: where to start or continue.
-        base: the time from which members of each status are read, as text; None for all.
-        fields: whether to read their merge fields too.
-    """
-
-    list_id: ListId
-    start: Reading
-    base: str | None
-    fields: bool = False
-
-
-def members_to_read(db: Database, settings: AccountSettings, list_id: ListId, *, whole: bool = False) -> MembersToRead:
-    """Returns which members of a list are to be read.
-
-    Args:
-        whole: whether to read all members. A list that was once read in full always is: that costs less.
-    """
-    on_list, account_id = settings.list_of(list_id), settings.account_id
-    departures = on_list.departures_read_at if on_list is not None else None
-    members = on_list.members_read_at if on_list is not None else None
-    if whole or members is not None:
-        base = _before(members)
-        begun = readings.find(db, account_id, list_id, whole=True)
-        return MembersToRead(list_id, begun or Reading(WHOLE[0], base, whole=True), base)
-    base = _before(departures)
-    begun = readings.find(db, account_id, list_id, whole=False)
-    return MembersToRead(list_id, begun or Reading(DEPARTED[0], base), base)
-
-
-def _before(read_at: datetime | None) -> str | None:
-    return as_text(read_at - OVERLAP) if read_at is not None and read_at > _FIRST else None
-
-
 @dataclass(slots=True)
 class ListReadings:
     """The readings of one account in one flush or plan.
@@ -192,17 +147,21 @@ class ListReadings:
     Attributes:
         done: lists that were read, or could not be.
         refused: the failures of those that could not be.
+        aside: lists that were read for the sake of others, perhaps only their departures: who joined again may count
+            as departed.
     """
 
     db: Database
+    hashes: AddressHashes
     sender: Sender
     keep: Keep
     wait: Callable[[float], object]
     done: set[ListId] = field(default_factory=set)
     refused: dict[ListId, ClassifiedAnswer] = field(default_factory=dict)
+    aside: set[ListId] = field(default_factory=set)
 
     def read(
-        self, settings: AccountSettings, wanted: Collection[ListId], *, whole: bool = False
+        self, settings: AccountSettings, wanted: Collection[ListId], *, whole: bool = False, aside: bool = False
     ) -> dict[ListId, ClassifiedAnswer]:
         """Reads lists that were not read yet; returns the failures.
 
@@ -210,18 +169,26 @@ class ListReadings:
 
         Args:
             whole: whether to read all members; otherwise only departures.
+            aside: whether members are read again before a departure is believed.
         """
         refused: dict[ListId, ClassifiedAnswer] = {}
         for list_id in sorted(set(wanted) - self.done):
             classified = _not_tried(refused)
             if classified is None:
-                members = members_to_read(self.db, settings, list_id, whole=whole)
-                classified = read_list(self.sender, members, self.keep, self.wait)
+                classified = self._read(settings, list_id, whole=whole)
             if classified is not None:
                 refused[list_id] = classified
             self.done.add(list_id)
+            if aside:
+                self.aside.add(list_id)
         self.refused |= refused
         return refused
+
+    def _read(self, settings: AccountSettings, list_id: ListId, *, whole: bool) -> ClassifiedAnswer | None:
+        for members in members_to_read(self.db, settings, list_id, self.hashes, whole=whole):
+            if (refused := read_list(self.sender, members, self.keep, self.wait)) is not None:
+                return refused
+        return None
 
     def give_up(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
         """Leaves a list unread in this flush, because of the answer to an earlier call."""
@@ -230,8 +197,8 @@ class ListReadings:
 
     @property
     def read_now(self) -> frozenset[ListId]:
-        """The lists that were read to their end."""
-        return frozenset(self.done - self.refused.keys())
+        """The lists that were read to their end, and whose departures need no further read."""
+        return frozenset(self.done - self.refused.keys() - self.aside)
 
     def not_read(self) -> dict[ListId, str]:
         """Returns the lists whose members are unknown now, though they may exist, and why."""

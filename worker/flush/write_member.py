@@ -22,10 +22,10 @@ from worker.mailchimp import calls
 from worker.mailchimp.answers import SECOND_LOOK, AnswerClass, ClassifiedAnswer, Member, member_in
 from worker.mailchimp.calls import Call
 from worker.model import CustomerId, MembershipKey, Origin
-from worker.plan.consent import AddDecision, PriorDecision, PriorRead, decide, departure_of
+from worker.plan.consent import AddDecision, PriorRead, decide, departure_of
 from worker.plan.identity import as_read, fields_of, is_unconfirmed, tags_of, unconfirmed
 from worker.plan.outcomes import MEANINGS, NOTHING_NEXT, ONLY_THE_PERSON, Outcome
-from worker.plan.steps import Contact, PriorMembership, ids_of
+from worker.plan.steps import Contact, PriorDecision, PriorMembership, ids_of
 from worker.store.ledger import LedgerEntry, keeps_out
 
 

@@ -17,7 +17,7 @@ from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, List
 from worker.plan.identity import MAY_HAVE_ARCHIVED, as_read, awaits_confirmation, is_ours, may_have_archived, was_done
 from worker.plan.inputs import PlanInputs
 from worker.plan.outcomes import Outcome
-from worker.plan.steps import Contact, NoCall, PriorMembership, Target, ids_of
+from worker.plan.steps import Contact, NoCall, PriorDecision, PriorMembership, Target, hashed_entry, ids_of
 from worker.store.accounts import TargetList
 from worker.store.forgotten import Departed
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left, keeps_out, may_leave
@@ -108,7 +108,7 @@ def known_to_have_left(
         doubtful is not None and doubtful.intent is not None for doubtful in (entry, *(prior.entry for prior in priors))
     ):
         return None  # doubts are resolved first
-    there = (prior for prior in priors if prior.membership.list_id in read_now)
+    there = (prior for prior in priors if prior.membership.list_id in read_now and not prior.only_hashed)
     return next((prior for prior in there if keeps_out(prior.entry, destination)), None)
 
 
@@ -119,6 +119,7 @@ class KnownPlaces:
         entries: ledger entries by place.
         with_address: address to the ledger's places with it.
         same_address: address to the customers who have it.
+        strangers: address to the places that a stranger with it had left.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class KnownPlaces:
         customer_statuses: Mapping[CustomerId, CustomerStatus],
         owned: Iterable[LedgerEntry],
         entries: Mapping[MembershipKey, LedgerEntry],
+        strangers: Iterable[MembershipKey] = (),
     ) -> None:
         """Indexes the rows of a chunk, or of contacts that are about to be added.
 
@@ -139,10 +141,13 @@ class KnownPlaces:
         self.entries = entries
         self.with_address: dict[AddressKey, list[MembershipKey]] = {}
         self.same_address: dict[AddressKey, list[Customer]] = {}
+        self.strangers: dict[AddressKey, list[MembershipKey]] = {}
         self._at: dict[CustomerId, list[MembershipKey]] = {}
         self._known_by: dict[MembershipKey, list[CustomerId]] = {}
         for membership in entries:
             self.with_address.setdefault(membership.address, []).append(membership)
+        for membership in strangers:
+            self.strangers.setdefault(membership.address, []).append(membership)
         for customer in people:
             if customer.address is not None:
                 self.same_address.setdefault(customer.address, []).append(customer)
@@ -165,15 +170,25 @@ class KnownPlaces:
         return self._at.get(customer_id, ())
 
     def prior(
-        self, place: MembershipKey, *, list_gone: bool = False, own: bool = True, whom: Sequence[CustomerId] = ()
+        self,
+        place: MembershipKey,
+        *,
+        list_gone: bool = False,
+        own: bool = True,
+        whom: Sequence[CustomerId] = (),
+        met_by: CustomerId | None = None,
     ) -> PriorMembership:
         """Returns a place with all customers who are known there.
 
         Args:
             whom: customers on whose behalf the place is read; they come first.
+            met_by: whose departure it is if a stranger left there; None if none can have.
         """
         known = tuple(dict.fromkeys([*whom, *self._known_by.get(place, ())]))
-        return PriorMembership(place, self.entries.get(place), list_gone, known, own)
+        entry = self.entries.get(place)
+        if entry is None and met_by is not None and place in self.strangers.get(place.address, ()):
+            entry = hashed_entry(place, met_by, list_gone=list_gone)
+        return PriorMembership(place, entry, list_gone, known, own)
 
     def of_others(
         self,
@@ -201,6 +216,7 @@ class KnownPlaces:
             for place in self.with_address.get(address, ())
             if place != destination and (has_left(entries.get(place)) or may_leave(entries.get(place)))
         ]
+        places += [place for address in addresses for place in self.strangers.get(address, ()) if place != destination]
         places_of: dict[MembershipKey, list[CustomerId]] = {place: [] for place in (*places, *more)}
         for other in self.same_address.get(destination.address, ()):
             if other.deleted or other.customer_id in mine:
@@ -226,21 +242,6 @@ class KnownPlaces:
         of_others = self.of_others(destination, own, mine)
         left = (place for place in dict.fromkeys([*own, *of_others]) if keeps_out(self.entries.get(place), destination))
         return [self.prior(place, own=place in own, whom=of_others.get(place, ())) for place in left]
-
-
-@dataclass(frozen=True, slots=True)
-class PriorDecision:
-    """What a prior membership allows.
-
-    Attributes:
-        status: the status to add the contact with; None if it may not be added anywhere.
-        reason: why not, or what the old member is.
-        here: whether the old place has a member at all.
-    """
-
-    status: str | None
-    reason: str
-    here: bool
 
 
 def departure_of(entry: LedgerEntry) -> str:
@@ -352,6 +353,8 @@ def decide(
         if prior.list_gone:
             of_prior = prior_decision_by_ledger(prior.membership, entry, destination, status_if_new)
             if of_prior.status is None:
+                if entry is not None and prior.only_hashed:
+                    decision.entries.append(replace(entry, sent_at=now()))
                 decision.kept_out_by = prior, of_prior
                 return decision
             decision.status = "pending" if of_prior.status == "pending" else decision.status
@@ -370,8 +373,8 @@ def decide(
             decision.kept_out_by = prior, of_prior
             return decision
         if not prior.own:
-            # The person is back, or never left.
-            if after is not None and after != entry and not begun:
+            # The person is back, or never left. A stranger who is back is none of the customer's.
+            if after is not None and after != entry and not begun and not prior.only_hashed:
                 decision.entries.append(after)
             continue
         if begun and not done:

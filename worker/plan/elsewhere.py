@@ -58,7 +58,8 @@ def new_by_list(db: Database, settings: AccountSettings) -> dict[ListId, int]:
     nowhere = " AND ".join(f"NOT EXISTS ({known})" for known in _KNOWN)
     rows = db.execute(
         f"SELECT {_BELONGS}, count(*) FROM customer INDEXED BY customer_changed WHERE account_id = ?1 AND changed = 1 "
-        f"AND bare = 0 AND deleted = 0 AND address IS NOT NULL AND {nowhere} GROUP BY 1",
+        f"AND bare = 0 AND deleted = 0 AND address IS NOT NULL "
+        f"AND CAST(state AS TEXT) ->> '$.marketing_consent' IS NOT 0 AND {nowhere} GROUP BY 1",
         _values(settings),
     )
     return {ListId(row[0]): row[1] for row in rows}

@@ -11,6 +11,7 @@ from worker.model import ListId, MembershipKey
 from worker.store.accounts import AccountSettings
 from worker.store.forgotten import Departed
 from worker.store.ledger import LedgerEntry
+from worker.store.strangers import AddressHashes
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class PlanInputs:
         not_read: lists whose departures are unknown now, and why: nobody moves off them, or is added to another list.
         read_now: lists whose members were just read, so that departures are known without another read.
         learnt: entries that are not in the ledger yet, because a plan that is only shown writes nothing.
+        strangers: hashes of people who left lists though no customer had their address; None to look nobody up.
     """
 
     settings: AccountSettings
@@ -35,3 +37,4 @@ class PlanInputs:
     not_read: Mapping[ListId, str] = field(default_factory=dict)
     read_now: frozenset[ListId] = frozenset()
     learnt: Mapping[MembershipKey, LedgerEntry] = field(default_factory=dict)
+    strangers: AddressHashes | None = None

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from worker.clock import as_moment
 from worker.fields.member_tags import differs, wanted_tags
 from worker.fields.merge_values import ListFields
 from worker.model import AddressKey, Customer, CustomerId, ListId, MembershipKey, newest_first
 from worker.plan import consent
+from worker.plan.consent import KnownPlaces
 from worker.plan.identity import FOUND_AND_LEFT, NOT_ADDED, is_its_own
 from worker.plan.inputs import PlanInputs
 from worker.plan.outcomes import NOTHING_NEXT, ONLY_THE_PERSON, Outcome
@@ -67,7 +69,9 @@ class _Planner:
         owned = (
             entry for entry in entries.values() if entry.state != "archived" or entry.status_before == "unsubscribed"
         )
-        self.known = consent.KnownPlaces(self.people.values(), self.people, related.customer_statuses, owned, entries)
+        self.known = KnownPlaces(
+            self.people.values(), self.people, related.customer_statuses, owned, entries, related.strangers
+        )
         self.unsubscribed: dict[AddressKey, list[MembershipKey]] = {}
         self.withheld: dict[AddressKey, CustomerId] = {}
         self.left: set[CustomerId] = set()
@@ -148,8 +152,8 @@ class _Planner:
         ]
         return tuple(self._prior(place) for place in dict.fromkeys(memberships))
 
-    def _prior(self, place: MembershipKey, *, own: bool = True, whom: Sequence[CustomerId] = ()) -> PriorMembership:
-        return self.known.prior(place, list_gone=self._is_gone(place.list_id), own=own, whom=whom)
+    def _prior(self, place: MembershipKey, **known: Any) -> PriorMembership:
+        return self.known.prior(place, list_gone=self._is_gone(place.list_id), **known)
 
     def _priors_of_others(
         self, targets: Sequence[Target], destination: MembershipKey, own: Sequence[PriorMembership]
@@ -158,9 +162,8 @@ class _Planner:
         there = [prior.membership for prior in own]
         withdrawn = [place for place in self.unsubscribed.get(destination.address, ()) if place != destination]
         of_others = self.known.of_others(destination, there, ids_of(targets), self.related.changed, withdrawn)
-        return tuple(
-            self._prior(place, own=False, whom=whom) for place, whom in of_others.items() if place not in there
-        )
+        rest, owner = {place: whom for place, whom in of_others.items() if place not in there}, targets[0].customer_id
+        return tuple(self._prior(place, own=False, whom=whom, met_by=owner) for place, whom in rest.items())
 
     def _is_gone(self, list_id: ListId) -> bool:
         on_list = self.inputs.settings.list_of(list_id)

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
 from worker.plan import elsewhere
+from worker.plan.inputs import PlanInputs
 from worker.sqlite.database import Database
-from worker.store import customers, ledger
+from worker.store import customers, ledger, strangers
 from worker.store.accounts import AccountSettings
 from worker.store.ledger import CustomerStatus, LedgerEntry
 
@@ -31,12 +32,15 @@ class RelatedCustomers:
         unchanged: those with a current or former address of a changed one.
         entries: of any place with one of these addresses, or where one of the unchanged is known.
         customer_statuses: of all these customers that have one.
+        strangers: places that somebody with one of these addresses had left before any customer had it, and that the
+            ledger does not know.
     """
 
     changed: Mapping[CustomerId, Customer]
     unchanged: Mapping[CustomerId, Customer]
     entries: Mapping[MembershipKey, LedgerEntry]
     customer_statuses: Mapping[CustomerId, CustomerStatus]
+    strangers: Collection[MembershipKey] = ()
 
     def with_entries(self, learnt: Mapping[MembershipKey, LedgerEntry]) -> RelatedCustomers:
         """Returns the same customers with entries about their addresses that are not in the ledger yet."""
@@ -100,6 +104,19 @@ def chunks(
         related = _Search(db, account_id, fresh, every).related()
         ahead |= {customer_id for customer_id in related.changed if after is None or customer_id > after}
         yield related
+
+
+def with_strangers(db: Database, related: RelatedCustomers, inputs: PlanInputs) -> RelatedCustomers:
+    """Returns the same customers with the places that strangers with their addresses had left."""
+    if inputs.strangers is None:
+        return related
+    people = (*related.changed.values(), *related.unchanged.values())
+    addresses = {customer.address for customer in people if customer.address is not None}
+    addresses |= {membership.address for membership in related.entries}
+    known = related.entries.keys() | inputs.learnt.keys()
+    left = strangers.departed(db, inputs.strangers, addresses) - known
+    left = {place for place in left if place.list_id not in inputs.of_others}
+    return replace(related, strangers=left) if left else related
 
 
 def apart(db: Database, account_id: AccountId, related: RelatedCustomers) -> Iterator[RelatedCustomers]:

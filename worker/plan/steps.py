@@ -17,7 +17,7 @@ from worker.mailchimp import calls
 from worker.mailchimp.answers import Member
 from worker.model import Customer, CustomerId, MembershipKey
 from worker.plan.outcomes import MEANINGS, Outcome
-from worker.store.ledger import LedgerEntry
+from worker.store.ledger import LedgerEntry, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,10 @@ class Contact:
     tags: tuple[str, ...] = ()
 
 
+_NEVER = ""
+"""When an entry was written that never was."""
+
+
 @dataclass(frozen=True, slots=True)
 class PriorMembership:
     """A place where one of the contact's customers is known, to be read before the contact is added anywhere else.
@@ -69,6 +73,36 @@ class PriorMembership:
     list_gone: bool = False
     known: tuple[CustomerId, ...] = ()
     own: bool = True
+
+    @property
+    def only_hashed(self) -> bool:
+        """Whether nothing but a hash shows that a stranger left there: see :mod:`worker.store.strangers`."""
+        return self.entry is not None and self.entry.sent_at == _NEVER
+
+
+def hashed_entry(place: MembershipKey, customer_id: CustomerId, *, list_gone: bool) -> LedgerEntry:
+    """Returns a ledger entry for a place that a stranger left, which is not written until the member is read.
+
+    Args:
+        list_gone: whether it cannot be read any more.
+    """
+    state: State = "gone" if list_gone else "present"
+    return LedgerEntry(place, customer_id, state, "found", _NEVER, member_status="unsubscribed")
+
+
+@dataclass(frozen=True, slots=True)
+class PriorDecision:
+    """What a prior membership allows.
+
+    Attributes:
+        status: the status to add the contact with; None if it may not be added anywhere.
+        reason: why not, or what the old member is.
+        here: whether the old place has a member at all.
+    """
+
+    status: str | None
+    reason: str
+    here: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from worker.sqlite.schema_parts import (
     BARE,
     BEGUN_UPDATE,
+    DEPARTED_STRANGER,
     ERASURE,
     ERASURE_REQUEST,
     MEMBER_READING,
@@ -277,5 +278,6 @@ MIGRATIONS: Mapping[str, tuple[str, ...]] = {
     "0022_bare": BARE,
     "0023_begun_update": (BEGUN_UPDATE,),
     "0024_taken_partition": (TAKEN_PARTITION,),
+    "0025_departed_stranger": DEPARTED_STRANGER,
 }
 """The statements of each migration, by its name."""

@@ -106,6 +106,27 @@ MEMBER_READING = (
     """,
 )
 
+DEPARTED_STRANGER = (
+    """
+    CREATE TABLE departed_list (      -- the lists of which hashes of strangers who left are kept
+        number INTEGER PRIMARY KEY,
+        account_id TEXT NOT NULL, list_id TEXT NOT NULL,
+        hashed_with TEXT NOT NULL,    -- the name of the key of the hashes
+        read_at TEXT,                 -- Mailchimp's time up to which they are complete; NULL: not from the beginning
+        UNIQUE (account_id, list_id)
+    )
+    """,
+    """
+    CREATE TABLE departed_stranger (  -- who left a list while no customer had that address: a keyed hash of it
+        list INTEGER NOT NULL, digest INTEGER NOT NULL,
+        PRIMARY KEY (list, digest)
+    ) WITHOUT ROWID
+    """,
+    # Of a reading under way, whether the hashes are complete once it ends.
+    "ALTER TABLE departure_reading ADD COLUMN strangers INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE member_reading ADD COLUMN strangers INTEGER NOT NULL DEFAULT 0",
+)
+
 BEGUN_UPDATE = """
     CREATE TABLE begun_update (       -- of the chunk that is being delivered, or was when the process died
         account_id TEXT NOT NULL, customer_id TEXT NOT NULL, list_id TEXT NOT NULL,

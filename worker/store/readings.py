@@ -27,12 +27,15 @@ class Reading:
         began_at: Mailchimp's time of the first page, as text; None if it gave none, or before that page.
         since: only members that changed at this time or later, as text; None for all.
         whole: whether members of all statuses are read; otherwise only departures.
+        strangers: whether all strangers who ever left the list are known once it ends: see
+            :mod:`worker.store.strangers`.
     """
 
     status: ReadStatus
     since: str | None
     began_at: str | None = None
     whole: bool = False
+    strangers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ def find(db: Database, account_id: AccountId, list_id: ListId, *, whole: bool) -
     """
     table, last = ("member_reading", "members_read_at") if whole else ("departure_reading", "departures_read_at")
     row = db.execute(
-        f"SELECT reading.status, reading.since, reading.began_at, list.{last} AS last "
+        f"SELECT reading.status, reading.since, reading.began_at, reading.strangers, list.{last} AS last "
         f"FROM {table} AS reading LEFT JOIN list USING (account_id, list_id) "
         "WHERE account_id = ? AND list_id = ? AND reading.status IS NOT NULL",
         (account_id, list_id),
@@ -92,7 +95,7 @@ def find(db: Database, account_id: AccountId, list_id: ListId, *, whole: bool) -
     began_at, last_at = row["began_at"], row["last"]
     if began_at is None or (last_at is not None and as_moment(began_at) < as_moment(last_at)):
         return None
-    return Reading(row["status"], row["since"], began_at, whole)
+    return Reading(row["status"], row["since"], began_at, whole, bool(row["strangers"]))
 
 
 def of_members(db: Database, account_id: AccountId | None = None, since: str = "") -> list[MemberReading]:
@@ -133,9 +136,9 @@ def put_page(
     where = "WHERE account_id = ? AND list_id = ?"
     db.execute(f"DELETE FROM member_reading {where} AND began_at IS NOT ?", (*key, reading.began_at))
     db.execute(
-        "INSERT INTO member_reading (account_id, list_id, began_at, written_at) VALUES (?,?,?,?) "
+        "INSERT INTO member_reading (account_id, list_id, began_at, written_at, strangers) VALUES (?,?,?,?,?) "
         "ON CONFLICT (account_id, list_id) DO NOTHING",
-        (*key, reading.began_at, at),
+        (*key, reading.began_at, at, reading.strangers),
     )
     db.execute(
         "UPDATE member_reading SET members = members + ?, total = total + ?, learnt = learnt + ?, "
@@ -147,8 +150,9 @@ def put_page(
 def put_departures(db: Database, account_id: AccountId, list_id: ListId, reading: Reading) -> None:
     """Records the progress of a reading of departures. Call it in the transaction that writes what was read."""
     db.execute(
-        "INSERT OR REPLACE INTO departure_reading (account_id, list_id, began_at, status, since) VALUES (?,?,?,?,?)",
-        (account_id, list_id, reading.began_at, reading.status, reading.since),
+        "INSERT OR REPLACE INTO departure_reading (account_id, list_id, began_at, status, since, strangers) "
+        "VALUES (?,?,?,?,?,?)",
+        (account_id, list_id, reading.began_at, reading.status, reading.since, reading.strangers),
     )
 
 

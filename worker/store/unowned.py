@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from worker.model import AccountId
 from worker.sqlite.database import Database
-from worker.store import accounts, offsets
+from worker.store import accounts, offsets, strangers
 
 KEPT, DROPPING, BACK = 0, 1, 2
 """States of a partition: back means that its events are being reread, but its ledger is not yet."""
@@ -155,6 +155,8 @@ def drop_accounts(db: Database, unowned: Unowned, partition_of: Callable[[Accoun
     for table, columns in _OF_ACCOUNTS.items():
         for account_id in [name for name in accounts.ids_in(db, table) if partition_of(name) == unowned.partition]:
             deleted += _drop(db, unowned.partition, table, columns, {"account_id": account_id})
+    for name in [name for name in accounts.ids_in(db, "departed_list") if partition_of(name) == unowned.partition]:
+        strangers.delete_account(db, name)
     return deleted
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from tests.unit.plan import build
 from worker.clock import as_moment
-from worker.flush.list_readings import MembersToRead, Page, read_list
+from worker.flush.list_readings import Page, read_list
+from worker.flush.members_to_read import MembersToRead
 from worker.mailchimp.answers import Answer
 from worker.mailchimp.calls import Call
 from worker.model import AccountId

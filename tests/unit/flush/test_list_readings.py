@@ -13,16 +13,19 @@ from tests.unit.flush.mailchimp_lists import ACCOUNT, DATE, FIRST, START, Lists,
 from tests.unit.plan import build
 from worker.clock import as_text
 from worker.flush.learning import AccountPage, write_page
-from worker.flush.list_readings import ListReadings, MembersToRead, Page, members_to_read, pages, read_fields, read_list
+from worker.flush.list_readings import ListReadings, Page, pages, read_fields, read_list
+from worker.flush.members_to_read import MembersToRead, members_to_read
 from worker.mailchimp.answers import Answer, AnswerClass
 from worker.mailchimp.calls import Call
 from worker.model import ListId
 from worker.sqlite.database import Database
-from worker.store import accounts, ledger
+from worker.store import accounts, ledger, strangers
 from worker.store import readings as stored
 from worker.store.accounts import AccountSettings
 from worker.store.readings import Reading
+from worker.store.strangers import AddressHashes
 
+HASHES = AddressHashes(ACCOUNT, b"k" * 32)
 MISSING = Answer(404, {"title": "Resource Not Found"})
 NO_FIELDS = Answer(200, {"merge_fields": [], "total_items": 0})
 
@@ -166,9 +169,9 @@ def readings(db: Database, lists: Lists, die_after: int | None = None) -> ListRe
             raise KeyboardInterrupt
         kept += 1
         with db.transaction():
-            write_page(db, AccountPage(ACCOUNT, page, build.NOW))
+            write_page(db, AccountPage(ACCOUNT, page, build.NOW, hashes=HASHES))
 
-    return ListReadings(db, lists, keep, lambda seconds: None)
+    return ListReadings(db, HASHES, lists, keep, lambda seconds: None)
 
 
 def test_a_reading_that_died_goes_on_where_it_was(db: Database):
@@ -206,8 +209,14 @@ def test_a_reading_that_another_worker_has_done_since_is_not_gone_on_with(db: Da
         stored.put_departures(db, ACCOUNT, build.MASTER, Reading("archived", None, "2026-11-20T10:00:00.000Z"))
         stored.end(db, ACCOUNT, build.OTHER, Reading("archived", None))
         db.execute("UPDATE list SET departures_read_at = '2026-11-21T10:00:00.000Z'")
-    wanted = members_to_read(db, chosen(db), build.MASTER)
-    assert wanted.start == Reading("unsubscribed", "2026-11-21T09:50:00.000Z")
+    [wanted] = members_to_read(db, chosen(db), build.MASTER, HASHES)
+    # The other worker's hashes of strangers are not here.
+    assert wanted.start == Reading("unsubscribed", None, strangers=True)
+    with db.transaction():
+        strangers.put(db, HASHES, build.MASTER, [], [])
+        strangers.complete(db, HASHES, build.MASTER, "2026-11-21T10:00:00.000Z")
+    [wanted] = members_to_read(db, chosen(db), build.MASTER, HASHES)
+    assert wanted.start == Reading("unsubscribed", "2026-11-21T09:50:00.000Z", strangers=True)
     assert wanted.base == wanted.start.since
 
 

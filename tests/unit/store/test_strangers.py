@@ -1,0 +1,81 @@
+"""Hashes of people who left a list while no customer had their address."""
+
+from __future__ import annotations
+
+from worker.model import AccountId, AddressKey, ListId, MembershipKey
+from worker.sqlite.database import Database
+from worker.store import strangers, unowned
+from worker.store.strangers import AddressHashes
+from worker.store.unowned import Unowned
+
+ACCOUNT, LIST, OTHER = AccountId("acct-1"), ListId("lista"), ListId("listb")
+HASHES = AddressHashes(ACCOUNT, b"k" * 32)
+ANN, BOB = AddressKey("ann@example.com"), AddressKey("bob@example.com")
+AT = "2026-11-22T10:00:00.000Z"
+
+
+def put(
+    db: Database, *left: AddressKey, met: tuple[AddressKey, ...] = (), hashes: AddressHashes = HASHES, on: ListId = LIST
+) -> None:
+    """Stores who left a list."""
+    with db.transaction():
+        strangers.put(db, hashes, on, left, met)
+
+
+def test_each_account_and_key_has_other_hashes():
+    """Equal hashes would show that somebody is on lists of two accounts."""
+    found = {
+        hashes.of(ANN)
+        for hashes in (HASHES, AddressHashes(AccountId("acct-2"), HASHES.key), AddressHashes(ACCOUNT, b"l" * 32))
+    }
+    assert len(found) == 3
+
+
+def test_who_left_is_found_by_address_on_each_list(db: Database):
+    """Also twice on one page, and only for the account that read it."""
+    put(db, ANN, ANN)
+    put(db, ANN, on=OTHER)
+    assert strangers.departed(db, HASHES, [ANN, BOB]) == {MembershipKey(LIST, ANN), MembershipKey(OTHER, ANN)}
+    assert strangers.departed(db, AddressHashes(AccountId("acct-2"), HASHES.key), [ANN]) == set()
+
+
+def test_who_is_subscribed_or_known_is_forgotten(db: Database):
+    """The next page with that member removes the hash, of that list alone."""
+    put(db, ANN, BOB)
+    put(db, ANN, on=OTHER)
+    put(db, met=(ANN,))
+    assert strangers.departed(db, HASHES, [ANN, BOB]) == {MembershipKey(LIST, BOB), MembershipKey(OTHER, ANN)}
+
+
+def test_another_key_begins_again(db: Database):
+    """Nothing that was hashed with the former one counts, and it is removed."""
+    put(db, ANN)
+    with db.transaction():
+        strangers.complete(db, HASHES, LIST, AT)
+    other = AddressHashes(ACCOUNT, b"l" * 32)
+    assert strangers.read_at(db, HASHES, LIST) is not None
+    assert strangers.read_at(db, other, LIST) is None
+    put(db, BOB, hashes=other)
+    assert strangers.departed(db, other, [ANN, BOB]) == {MembershipKey(LIST, BOB)}
+    assert db.count("departed_stranger") == 1
+    assert strangers.read_at(db, HASHES, LIST) is None
+
+
+def test_an_accounts_hashes_are_removed_and_no_others(db: Database):
+    """All of its lists, as when the account is erased."""
+    put(db, ANN, BOB)
+    other = AddressHashes(AccountId("acct-2"), HASHES.key)
+    put(db, ANN, hashes=other)
+    strangers.delete_account(db, ACCOUNT)
+    assert (db.count("departed_list"), db.count("departed_stranger")) == (1, 1)
+    assert strangers.departed(db, other, [ANN]) == {MembershipKey(LIST, ANN)}
+
+
+def test_hashes_go_with_a_partition_that_another_worker_has(db: Database):
+    """They can be read again from Mailchimp."""
+    put(db, ANN)
+    gone = Unowned(0, ("events", "t1"), ("ledger", "t2"))
+    with db.transaction():
+        db.execute("INSERT INTO unowned_partition (partition, since, state) VALUES (0, ?, ?)", (AT, unowned.DROPPING))
+    unowned.drop_accounts(db, gone, lambda account_id: 0)
+    assert (db.count("departed_list"), db.count("departed_stranger")) == (0, 0)

@@ -1,0 +1,88 @@
+"""Which members of a list are to be read: from when on, and whether departures of strangers first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import get_args
+
+from worker.clock import as_moment, as_text
+from worker.model import ListId
+from worker.sqlite.database import Database
+from worker.store import accounts, readings, strangers
+from worker.store.accounts import AccountSettings
+from worker.store.readings import DepartedStatus, Reading, ReadStatus
+from worker.store.strangers import AddressHashes
+
+OVERLAP = timedelta(minutes=10)
+"""How long before the start of the last reading the next one begins, as Mailchimp's own servers may lag."""
+_FIRST = datetime.min.replace(tzinfo=UTC) + OVERLAP
+DEPARTED: tuple[ReadStatus, ...] = get_args(DepartedStatus)
+"""The statuses of departures, in the order of reading."""
+WHOLE: tuple[ReadStatus, ...] = ("all", "archived")
+"""The statuses of a full reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class MembersToRead:
+    """The members of a list that are not known yet.
+
+    Attributes:
+        start: where to start or continue.
+        base: the time from which members of each status are read, as text; None for all.
+        fields: whether to read their merge fields too.
+    """
+
+    list_id: ListId
+    start: Reading
+    base: str | None
+    fields: bool = False
+
+
+def members_to_read(
+    db: Database, settings: AccountSettings, list_id: ListId, hashes: AddressHashes, *, whole: bool = False
+) -> Iterator[MembersToRead]:
+    """Yields which members of a list are to be read; read them before requesting more.
+
+    Strangers' departures are read first, from the time up to which they are known here, if another list needs them: the
+    hashes may be lost with the database or the key, or the list was read by another worker or an earlier release.
+
+    Args:
+        whole: whether to read all members. A list that was once read in full always is: that costs less.
+    """
+    on_list = settings.list_of(list_id)
+    departures = on_list.departures_read_at if on_list is not None else None
+    members = on_list.members_read_at if on_list is not None else None
+    whole = whole or members is not None
+    usual = _from(db, hashes, list_id, members if whole else departures, whole=whole)
+    needed = any(stored.list_id != list_id and not stored.gone for stored in settings.stored)
+    if needed and not usual.start.strangers and list_id not in accounts.stored_by_others(db, settings.account_id):
+        yield _from(db, hashes, list_id, strangers.read_at(db, hashes, list_id), whole=False, strangers_too=True)
+        if not whole:
+            return  # that was more than the usual
+        usual = _from(db, hashes, list_id, members, whole=True)
+    yield usual
+
+
+def _from(
+    db: Database,
+    hashes: AddressHashes,
+    list_id: ListId,
+    read_at: datetime | None,
+    *,
+    whole: bool,
+    strangers_too: bool = False,
+) -> MembersToRead:
+    base, known_to = _before(read_at), strangers.read_at(db, hashes, list_id)
+    begun = readings.find(db, hashes.account_id, list_id, whole=whole)
+    # Of one that began with another key, the first pages are lost.
+    known = begun is not None and begun.strangers and strangers.is_known(db, hashes, list_id)
+    if begun is not None and (known or not strangers_too):
+        return MembersToRead(list_id, replace(begun, strangers=known), base)
+    known = base is None or (known_to is not None and as_moment(base) <= known_to)
+    return MembersToRead(list_id, Reading((WHOLE if whole else DEPARTED)[0], base, None, whole, known), base)
+
+
+def _before(read_at: datetime | None) -> str | None:
+    return as_text(read_at - OVERLAP) if read_at is not None and read_at > _FIRST else None
