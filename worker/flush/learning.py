@@ -14,7 +14,7 @@ from worker.flush.departures import put_and_reopen
 from worker.flush.list_readings import Page
 from worker.mailchimp.answers import Member
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey, address_key, newest_first
-from worker.plan.identity import as_read, departed, is_unconfirmed
+from worker.plan.identity import as_read, awaits_confirmation, departed, is_unconfirmed
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Rows
 from worker.store import accounts, customers, ledger, list_members, readings, strangers
@@ -159,7 +159,11 @@ def entry_of_departure(entry: LedgerEntry, member: Member, date: datetime | None
         date: Mailchimp's time of the answer.
     """
     if entry.state == "gone" and member.status == "cleaned":
-        return None  # a later member's bounce says less than the earlier departure
+        # A later member's bounce says less than the earlier departure.
+        if not awaits_confirmation(entry):
+            return None
+        seen_at = as_text(date) if date is not None else entry.seen_at
+        return _unless_said(replace(entry, member_status=member.status, seen_at=seen_at), entry, at)
     # A write in doubt is resolved by reading that member alone. But the member at the place of an add in doubt has left
     # by now, and may be deleted before that read.
     add = entry.state == "intended" and entry.intent is not None and entry.intent.kind == "add"
