@@ -19,6 +19,7 @@ from worker.sqlite import migrations
 from worker.sqlite.library import sqlite3
 
 MEMORY = Path("/dev/shm")
+PREFIX = "mailchimp-worker-tests-"
 ROOM = 2 * 1024**3
 """Bytes. What all tests write together, several times over."""
 
@@ -36,9 +37,20 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         # Where no commit waits for a disk: processes are killed in the tests, never the machine.
         in_memory = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
-        os.environ[FOLDER] = tempfile.mkdtemp(prefix="mailchimp-worker-tests-", dir=MEMORY if in_memory else None)
+        if in_memory:
+            remove_left(MEMORY)
+        prefix = f"{PREFIX}{os.getpid()}-"
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix=prefix, dir=MEMORY if in_memory else None)
         if in_memory and config.option.basetemp is None:
             config.option.basetemp = os.environ[FOLDER] + "/files"
+
+
+def remove_left(parent: Path) -> None:
+    """Removes the folders of runs that were killed, which would stay in memory."""
+    for left in parent.glob(f"{PREFIX}*"):
+        process = left.name.removeprefix(PREFIX).split("-")[0]
+        if process.isdigit() and not Path("/proc", process).exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
