@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -215,6 +216,7 @@ def test_a_request_that_is_cut_off_is_no_error_of_the_worker(site: Site, caplog:
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/login", "headers": [], "query_string": b""}
-    asyncio.run(site.application(scope, receive, send))  # type: ignore[arg-type]
+    with ThreadPoolExecutor(1) as other_thread:  # tests in a browser leave an event loop running in this one
+        other_thread.submit(asyncio.run, site.application(scope, receive, send)).result()  # type: ignore[arg-type]
     assert sent[0]["status"] == 400
     assert not caplog.records
