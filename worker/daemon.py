@@ -262,6 +262,6 @@ def _log_end(run: Run) -> None:
 def run_pending(ticks: schedule.Scheduler) -> None:
     """Runs the jobs that are due, and all of them after the clock was set back: `schedule` goes by the clock."""
     if (ticks.idle_seconds or 0) > LONGEST_IDLE:
-        log.warning("the clock was set back; the worker goes on by the new time")
+        log.warning("this machine's time went back: its clock was set, or summer time ended")
         ticks.run_all()
     ticks.run_pending()

@@ -174,9 +174,10 @@ class AccountFlush:
         if inputs is None or not self.mode.may_go_on():
             return None
         # Before anybody is added to a list, departures of the other stored lists are read, and before anybody moves off
-        # a list, its own. Everything is planned with them.
-        new = elsewhere.new_by_list(self.db, self.mode.settings)
-        self._read(self._stored_beside(new), aside=True)
+        # a list, its own. Everything is planned with them. Most often, newcomers alone show which: one plan is enough.
+        if self._stored() - self.readings.done:
+            newcomers = elsewhere.new_by_list(self.db, self.mode.settings)
+            self._read(self._stored_beside(newcomers), rechecked=True)
         while self.mode.may_go_on():
             inputs = replace(
                 inputs,
@@ -187,15 +188,15 @@ class AccountFlush:
             )
             planned = self._whole(inputs)
             expected = self._expected(inputs, planned)
-            wanted = expected.sources - self.readings.done
-            beside = self._stored_beside(expected.destinations) - self.readings.done - wanted
-            if not (wanted or beside):
-                counted = planned is not None or self.mode.every
-                new = expected.adds if counted else elsewhere.new_by_list(self.db, inputs.settings)
+            counted = planned is not None or self.mode.every
+            new = expected.adds if counted else elsewhere.new_by_list(self.db, inputs.settings)
+            sources = expected.sources - self.readings.done
+            beside = self._stored_beside(expected.destinations.union(new)) - self.readings.done - sources
+            if not (sources or beside):
                 return Prepared(inputs, new, self._brake(expected, confirm(), inputs.not_read), planned)
-            self._read(wanted)
+            self._read(sources)
             if self.mode.may_go_on():
-                self._read(beside, aside=True)
+                self._read(beside, rechecked=True)
         return None
 
     def chunks(self, prepared: Prepared) -> Iterator[tuple[RelatedCustomers, Plan]]:
@@ -258,15 +259,18 @@ class AccountFlush:
             strangers=account.strangers,
         )
 
+    def _stored(self) -> set[ListId]:
+        return {stored_list.list_id for stored_list in self.mode.settings.stored if not stored_list.gone}
+
     def _stored_beside(self, destinations: Collection[ListId]) -> set[ListId]:
-        """Returns the stored lists of which somebody may have left whom these lists get."""
-        stored = {stored_list.list_id for stored_list in self.mode.settings.stored if not stored_list.gone}
+        """Returns the stored lists other than the one that contacts are added to: all, if they are added to several."""
         if not destinations:
             return set()
-        return stored if len(destinations) > 1 else stored.difference(destinations)
+        return self._stored() if len(destinations) > 1 else self._stored().difference(destinations)
 
-    def _read(self, wanted: Collection[ListId], *, whole: bool = False, aside: bool = False) -> None:
-        for list_id, classified in self.readings.read(self.mode.settings, wanted, whole=whole, aside=aside).items():
+    def _read(self, wanted: Collection[ListId], *, whole: bool = False, rechecked: bool = False) -> None:
+        refused = self.readings.read(self.mode.settings, wanted, whole=whole, rechecked=rechecked)
+        for list_id, classified in refused.items():
             if classified.kind in (AnswerClass.NOT_THERE, AnswerClass.ACCOUNT_STOPPED):
                 self.mode.list_refused(list_id, classified)
 

@@ -111,9 +111,8 @@ class _Execution:
                 request.turn()  # wait for it before reading the next chunk
         self.recorder.notices = flush.notices(prepared.brake)
         if flush.readings.not_read() and self.recorder.part().settled < self.recorder.to_do:
-            self.recorder.end(
-                "Customers wait, and who left a list could not be read.", RunResult.FAILED
-            )  # and is retried
+            # Failed, so that it is tried again.
+            self.recorder.end("Customers wait, and who left a list could not be read.", RunResult.FAILED)
         self._show(prepared.brake)
 
     def _any_to_do(self) -> bool:

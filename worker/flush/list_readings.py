@@ -147,8 +147,8 @@ class ListReadings:
     Attributes:
         done: lists that were read, or could not be.
         refused: the failures of those that could not be.
-        aside: lists that were read for the sake of others, perhaps only their departures: who joined again may count
-            as departed.
+        rechecked: lists of which perhaps only the departures were read, so that somebody who joined again may count as
+            departed: a member is read again before its departure is believed.
     """
 
     db: Database
@@ -158,10 +158,10 @@ class ListReadings:
     wait: Callable[[float], object]
     done: set[ListId] = field(default_factory=set)
     refused: dict[ListId, ClassifiedAnswer] = field(default_factory=dict)
-    aside: set[ListId] = field(default_factory=set)
+    rechecked: set[ListId] = field(default_factory=set)
 
     def read(
-        self, settings: AccountSettings, wanted: Collection[ListId], *, whole: bool = False, aside: bool = False
+        self, settings: AccountSettings, wanted: Collection[ListId], *, whole: bool = False, rechecked: bool = False
     ) -> dict[ListId, ClassifiedAnswer]:
         """Reads lists that were not read yet; returns the failures.
 
@@ -169,7 +169,7 @@ class ListReadings:
 
         Args:
             whole: whether to read all members; otherwise only departures.
-            aside: whether members are read again before a departure is believed.
+            rechecked: whether a member is read again before its departure is believed.
         """
         refused: dict[ListId, ClassifiedAnswer] = {}
         for list_id in sorted(set(wanted) - self.done):
@@ -179,8 +179,8 @@ class ListReadings:
             if classified is not None:
                 refused[list_id] = classified
             self.done.add(list_id)
-            if aside:
-                self.aside.add(list_id)
+            if rechecked:
+                self.rechecked.add(list_id)
         self.refused |= refused
         return refused
 
@@ -198,7 +198,7 @@ class ListReadings:
     @property
     def read_now(self) -> frozenset[ListId]:
         """The lists that were read to their end, and whose departures need no further read."""
-        return frozenset(self.done - self.refused.keys() - self.aside)
+        return frozenset(self.done - self.refused.keys() - self.rechecked)
 
     def not_read(self) -> dict[ListId, str]:
         """Returns the lists whose members are unknown now, though they may exist, and why."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from worker.clock import as_moment
 from worker.fields.member_tags import differs, wanted_tags
@@ -150,10 +149,9 @@ class _Planner:
         memberships = [
             place for target in targets for place in self.known.of(target.customer_id) if place != destination
         ]
-        return tuple(self._prior(place) for place in dict.fromkeys(memberships))
-
-    def _prior(self, place: MembershipKey, **known: Any) -> PriorMembership:
-        return self.known.prior(place, list_gone=self._is_gone(place.list_id), **known)
+        return tuple(
+            self.known.prior(place, list_gone=self._is_gone(place.list_id)) for place in dict.fromkeys(memberships)
+        )
 
     def _priors_of_others(
         self, targets: Sequence[Target], destination: MembershipKey, own: Sequence[PriorMembership]
@@ -163,7 +161,10 @@ class _Planner:
         withdrawn = [place for place in self.unsubscribed.get(destination.address, ()) if place != destination]
         of_others = self.known.of_others(destination, there, ids_of(targets), self.related.changed, withdrawn)
         rest, owner = {place: whom for place, whom in of_others.items() if place not in there}, targets[0].customer_id
-        return tuple(self._prior(place, own=False, whom=whom, met_by=owner) for place, whom in rest.items())
+        return tuple(
+            self.known.prior(place, list_gone=self._is_gone(place.list_id), own=False, whom=whom, met_by=owner)
+            for place, whom in rest.items()
+        )
 
     def _is_gone(self, list_id: ListId) -> bool:
         on_list = self.inputs.settings.list_of(list_id)
