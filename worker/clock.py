@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 Clock = Callable[[], datetime]
 """Returns the time, aware and in UTC."""
+Wait = Callable[[float], object]
+"""Waits so many seconds, or less if the worker must stop."""
 
 
 class Stop(Protocol):

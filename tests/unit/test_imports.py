@@ -25,7 +25,7 @@ DECISIONS = (
     "worker.flush.schedule",
 )
 """What decides about a customer, and touches nothing."""
-READING = {"worker.fields.rehash", "worker.plan.related_customers", "worker.plan.elsewhere"}
+READING = {"worker.fields.rehash", "worker.plan.related_customers", "worker.plan.candidates"}
 """Modules beside them that read what they decide on."""
 KNOWN_TO = {
     "requests": {"worker.mailchimp.endpoint"},

@@ -29,7 +29,7 @@ def announce(
     """
     now, flush = app.clock(), app.config.flush
     departed = app.departed_of(db, settings.account_id)
-    consequences = what_follows(db, settings, departed, as_text(now), every=every)
+    consequences = what_follows(db, settings, departed, as_text(now), everyone=every)
     if consequences is None:
         return None
     moment = next_flush_time(now, flush.time_of_day, flush.zone)

@@ -13,8 +13,8 @@ from worker.cli.progress import Progress
 from worker.clock import Stop, as_text
 from worker.errors import MailchimpError
 from worker.flush.drift import Comparison, Drift, Edited, without
-from worker.flush.learning import write_page
 from worker.flush.list_readings import Page, read_list
+from worker.flush.member_pages import write_page
 from worker.flush.members_to_read import WHOLE, MembersToRead
 from worker.model import AccountId
 from worker.sqlite.database import Database

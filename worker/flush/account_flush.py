@@ -1,35 +1,33 @@
 """One account's flush up to its last step: list fields, members, departures for the brake, then chunk by chunk.
 
-Carrying out a flush and only showing it (:mod:`worker.flush.execute` and :mod:`worker.flush.plan_preview`) share this
+:mod:`worker.flush.execute` carries a flush out, and :mod:`worker.flush.plan_preview` only shows it. Both share this
 code, so that the plan that was shown is the one that is carried out.
 """
 
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass, replace
 
-from worker.clock import Clock, as_text
+from worker.clock import Clock, Wait, as_text
 from worker.fields.field_hashes import FieldHashes
 from worker.fields.field_mapping import mapping_of
 from worker.fields.merge_values import ListFields
-from worker.flush import brake
 from worker.flush.add_strategy import AddStrategy
-from worker.flush.brake import Brake, Expected
+from worker.flush.brake import Brake, Expected, held_of
 from worker.flush.list_lookup import look_for, maybe_back
 from worker.flush.list_readings import ListReadings, Page, read_fields
 from worker.mailchimp import calls
 from worker.mailchimp.answers import AnswerClass, ClassifiedAnswer
 from worker.mailchimp.calls import Sender
 from worker.model import CustomerId, ListId, MembershipKey
-from worker.plan import elsewhere
+from worker.plan import candidates
 from worker.plan.inputs import PlanInputs
 from worker.plan.plan import make_plan
 from worker.plan.related_customers import CHUNK, RelatedCustomers, Selection, apart, chunks, with_strangers
 from worker.plan.steps import Add, Plan
-from worker.plan.summary import PlanSummary
 from worker.sqlite.database import Database
 from worker.store import accounts, customers, ledger
 from worker.store.accounts import AccountSettings
@@ -40,50 +38,6 @@ from worker.store.strangers import AddressHashes
 
 _PLANNING = threading.Lock()
 """One account at a time: one interpreter plans no faster side by side, and the first one's calls begin earlier."""
-
-
-class FlushMode(Protocol):
-    """Carries a flush out or shows it, and keeps the results of the reads before the first write."""
-
-    @property
-    def settings(self) -> AccountSettings:
-        """The account's settings, updated with what was learnt about its lists."""
-        ...
-
-    @property
-    def learnt(self) -> Mapping[MembershipKey, LedgerEntry]:
-        """Entries that were learnt but are not in the ledger, because nothing may be written."""
-        ...
-
-    @property
-    def let_in(self) -> Collection[CustomerId]:
-        """Customers to plan though they count as unchanged, if nothing may be written: a departure has ended."""
-        ...
-
-    @property
-    def every(self) -> bool:
-        """Whether to plan all customers as if changed, because a list is back and nothing may be written."""
-        ...
-
-    def may_go_on(self) -> bool:
-        """Returns whether to read or do anything more."""
-        ...
-
-    def keep(self, page: Page) -> None:
-        """Handles a page of a list's members."""
-        ...
-
-    def list_back(self, list_id: ListId) -> None:
-        """Handles a list that was gone and answers again: all customers of the account are planned with it."""
-        ...
-
-    def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
-        """Handles a list that could not be read. The flush continues only if it is gone and another one exists."""
-        ...
-
-    def faulty(self, part: RelatedCustomers, error: Exception) -> None:
-        """Handles customers that cannot be planned because of an internal error."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,36 +76,64 @@ class Prepared:
     plans: Sequence[tuple[RelatedCustomers, Plan]] | None
 
 
-@dataclass(slots=True)
-class AccountFlush:
-    """One account's flush.
+class AccountFlush(ABC):
+    """One account's flush, up to the first write. A subclass carries it out or shows it.
 
     Attributes:
+        settings: the account's, updated with what was read about its lists.
         sender: sends the reads before the first write.
-        wait: waits so many seconds before a second look.
+        unwritten: entries that were read but are not in the ledger, because nothing may be written.
+        reopened: customers to plan though they count as unchanged: a departure that kept them out has ended.
+        everyone: whether to plan all customers as if they had changed, because a list is back and nothing may be
+            written.
     """
 
-    db: Database
-    sender: Sender
-    mode: FlushMode
-    inputs: AccountInputs
-    wait: Callable[[float], object]
-    readings: ListReadings = field(init=False)
+    def __init__(
+        self, db: Database, settings: AccountSettings, sender: Sender, inputs: AccountInputs, wait: Wait
+    ) -> None:
+        """Starts with nothing read."""
+        self.db = db
+        self.settings = settings
+        self.sender = sender
+        self.inputs = inputs
+        self.wait = wait
+        self.readings = ListReadings(db, inputs.strangers, sender, self.on_page, wait)
+        self.unwritten: dict[MembershipKey, LedgerEntry] = {}
+        self.reopened: set[CustomerId] = set()
+        self.everyone = False
 
-    def __post_init__(self) -> None:
-        self.readings = ListReadings(self.db, self.inputs.strangers, self.sender, self.mode.keep, self.wait)
+    @abstractmethod
+    def may_continue(self) -> bool:
+        """Returns whether to read or do anything more."""
 
-    def prepare(
-        self,
-        confirm: Callable[[], Sequence[HeldCount]],
-        *,
-        customers: Callable[[], bool] = lambda: True,
-        every_list: bool = False,
-    ) -> Prepared | None:
+    @abstractmethod
+    def any_to_deliver(self) -> bool:
+        """Returns whether there are customers to deliver now; otherwise only members are read."""
+
+    @abstractmethod
+    def confirmed(self) -> Sequence[HeldCount]:
+        """Returns what an operator confirmed. Called once, right before the first chunk."""
+
+    @abstractmethod
+    def on_page(self, page: Page) -> None:
+        """Handles a page of a list's members."""
+
+    @abstractmethod
+    def on_list_back(self, list_id: ListId) -> None:
+        """Handles a list that was gone and answers again: all customers of the account are planned with it."""
+
+    @abstractmethod
+    def on_list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
+        """Handles a list that could not be read. The flush continues only if it is gone and another one exists."""
+
+    @abstractmethod
+    def on_fault(self, part: RelatedCustomers, error: Exception) -> None:
+        """Handles customers that cannot be planned because of an internal error."""
+
+    def prepare(self, *, every_list: bool = False) -> Prepared | None:
         """Reads what the plan depends on, and counts who would leave lists.
 
         Args:
-            customers: returns whether there are any to deliver now; otherwise only members are read.
             every_list: whether to read the members of each stored list; otherwise only departures from lists that
                 customers move off, and from the other stored lists if contacts are added.
 
@@ -159,92 +141,85 @@ class AccountFlush:
             None if there is nothing to do.
         """
         back = self._look_for_gone_lists()
-        inputs = self._inputs() if self.mode.may_go_on() and customers() else None
-        if self.mode.may_go_on():
-            stored = (stored_list for stored_list in self.mode.settings.stored if not stored_list.gone)
-            self._read(
+        inputs = self._read_inputs() if self.may_continue() and self.any_to_deliver() else None
+        if self.may_continue():
+            stored = (stored_list for stored_list in self.settings.stored if not stored_list.gone)
+            self._read_lists(
                 {stored_list.list_id for stored_list in stored if every_list or stored_list.departures_lost},
                 whole=every_list,
             )
-        if self.mode.may_go_on():
-            self._read(back)
+        if self.may_continue():
+            self._read_lists(back)
         # A person who is back may let others in.
-        if customers() and inputs is None and self.mode.may_go_on():
-            inputs = self._inputs()
-        if inputs is None or not self.mode.may_go_on():
+        if self.any_to_deliver() and inputs is None and self.may_continue():
+            inputs = self._read_inputs()
+        if inputs is None or not self.may_continue():
             return None
         # Before anybody is added to a list, departures of the other stored lists are read, and before anybody moves off
         # a list, its own. Everything is planned with them. Most often, newcomers alone show which: one plan is enough.
-        if self._stored() - self.readings.done:
-            newcomers = elsewhere.new_by_list(self.db, self.mode.settings)
-            self._read(self._stored_beside(newcomers), rechecked=True)
-        while self.mode.may_go_on():
+        if self._stored_lists() - self.readings.done:
+            newcomers = candidates.new_by_list(self.db, self.settings)
+            self._read_lists(self._other_stored_lists(newcomers), rechecked=True)
+        while self.may_continue():
             inputs = replace(
                 inputs,
-                settings=self.mode.settings,
+                settings=self.settings,
                 not_read=self.readings.not_read(),
                 read_now=self.readings.read_now,
-                learnt=self.mode.learnt,
+                unwritten=self.unwritten,
             )
-            planned = self._whole(inputs)
+            planned = self._plan_if_one_chunk(inputs)
             expected = self._expected(inputs, planned)
-            counted = planned is not None or self.mode.every
-            new = expected.adds if counted else elsewhere.new_by_list(self.db, inputs.settings)
+            counted = planned is not None or self.everyone
+            new = expected.adds if counted else candidates.new_by_list(self.db, inputs.settings)
             sources = expected.sources - self.readings.done
-            beside = self._stored_beside(expected.destinations.union(new)) - self.readings.done - sources
+            beside = self._other_stored_lists(expected.destinations.union(new)) - self.readings.done - sources
             if not (sources or beside):
-                return Prepared(inputs, new, self._brake(expected, confirm(), inputs.not_read), planned)
-            self._read(sources)
-            if self.mode.may_go_on():
-                self._read(beside, rechecked=True)
+                return Prepared(inputs, new, self._brake(expected, self.confirmed(), inputs.not_read), planned)
+            self._read_lists(sources)
+            if self.may_continue():
+                self._read_lists(beside, rechecked=True)
         return None
 
     def chunks(self, prepared: Prepared) -> Iterator[tuple[RelatedCustomers, Plan]]:
         """Yields the account's changed customers in chunks, each with its plan."""
         delivered = set[CustomerId]()
-        if prepared.plans is not None and self.mode.may_go_on():
+        if prepared.plans is not None and self.may_continue():
             yield from prepared.plans
             delivered = {customer_id for part, _ in prepared.plans for customer_id in part.changed}
         # Includes customers that changed meanwhile.
-        selection = Selection(every=self.mode.every, done=delivered, also=self.mode.let_in)
-        reading = chunks(self.db, self.mode.settings.account_id, selection)
-        while self.mode.may_go_on() and (related := next(reading, None)) is not None:
-            yield from plans(self.db, prepared.inputs, related, self.mode.faulty)
+        selection = Selection(self.everyone, skip=delivered, also=self.reopened)
+        reading = chunks(self.db, self.settings.account_id, selection)
+        while self.may_continue() and (related := next(reading, None)) is not None:
+            yield from plan_chunk(self.db, prepared.inputs, related, self.on_fault)
 
-    def count(self, prepared: Prepared) -> PlanSummary:
-        """Counts all that would be done, as long as nothing of it is done."""
-        summary = PlanSummary()
-        for part, plan in self.chunks(prepared):
-            summary.add(plan, len(part.changed))
-        return summary
-
-    def notices(self, guard: Brake | None) -> list[str]:
+    def operator_notices(self, brake: Brake | None) -> list[str]:
         """Returns what an operator should know: what the brake holds, and lists whose departures could not be read."""
-        held_back = guard.notices(self.mode.settings) if guard is not None else []
+        held_back = brake.notices(self.settings) if brake is not None else []
         return [*held_back, *self.readings.notices()] if self.readings.refused else held_back
 
     def _look_for_gone_lists(self) -> set[ListId]:
         """Looks for the lists that are marked as gone; returns those that are back."""
-        wanted = maybe_back(self.db, self.mode.settings)
-        answers = look_for(self.sender, wanted, self.wait) if wanted and self.mode.may_go_on() else {}
+        wanted = maybe_back(self.db, self.settings)
+        answers = look_for(self.sender, wanted, self.wait) if wanted and self.may_continue() else {}
         back = {list_id for list_id, classified in answers.items() if classified.kind is AnswerClass.DONE}
         for list_id in sorted(back):
-            self.mode.list_back(list_id)
+            self.on_list_back(list_id)
         for list_id, classified in answers.items():
-            stops = classified.kind is AnswerClass.ACCOUNT_STOPPED or list_id == self.mode.settings.master_list
+            stops = classified.kind is AnswerClass.ACCOUNT_STOPPED or list_id == self.settings.master_list
             if stops and list_id not in back:
-                self.mode.list_refused(list_id, classified)
+                self.on_list_refused(list_id, classified)
             elif classified.kind not in (AnswerClass.DONE, AnswerClass.NOT_THERE):
                 self.readings.give_up(list_id, classified)
         return back
 
-    def _inputs(self) -> PlanInputs | None:
-        read = read_fields(self.sender, self.mode.settings, self.wait)
+    def _read_inputs(self) -> PlanInputs | None:
+        read = read_fields(self.sender, self.settings, self.wait)
         for list_id, classified in read.refused.items():
-            self.mode.list_refused(list_id, classified)
-        if not self.mode.may_go_on():
+            self.on_list_refused(list_id, classified)
+        if not self.may_continue():
             return None
-        settings, account = self.mode.settings, self.inputs
+        settings, account = self.settings, self.inputs
         fields = {
             list_id: ListFields(available, account.state_if_missing, mapping_of(settings.list_of(list_id)))
             for list_id, available in read.by_list.items()
@@ -259,33 +234,33 @@ class AccountFlush:
             strangers=account.strangers,
         )
 
-    def _stored(self) -> set[ListId]:
-        return {stored_list.list_id for stored_list in self.mode.settings.stored if not stored_list.gone}
+    def _stored_lists(self) -> set[ListId]:
+        return {stored_list.list_id for stored_list in self.settings.stored if not stored_list.gone}
 
-    def _stored_beside(self, destinations: Collection[ListId]) -> set[ListId]:
+    def _other_stored_lists(self, destinations: Collection[ListId]) -> set[ListId]:
         """Returns the stored lists other than the one that contacts are added to: all, if they are added to several."""
         if not destinations:
             return set()
-        return self._stored() if len(destinations) > 1 else self._stored().difference(destinations)
+        return self._stored_lists() if len(destinations) > 1 else self._stored_lists().difference(destinations)
 
-    def _read(self, wanted: Collection[ListId], *, whole: bool = False, rechecked: bool = False) -> None:
-        refused = self.readings.read(self.mode.settings, wanted, whole=whole, rechecked=rechecked)
+    def _read_lists(self, wanted: Collection[ListId], *, whole: bool = False, rechecked: bool = False) -> None:
+        refused = self.readings.read(self.settings, wanted, whole=whole, rechecked=rechecked)
         for list_id, classified in refused.items():
             if classified.kind in (AnswerClass.NOT_THERE, AnswerClass.ACCOUNT_STOPPED):
-                self.mode.list_refused(list_id, classified)
+                self.on_list_refused(list_id, classified)
 
-    def _whole(self, inputs: PlanInputs) -> list[tuple[RelatedCustomers, Plan]] | None:
+    def _plan_if_one_chunk(self, inputs: PlanInputs) -> list[tuple[RelatedCustomers, Plan]] | None:
         """Plans all customers where they fit one chunk; None where they do not, or one of them cannot be planned."""
-        account_id, let_in, every = inputs.settings.account_id, self.mode.let_in, self.mode.every
-        many = customers.count_of(self.db, account_id) if every else customers.changed_count(self.db, account_id)
-        if many + len(let_in) > CHUNK:
+        account_id, everyone = inputs.settings.account_id, self.everyone
+        many = customers.count_of(self.db, account_id) if everyone else customers.changed_count(self.db, account_id)
+        if many + len(self.reopened) > CHUNK:
             return None
         faults = list[Exception]()
         with _PLANNING:
-            related = next(chunks(self.db, account_id, Selection(every=every, also=let_in)), None)
-            if related is None or sum(every or customer.changed for customer in related.changed.values()) < many:
+            related = next(chunks(self.db, account_id, Selection(everyone, also=self.reopened)), None)
+            if related is None or sum(everyone or customer.changed for customer in related.changed.values()) < many:
                 return None
-            planned = list(plans(self.db, inputs, related, lambda part, error: faults.append(error)))
+            planned = list(plan_chunk(self.db, inputs, related, lambda part, error: faults.append(error)))
         return planned if not faults else None
 
     def _expected(self, inputs: PlanInputs, planned: list[tuple[RelatedCustomers, Plan]] | None) -> Expected:
@@ -296,37 +271,36 @@ class AccountFlush:
             for _, plan in planned:
                 expected.add(plan)
             return expected
-        every = self.mode.every
-        selection = Selection(every, None if every else inputs.settings, also=self.mode.let_in)
+        selection = Selection(self.everyone, None if self.everyone else inputs.settings, also=self.reopened)
         reading = chunks(self.db, inputs.settings.account_id, selection)
-        while self.mode.may_go_on() and (related := next(reading, None)) is not None:
-            for _, plan in plans(self.db, inputs, related):
+        while self.may_continue() and (related := next(reading, None)) is not None:
+            for _, plan in plan_chunk(self.db, inputs, related):
                 expected.add(plan)
         return expected
 
     def _brake(self, expected: Expected, confirmed: Sequence[HeldCount], not_read: Collection[ListId]) -> Brake:
-        present = ledger.present_count(self.db, self.mode.settings.account_id)
-        departures, moves = brake.held_of(confirmed, "departures"), brake.held_of(confirmed, "moves")
+        present = ledger.present_count(self.db, self.settings.account_id)
+        departures, moves = held_of(confirmed, "departures"), held_of(confirmed, "moves")
         return Brake(expected.departures, present, departures, expected.moves, moves, not_read)
 
 
-def plans(
+def plan_chunk(
     db: Database,
     inputs: PlanInputs,
     related: RelatedCustomers,
-    faulty: Callable[[RelatedCustomers, Exception], None] = lambda part, error: None,
+    on_fault: Callable[[RelatedCustomers, Exception], None] = lambda part, error: None,
 ) -> Iterator[tuple[RelatedCustomers, Plan]]:
     """Plans a chunk. If that meets an internal error, plans each part of it, and gives up only those that meet it.
 
     Args:
-        faulty: called with a part that cannot be planned.
+        on_fault: called with a part that cannot be planned.
     """
     related = with_strangers(db, related, inputs)
     try:
         whole = make_plan(related, inputs)
     except Exception as error:
         if len(related.changed) == 1:
-            faulty(related, error)
+            on_fault(related, error)
             return
     else:
         yield related, whole
@@ -335,7 +309,7 @@ def plans(
         try:
             plan = make_plan(with_strangers(db, part, inputs), inputs)
         except Exception as error:
-            faulty(part, error)
+            on_fault(part, error)
         else:
             yield part, plan
 

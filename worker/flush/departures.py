@@ -40,14 +40,14 @@ def departures_of(
 
 
 def put_and_reopen(
-    db: Database, account_id: AccountId, entries: Sequence[LedgerEntry], let_in: set[CustomerId] | None = None
+    db: Database, account_id: AccountId, entries: Sequence[LedgerEntry], reopened: set[CustomerId] | None = None
 ) -> Rows:
     """Stores entries, and marks customers changed whom a departure kept out that has ended. Call it in a transaction.
 
     A return is read only once, by any step or reading, so nothing else would show it to those customers.
 
     Args:
-        let_in: gets these customers.
+        reopened: gets these customers.
     """
     back = {entry.membership for entry in entries if entry.state != "intended" and not _leaves(entry)}
     ended = ledger.departures_at(db, account_id, back) if back else set()
@@ -56,8 +56,8 @@ def put_and_reopen(
     if not ended:
         return rows
     rows += refusals.end(db, account_id, waiting, {place.address for place in ended}).rows
-    if let_in is not None:
-        let_in.update(waiting)
+    if reopened is not None:
+        reopened.update(waiting)
     return rows + customers.reopen(db, account_id, waiting)
 
 

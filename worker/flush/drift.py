@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worker.fields.field_hashes import NOT_SURE, FieldHashes
-from worker.flush.learning import AccountPage, KnownContacts, learnt, members_of
 from worker.flush.list_readings import Page
+from worker.flush.member_pages import AccountPage, KnownContacts, members_of, page_changes
 from worker.mailchimp.answers import Member
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey
 from worker.sqlite.database import Database
@@ -98,7 +98,7 @@ class Comparison:
         members, drift = members_of(page), self.drift
         self._seen.extend(hash(place.address) for place in members)
         read = AccountPage(self.account_id, page, self.at, strangers, self.contacts.moved(page))
-        result = learnt(self.db, read)
+        result = page_changes(self.db, read)
         entries = {
             entry.membership: entry
             for entry in ledger.entries_of(self.db, self.account_id, [place.address for place in members])

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from worker.accounts.settings import ended_by_missing, missing
 from worker.clock import as_text
 from worker.fields.field_hashes import not_sure
-from worker.flush import brake, bulk_add, not_sent
+from worker.flush import bulk_add, not_sent
 from worker.flush.account_flush import AccountFlush, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
 from worker.flush.attempt import GuardedSender, StepContext
-from worker.flush.brake import Brake
+from worker.flush.brake import Brake, confirmed_of
 from worker.flush.delivery import DeliveryRequest
-from worker.flush.learning import PageWriter
 from worker.flush.list_readings import Page
+from worker.flush.member_pages import PageWriter
 from worker.flush.recorder import ERASED, Recorder
 from worker.flush.run_steps import run_steps
 from worker.flush.step_result import EXPECTED, Halted, StepResult
 from worker.flush.task_pool import Task, TaskPool, call_threads
 from worker.mailchimp.answers import AnswerClass, ClassifiedAnswer
 from worker.mailchimp.sender import RetryingSender
-from worker.model import AccountId, CustomerId, ListId, MembershipKey
-from worker.plan.inputs import PlanInputs
+from worker.model import AccountId, ListId, MembershipKey
 from worker.plan.related_customers import RelatedCustomers
 from worker.plan.steps import Add, Plan, Step, StepGroup, Target, Update, customers_of
 from worker.sqlite.database import Database
@@ -34,7 +33,6 @@ from worker.sqlite.rows import Rows
 from worker.store import accounts, customers, held_counts, ledger, marking, update_intents
 from worker.store.accounts import AccountSettings
 from worker.store.held_counts import HeldCount
-from worker.store.ledger import LedgerEntry
 from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun
 from worker.store.update_intents import UpdateIntent
@@ -62,7 +60,7 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, req
         if recorder.to_do or request.reads_members or any(stored_list.gone for stored_list in settings.stored):
             try:
                 with contextlib.suppress(Halted):
-                    _Execution(db, recorder, GuardedSender(sender, recorder), request).go()
+                    _Execution(db, settings, GuardedSender(sender, recorder), recorder, request).run()
             finally:
                 recorder.shut()
             if not permission.may_continue():
@@ -74,84 +72,72 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, req
         return recorder.part()
 
 
-@dataclass(slots=True)
-class _Execution:
-    db: Database
-    recorder: Recorder
-    sender: GuardedSender
-    request: DeliveryRequest
-    strategies: dict[ListId, AddStrategy] = field(default_factory=dict)
-    writer: PageWriter = field(init=False)
-    pages: int = 0  # full ones
-    back: set[ListId] = field(default_factory=set)  # lists that were gone
+class _Execution(AccountFlush):
+    def __init__(
+        self,
+        db: Database,
+        settings: AccountSettings,
+        sender: GuardedSender,
+        recorder: Recorder,
+        request: DeliveryRequest,
+    ) -> None:
+        super().__init__(db, settings, sender, request.inputs, request.config.stop.wait)
+        self.guarded = sender
+        self.recorder = recorder
+        self.request = request
+        self.strategies: dict[ListId, AddStrategy] = {}
+        self.writer = PageWriter(
+            db, settings.account_id, request.config.clock, request.inputs.strangers, recorder.write
+        )
+        self.full_pages = 0
+        self.lists_back = False
 
-    def __post_init__(self) -> None:
-        hashes, clock = self.request.inputs.strangers, self.request.config.clock
-        self.writer = PageWriter(self.db, self.settings.account_id, clock, hashes, self.recorder.write)
-
-    def go(self) -> None:
-        request, account_id = self.request, self.settings.account_id
+    def run(self) -> None:
+        request, recorder, account_id = self.request, self.recorder, self.settings.account_id
         if update_intents.of_account(self.db, account_id):
-            self.recorder.write(partial(_doubt_updates, account_id=account_id))
-        flush = AccountFlush(self.db, self.sender, self, request.inputs, request.config.stop.wait)
-        prepared = flush.prepare(self._confirmed, customers=self._any_to_do, every_list=self.request.reads_members)
+            recorder.write(partial(_doubt_updates, account_id=account_id))
+        prepared = self.prepare(every_list=request.reads_members)
         if not request.delivers:
-            for list_id, why in sorted(flush.readings.not_read().items()):
-                self.recorder.end(f"List {list_id} could not be read: {why}. Try again later.", RunResult.FAILED)
+            for list_id, why in sorted(self.readings.not_read().items()):
+                recorder.end(f"List {list_id} could not be read: {why}. Try again later.", RunResult.FAILED)
             return
-        self.recorder.notices = flush.notices(prepared.brake if prepared is not None else None)
+        recorder.notices = self.operator_notices(prepared.brake if prepared is not None else None)
         if prepared is None:
             return
         seen = 0
-        for part, plan in flush.chunks(prepared):
-            seen += len(part.changed)
-            self.recorder.to_do = max(self.recorder.to_do, seen)  # some may have come in since they were counted
-            self._chunk(self._context(prepared.inputs, prepared.brake, part), plan, prepared)
-            if seen < self.recorder.to_do:
+        for related, plan in self.chunks(prepared):
+            seen += len(related.changed)
+            recorder.to_do = max(recorder.to_do, seen)  # some may have come in since they were counted
+            self._deliver_chunk(prepared, related, plan)
+            if seen < recorder.to_do:
                 request.turn()  # wait for it before reading the next chunk
-        self.recorder.notices = flush.notices(prepared.brake)
-        if flush.readings.not_read() and self.recorder.part().settled < self.recorder.to_do:
+        recorder.notices = self.operator_notices(prepared.brake)
+        if self.readings.not_read() and recorder.part().settled < recorder.to_do:
             # Failed, so that it is tried again.
-            self.recorder.end("Customers wait, and who left a list could not be read.", RunResult.FAILED)
-        self._show(prepared.brake)
+            recorder.end("Customers wait, and who left a list could not be read.", RunResult.FAILED)
+        self._store_held_counts(prepared.brake)
 
-    def _any_to_do(self) -> bool:
-        if self.request.delivers and (self.writer.let_in or self.back):
+    # Before the first chunk
+
+    def any_to_deliver(self) -> bool:
+        if self.request.delivers and (self.writer.reopened or self.lists_back):
             self.recorder.to_do = customers.changed_count(self.db, self.settings.account_id)
         return bool(self.recorder.to_do)
 
-    # What the reads before the first write tell
-
-    @property
-    def settings(self) -> AccountSettings:
-        return self.recorder.settings
-
-    @property
-    def learnt(self) -> Mapping[MembershipKey, LedgerEntry]:
-        return {}
-
-    @property
-    def let_in(self) -> Collection[CustomerId]:
-        return ()
-
-    @property
-    def every(self) -> bool:
-        return False
-
-    def may_go_on(self) -> bool:
+    def may_continue(self) -> bool:
         return self.recorder.may_call()
 
-    def keep(self, page: Page) -> None:
-        self.writer.keep(page)
+    def on_page(self, page: Page) -> None:
+        self.writer.write_page(page)
         if page.is_full:
-            self._page_read()  # how far the reading is has been written
+            self._count_page()  # how far the reading is has been written
 
-    def _page_read(self) -> None:
-        self.pages += 1
-        if not self.pages % PAGES_A_TURN:
+    def _count_page(self) -> None:
+        self.full_pages += 1
+        if not self.full_pages % PAGES_A_TURN:
             self.request.turn()
 
-    def list_back(self, list_id: ListId) -> None:
+    def on_list_back(self, list_id: ListId) -> None:
         account_id, at = self.settings.account_id, self.request.config.clock()
 
         def write(db: Database) -> Rows:
@@ -161,16 +147,16 @@ class _Execution:
         self.recorder.write(write)
         marking.mark_the_rest(self.db, account_id=account_id)
         log.info("a list is back in Mailchimp", extra={"account": account_id, "run": self.request.run, "list": list_id})
-        self.back.add(list_id)
+        self.lists_back = True
         self._load_settings()
 
     def _load_settings(self) -> None:
         settings = accounts.find(self.db, self.settings.account_id)
         if settings is None:  # it has just been erased
             raise Halted
-        self.recorder.settings = settings
+        self.settings = settings
 
-    def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
+    def on_list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
         result = StepResult(self.request.run, self.settings.account_id, self.request.config.clock)
         if classified.kind is AnswerClass.NOT_THERE:
             result.gone_lists.add(list_id)
@@ -183,16 +169,16 @@ class _Execution:
         if lacking := missing(self.settings):
             self.recorder.end(lacking[0].message, ended_by_missing(lacking))
 
-    def faulty(self, part: RelatedCustomers, error: Exception) -> None:
+    def on_fault(self, part: RelatedCustomers, error: Exception) -> None:
         result = StepResult(self.request.run, self.settings.account_id, self.request.config.clock)
         targets = [Target(customer, None) for customer in part.changed.values()]
         result.note_fault(targets, None, error)
         self.recorder.commit(result)
 
-    def _confirmed(self) -> Sequence[HeldCount]:
+    def confirmed(self) -> Sequence[HeldCount]:
         # Used up at once: a confirmation is for one run.
         account_id = self.settings.account_id
-        chosen = brake.confirmed_of(self.settings)
+        chosen = confirmed_of(self.settings)
         if chosen:
             self.recorder.write(lambda db: accounts.take_confirmed(db, account_id))
         if not self.request.confirmed:
@@ -200,84 +186,78 @@ class _Execution:
         shown = held_counts.shown_since(
             self.db, account_id, as_text(self.request.config.clock() - held_counts.CONFIRM_WITHIN)
         )
-        self._note(held_counts.delete_account)
+        self._write_locally(held_counts.delete_account)
         return [*chosen, *shown]
 
-    def _show(self, guard: Brake) -> None:
-        brake_counts = [HeldCount(list_id, "departures", count) for list_id, count in guard.held.items()]
-        brake_counts += [HeldCount(list_id, "moves", count) for list_id, count in guard.held_moves.items()]
-        for held_count in brake_counts:
+    def _store_held_counts(self, brake: Brake) -> None:
+        counts = [HeldCount(list_id, "departures", count) for list_id, count in brake.held.items()]
+        counts += [HeldCount(list_id, "moves", count) for list_id, count in brake.held_moves.items()]
+        for held_count in counts:
             facts = {"account": self.settings.account_id, "run": self.request.run, "list": held_count.list_id}
             log.warning(
                 "the brake holds %s of a list",
                 held_count.kind,
                 extra={**facts, "what": held_count.kind, "count": held_count.count},
             )
-        self._note(
-            lambda db, account_id: held_counts.show(db, account_id, brake_counts, as_text(self.request.config.clock()))
-        )
-
-    def _context(self, inputs: PlanInputs, guard: Brake, related: RelatedCustomers) -> StepContext:
-        return StepContext(self.request, self.sender, self.recorder, inputs.settings, guard, related.customer_statuses)
+        at = as_text(self.request.config.clock())
+        self._write_locally(lambda db, account_id: held_counts.show(db, account_id, counts, at))
 
     # One chunk
 
-    def _chunk(self, context: StepContext, plan: Plan, prepared: Prepared) -> None:
+    def _deliver_chunk(self, prepared: Prepared, related: RelatedCustomers, plan: Plan) -> None:
+        context = StepContext(
+            self.request,
+            self.guarded,
+            self.recorder,
+            prepared.inputs.settings,
+            prepared.brake,
+            related.customer_statuses,
+        )
         unchanged = any(not target.customer.changed for step in plan.steps() for target in step.targets)
         if plan.no_calls or unchanged:
             self.recorder.commit(not_sent.customers_without_call(context, plan))
-        tasks: list[Task] = [
-            partial(self._admitted, context, step_group, prepared.brake) for step_group in plan.step_groups
-        ]
+        tasks: list[Task] = [partial(self._run_group, context, step_group) for step_group in plan.step_groups]
         added = list(batches(plan.adds))
         self._choose_strategies(dict.fromkeys(batch[0].membership.list_id for batch in added), prepared.adds)
         for batch in added:
             tasks += self._add_tasks(context, batch)
         updates, at = [step for step in plan.steps() if isinstance(step, Update)], as_text(self.request.config.clock())
         if updates:
-            self._note(lambda db, account_id: _note_updates(db, account_id, updates, at))
-        self._run(context, tasks)
-        self.recorder.wait()
-        if updates:
-            self._note(update_intents.clear)
-
-    def _run(self, context: StepContext, tasks: Sequence[Task]) -> None:
+            self._write_locally(lambda db, account_id: _note_updates(db, account_id, updates, at))
         config = self.request.config
         pool = TaskPool(call_threads(len(tasks), config.connections), f"{CALL_THREADS} {self.settings.account_id}")
-        pool.run(tasks, partial(self._alone, context), config.stop)
+        pool.run(tasks, partial(self._run_step, context), config.stop)
+        self.recorder.wait()
+        if updates:
+            self._write_locally(update_intents.clear)
 
-    def _note(self, write: Callable[[Database, AccountId], None]) -> None:
+    def _write_locally(self, write: Callable[[Database, AccountId], None]) -> None:
         with self.db.transaction():
             if self.request.permission.watch.erased(self.db):
                 raise Halted
             write(self.db, self.settings.account_id)
 
-    def _admitted(self, context: StepContext, step_group: StepGroup, guard: Brake) -> Iterable[Step]:
+    def _run_group(self, context: StepContext, step_group: StepGroup) -> Iterable[Step]:
         # Its first step begins with a call, which checks the settings too.
         if self.recorder.may_continue():
-            free, held_steps = guard.admit(step_group)
-            self._steps(context, free, customers_of(held_steps))
+            free, held_steps = context.brake.admit(step_group)
+            if free:
+                run_steps(context, free, customers_of(held_steps))
             if held_steps and self.recorder.may_call():
                 # Last, since this is why its customers still wait.
                 self.recorder.commit(not_sent.braked_steps(context, held_steps))
         return ()
 
-    def _alone(self, context: StepContext, step: Step) -> Iterable[Step]:
+    def _run_step(self, context: StepContext, step: Step) -> Iterable[Step]:
         if self.recorder.may_call():
-            self._steps(context, (step,))
+            run_steps(context, (step,))
         return ()
-
-    def _steps(
-        self, context: StepContext, step_group: StepGroup, held_customers: Collection[CustomerId] = frozenset()
-    ) -> None:
-        if step_group:
-            run_steps(context, step_group, held_customers)
 
     def _choose_strategies(self, list_ids: Iterable[ListId], adds: Mapping[ListId, int]) -> None:
         for list_id in list_ids:
             if list_id not in self.strategies and self.recorder.may_call():
                 count, bulk_add_above = adds.get(list_id, 0), self.request.inputs.bulk_add_above
-                chosen = choose_strategy(self.sender, list_id, count, bulk_add_above, self._page_read)
+                chosen = choose_strategy(self.sender, list_id, count, bulk_add_above, self._count_page)
                 self.strategies[list_id] = chosen
 
     def _add_tasks(self, context: StepContext, batch: Sequence[Add]) -> list[Task]:
@@ -288,10 +268,10 @@ class _Execution:
             self.recorder.commit(not_sent.refused_adds(context, batch, strategy))
             return []
         alone, together = split_adds(batch, strategy)
-        tasks: list[Task] = [partial(self._alone, context, add) for add in alone]
-        return [*tasks, partial(self._together, context, together, strategy)] if together else tasks
+        tasks: list[Task] = [partial(self._run_step, context, add) for add in alone]
+        return [*tasks, partial(self._add_batch, context, together, strategy)] if together else tasks
 
-    def _together(self, context: StepContext, batch: Sequence[Add], strategy: AddStrategy) -> Iterable[Step]:
+    def _add_batch(self, context: StepContext, batch: Sequence[Add], strategy: AddStrategy) -> Iterable[Step]:
         list_id = batch[0].membership.list_id
         if not self.recorder.may_call() or list_id in self.recorder.closed:
             return ()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
+from worker.clock import Wait
 from worker.mailchimp import calls
 from worker.mailchimp.answers import SECOND_LOOK, AnswerClass, ClassifiedAnswer, classify
 from worker.mailchimp.calls import Sender
@@ -19,26 +20,21 @@ def maybe_back(db: Database, settings: AccountSettings) -> set[ListId]:
     return list_members.lists_of(db, settings.account_id).union(settings.stored_ids) - there
 
 
-def look_for(
-    sender: Sender, list_ids: Collection[ListId], wait: Callable[[float], object]
-) -> dict[ListId, ClassifiedAnswer]:
+def look_for(sender: Sender, list_ids: Collection[ListId], wait: Wait) -> dict[ListId, ClassifiedAnswer]:
     """Queries whether lists exist. One counts as missing only after two such answers a moment apart.
 
     Stops once Mailchimp accepts no call of the account.
-
-    Args:
-        wait: waits so many seconds.
     """
-    answers = _look(sender, list_ids)
+    answers = _read_each(sender, list_ids)
     missing = {list_id for list_id, classified in answers.items() if classified.kind is AnswerClass.NOT_THERE}
     if not missing:
         return answers
     wait(SECOND_LOOK)
     there = {list_id: classified for list_id, classified in answers.items() if list_id not in missing}
-    return there | _look(sender, missing)
+    return there | _read_each(sender, missing)
 
 
-def _look(sender: Sender, list_ids: Collection[ListId]) -> dict[ListId, ClassifiedAnswer]:
+def _read_each(sender: Sender, list_ids: Collection[ListId]) -> dict[ListId, ClassifiedAnswer]:
     answers: dict[ListId, ClassifiedAnswer] = {}
     for list_id in sorted(list_ids):
         answers[list_id] = classify(sender.send(calls.read_list(list_id)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from worker.clock import as_moment, as_text
+from worker.clock import Wait, as_moment, as_text
 from worker.flush.members_to_read import DEPARTED, WHOLE, MembersToRead, members_to_read
 from worker.mailchimp import calls
 from worker.mailchimp.answers import (
@@ -62,13 +62,10 @@ class FieldsRead:
     refused: Mapping[ListId, ClassifiedAnswer]
 
 
-def read_fields(sender: Sender, settings: AccountSettings, wait: Callable[[float], object]) -> FieldsRead:
+def read_fields(sender: Sender, settings: AccountSettings, wait: Wait) -> FieldsRead:
     """Reads the merge fields of every stored list that is not gone: the first alone, the others in parallel.
 
     A list counts as missing only after two such answers a moment apart.
-
-    Args:
-        wait: waits so many seconds.
     """
     first = _fields_of(sender, [stored_list.list_id for stored_list in settings.stored if not stored_list.gone])
     missing = [list_id for list_id, classified in first.refused.items() if classified.kind is AnswerClass.NOT_THERE]
@@ -136,7 +133,7 @@ class Page:
         return self.then is not None and not self.is_full
 
 
-Keep = Callable[[Page], None]
+OnPage = Callable[[Page], None]
 """Called with each page before the next one is read."""
 
 
@@ -154,8 +151,8 @@ class ListReadings:
     db: Database
     hashes: AddressHashes
     sender: Sender
-    keep: Keep
-    wait: Callable[[float], object]
+    on_page: OnPage
+    wait: Wait
     done: set[ListId] = field(default_factory=set)
     refused: dict[ListId, ClassifiedAnswer] = field(default_factory=dict)
     rechecked: set[ListId] = field(default_factory=set)
@@ -186,7 +183,7 @@ class ListReadings:
 
     def _read(self, settings: AccountSettings, list_id: ListId, *, whole: bool) -> ClassifiedAnswer | None:
         for members in members_to_read(self.db, settings, list_id, self.hashes, whole=whole):
-            if (refused := read_list(self.sender, members, self.keep, self.wait)) is not None:
+            if (refused := read_list(self.sender, members, self.on_page, self.wait)) is not None:
                 return refused
         return None
 
@@ -231,20 +228,15 @@ def _not_tried(refused: Mapping[ListId, ClassifiedAnswer]) -> ClassifiedAnswer |
 # Page by page
 
 
-def read_list(
-    sender: Sender, members: MembersToRead, keep: Keep, wait: Callable[[float], object]
-) -> ClassifiedAnswer | None:
+def read_list(sender: Sender, members: MembersToRead, on_page: OnPage, wait: Wait) -> ClassifiedAnswer | None:
     """Reads members of one list.
-
-    Args:
-        wait: waits so many seconds.
 
     Returns:
         None if it was read to its end; else the failure: NOT_THERE only if the list is certainly gone.
     """
     for page in pages(sender, members):
         if isinstance(page, Page):
-            keep(page)
+            on_page(page)
         elif page.kind is AnswerClass.NOT_THERE:
             wait(SECOND_LOOK)
             again = classify(sender.send(calls.read_list(members.list_id)))

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from worker.accounts.settings import missing
 from worker.clock import as_text
-from worker.flush import brake
 from worker.flush.account_flush import AccountFlush, AccountInputs, Prepared, batches, split_adds
 from worker.flush.add_strategy import AddStrategy, choose_strategy
+from worker.flush.brake import confirmed_of
 from worker.flush.departures import kept_out
-from worker.flush.learning import AccountPage, KnownContacts, learnt
 from worker.flush.list_readings import Page
+from worker.flush.member_pages import AccountPage, KnownContacts, page_changes
 from worker.mailchimp import calls
 from worker.mailchimp.answers import Answer, AnswerClass, ClassifiedAnswer
 from worker.mailchimp.calls import Call, Sender
-from worker.model import CustomerId, ListId, MembershipKey
+from worker.model import CustomerId, ListId
 from worker.plan.planned_calls import PlannedCall, planned_calls, tag_calls
 from worker.plan.related_customers import RelatedCustomers
 from worker.plan.steps import Add, Found, touched
@@ -25,22 +24,18 @@ from worker.plan.summary import PlanSummary
 from worker.sqlite.database import Database
 from worker.store import accounts, bare_customers, held_counts
 from worker.store.accounts import AccountList, AccountSettings
-from worker.store.ledger import LedgerEntry, has_left
+from worker.store.held_counts import HeldCount
+from worker.store.ledger import has_left
 
 IF_MEMBER = "if Mailchimp says that it is a member already"
 ONCE_ADDED = "once it is added"
 IF_UNCLEAR = "if Mailchimp refuses it without naming a field"
 
 
-@dataclass(slots=True)
-class AccountPlan:
+class AccountPlan(AccountFlush):
     """What a flush of one account would do. It writes nothing; making it sends only reads to Mailchimp.
 
     Attributes:
-        settings: the account's, with lists marked as gone that Mailchimp does not have.
-        learnt: departures, as a flush would write them.
-        let_in: customers whom a flush would mark as changed: a departure that kept them out has ended.
-        every: whether a flush would mark all customers as changed: a list is back.
         problem: why nothing would be done; None if the flush would proceed.
         unanswered: whether the problem is that Mailchimp gave no useful answer, so that nothing could be planned.
         advice: what to do about the problem; None for nothing.
@@ -48,48 +43,71 @@ class AccountPlan:
         notices: what could not be read, and what the brake would hold.
     """
 
-    db: Database
-    settings: AccountSettings
-    sender: _Reads
-    inputs: AccountInputs
-    now: datetime
-    of_others: Collection[ListId]
-    problem: str | None = None
-    unanswered: bool = False
-    advice: str | None = None
-    summary: PlanSummary = field(default_factory=PlanSummary)
-    notices: Sequence[str] = ()
-    learnt: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
-    let_in: set[CustomerId] = field(default_factory=set)
-    every: bool = False
-    _flush: AccountFlush | None = None
-    _prepared: Prepared | None = None
+    def __init__(
+        self, db: Database, settings: AccountSettings, sender: Sender, inputs: AccountInputs, *, confirmed: bool
+    ) -> None:
+        """Plans nothing yet.
 
-    # Results of the reads before the first write
+        Args:
+            confirmed: whether an operator would confirm what the last flush held back.
+        """
+        self.now = inputs.clock()
+        self.reads = _Reads(sender)
+        super().__init__(db, settings, self.reads, replace(inputs, clock=lambda: self.now), lambda seconds: None)
+        self.problem: str | None = None
+        self.unanswered = False
+        self.advice: str | None = None
+        self.summary = PlanSummary()
+        self.notices: Sequence[str] = ()
+        self._of_others = accounts.stored_by_others(db, settings.account_id)
+        self._confirms = confirmed
+        self._prepared: Prepared | None = None
 
-    def may_go_on(self) -> bool:
+    def make(self) -> None:
+        """Plans the flush, with the reads that it would make."""
+        prepared = self._prepared = self.prepare()
+        if prepared is not None:
+            for related, plan in self.chunks(prepared):
+                self.summary.add(plan, len(related.changed))
+            self.notices = self.operator_notices(prepared.brake)
+
+    # Before the first chunk
+
+    def may_continue(self) -> bool:
         """Returns whether the flush would proceed."""
         return self.problem is None
 
-    def keep(self, page: Page) -> None:
-        """Records who left a list, or is back. A plan needs nothing else that the ledger lacks."""
-        account_id, strangers = self.settings.account_id, page.list_id not in self.of_others
-        moved = KnownContacts(self.db, account_id).moved(page)
-        read = AccountPage(account_id, page, as_text(self.now), strangers, moved, self.learnt)
-        result = learnt(self.db, read)
-        self.learnt.update({entry.membership: entry for entry in result.departures()})
-        ended = [entry.membership for entry in result.departures() if not has_left(entry)]
-        if ended:
-            self.let_in |= {customer.customer_id for customer in kept_out(self.db, account_id, ended)}
+    def any_to_deliver(self) -> bool:
+        """Returns True: only accounts with something to deliver are planned."""
+        return True
 
-    def list_back(self, list_id: ListId) -> None:
+    def confirmed(self) -> Sequence[HeldCount]:
+        """Returns what was confirmed with the settings, and what an operator would confirm."""
+        chosen, since = confirmed_of(self.settings), as_text(self.now - held_counts.CONFIRM_WITHIN)
+        return (
+            [*chosen, *held_counts.shown_since(self.db, self.settings.account_id, since)] if self._confirms else chosen
+        )
+
+    def on_page(self, page: Page) -> None:
+        """Records who left a list, or is back. A plan needs nothing else that the ledger lacks."""
+        account_id, strangers = self.settings.account_id, page.list_id not in self._of_others
+        moved = KnownContacts(self.db, account_id).moved(page)
+        changes = page_changes(
+            self.db, AccountPage(account_id, page, as_text(self.now), strangers, moved, self.unwritten)
+        )
+        self.unwritten.update({entry.membership: entry for entry in changes.departures()})
+        ended = [entry.membership for entry in changes.departures() if not has_left(entry)]
+        if ended:
+            self.reopened |= {customer.customer_id for customer in kept_out(self.db, account_id, ended)}
+
+    def on_list_back(self, list_id: ListId) -> None:
         """Records that a list is no longer gone, and plans all customers, whom a flush would mark as changed."""
         known = self.settings.list_of(list_id) or AccountList(list_id, list_id, False, 0, False, self.now)
         rest = (known_list for known_list in self.settings.lists if known_list.list_id != list_id)
         self.settings = replace(self.settings, lists=(*rest, replace(known, gone_at=None)))
-        self.every = True
+        self.everyone = True
 
-    def list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
+    def on_list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
         """Records that a list is gone, or that the flush would not proceed."""
         if classified.kind is AnswerClass.NOT_THERE:
             known = (
@@ -104,7 +122,7 @@ class AccountPlan:
         else:
             self.unanswered, self.problem = True, f"Mailchimp gave no useful answer: {classified.title}."
 
-    def faulty(self, part: RelatedCustomers, error: Exception) -> None:
+    def on_fault(self, part: RelatedCustomers, error: Exception) -> None:
         """Omits customers that the flush could not plan either."""
 
     # Output
@@ -114,29 +132,32 @@ class AccountPlan:
 
         Reads that the rest of the plan depends on are made during iteration.
         """
-        yield from self.sender.made()
-        if self._flush is None or self._prepared is None:
+        yield from self.reads.made()
+        prepared = self._prepared
+        if prepared is None:
             return
         strategies: dict[ListId, AddStrategy] = {}
         lists = {stored_list.list_id for stored_list in self.settings.stored}
-        for _, plan in self._flush.chunks(self._prepared):
+        for _, plan in self.chunks(prepared):
             for step_group in plan.step_groups:
-                free, _ = self._prepared.brake.admit(step_group)
+                free, _ = prepared.brake.admit(step_group)
                 for step in free:
                     lists.update(membership.list_id for membership in touched(step))
                     yield from planned_calls(step)
             for batch in batches(plan.adds):
-                yield from self._add_calls(batch, strategies)
+                yield from self._add_calls(batch, prepared.adds, strategies)
         for known in self.settings.lists:
             if known.list_id in lists and not known.gone:
                 yield PlannedCall(calls.read_list(known.list_id), "whenever one of its members is not found")
 
-    def _add_calls(self, batch: Sequence[Add], strategies: dict[ListId, AddStrategy]) -> Iterator[PlannedCall]:
+    def _add_calls(
+        self, batch: Sequence[Add], adds: Mapping[ListId, int], strategies: dict[ListId, AddStrategy]
+    ) -> Iterator[PlannedCall]:
         list_id = batch[0].membership.list_id
         if list_id not in strategies:
-            adds = self._prepared.adds.get(list_id, 0) if self._prepared is not None else 0
-            strategies[list_id] = choose_strategy(self.sender, list_id, adds, self.inputs.bulk_add_above)
-            yield from self.sender.made()
+            count, above = adds.get(list_id, 0), self.inputs.bulk_add_above
+            strategies[list_id] = choose_strategy(self.sender, list_id, count, above)
+            yield from self.reads.made()
         strategy = strategies[list_id]
         if strategy.refusal is not None:
             return
@@ -179,19 +200,11 @@ def plan_account(
         settings: complete ones.
         confirmed: whether an operator would confirm what the last flush held back.
     """
-    reads, now, account_id = _Reads(sender), inputs.clock(), settings.account_id
-    plan = AccountPlan(db, settings, reads, inputs, now, accounts.stored_by_others(db, account_id))
-    if (bare := bare_customers.of_account(db, account_id)) is not None and bare.reading:
+    plan = AccountPlan(db, settings, sender, inputs, confirmed=confirmed)
+    if (bare := bare_customers.of_account(db, settings.account_id)) is not None and bare.reading:
         plan.problem = bare.in_words()
-        return plan
-    flush = AccountFlush(db, reads, plan, replace(inputs, clock=lambda: now), lambda seconds: None)
-    since = as_text(now - held_counts.CONFIRM_WITHIN)
-    chosen = brake.confirmed_of(settings)
-    shown = held_counts.shown_since(db, account_id, since) if confirmed else []
-    prepared = flush.prepare(lambda: [*chosen, *shown])
-    if prepared is not None:
-        plan._flush, plan._prepared, plan.summary = flush, prepared, flush.count(prepared)
-        plan.notices = flush.notices(prepared.brake)
+    else:
+        plan.make()
     return plan
 
 

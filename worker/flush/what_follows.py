@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from worker.accounts.settings import missing
 from worker.fields.field_hashes import FieldHashes
-from worker.flush.account_flush import plans
+from worker.flush.account_flush import plan_chunk
 from worker.flush.brake import SHARE, leaves
 from worker.model import ListId
 from worker.plan.inputs import PlanInputs
@@ -93,12 +93,12 @@ class WhatFollows:
 
 
 def what_follows(
-    db: Database, settings: AccountSettings, departed: Departed, now: str, *, every: bool
+    db: Database, settings: AccountSettings, departed: Departed, now: str, *, everyone: bool
 ) -> WhatFollows | None:
     """Returns what the next flush would do with settings that are not saved yet. Read-only, without calls.
 
     Args:
-        every: whether all customers are planned again, as after a change of lists; otherwise the changed ones.
+        everyone: whether all customers are planned again, as after a change of lists; otherwise the changed ones.
 
     Returns:
         None if nothing would be delivered, because something is missing.
@@ -111,7 +111,7 @@ def what_follows(
     bare = bare_customers.of_account(db, who)
     unread = bare.count if bare is not None and bare.reading else 0
     counts = WhatFollows(settings, ledger.present_count(db, who), unread=unread)
-    for related in chunks(db, who, Selection(every=every)):
-        for _, plan in plans(db, inputs, related):
+    for related in chunks(db, who, Selection(everyone)):
+        for _, plan in plan_chunk(db, inputs, related):
             counts.add(plan)
     return counts

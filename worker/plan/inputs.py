@@ -24,7 +24,7 @@ class PlanInputs:
         of_others: lists that other accounts have stored: nothing is written to them.
         not_read: lists whose departures are unknown now, and why: nobody moves off them, or is added to another list.
         read_now: lists whose members were just read, so that departures are known without another read.
-        learnt: entries that are not in the ledger yet, because a plan that is only shown writes nothing.
+        unwritten: entries that are not in the ledger yet, because a plan that is only shown writes nothing.
         strangers: hashes of people who left lists though no customer had their address; None to look nobody up.
     """
 
@@ -36,5 +36,5 @@ class PlanInputs:
     of_others: frozenset[ListId] = frozenset()
     not_read: Mapping[ListId, str] = field(default_factory=dict)
     read_now: frozenset[ListId] = frozenset()
-    learnt: Mapping[MembershipKey, LedgerEntry] = field(default_factory=dict)
+    unwritten: Mapping[MembershipKey, LedgerEntry] = field(default_factory=dict)
     strangers: AddressHashes | None = None

@@ -46,7 +46,7 @@ _NO_FIELDS = ListFields()
 
 def make_plan(related: RelatedCustomers, inputs: PlanInputs) -> Plan:
     """Returns the steps for related customers that changed, and which customers need none, and why."""
-    return _Planner(related.with_entries(inputs.learnt) if inputs.learnt else related, inputs).plan()
+    return _Planner(related.with_entries(inputs.unwritten) if inputs.unwritten else related, inputs).plan()
 
 
 class _Planner:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
-from worker.plan import elsewhere
+from worker.plan import candidates
 from worker.plan.inputs import PlanInputs
 from worker.sqlite.database import Database
 from worker.store import customers, ledger, strangers
@@ -42,11 +42,11 @@ class RelatedCustomers:
     customer_statuses: Mapping[CustomerId, CustomerStatus]
     strangers: Collection[MembershipKey] = ()
 
-    def with_entries(self, learnt: Mapping[MembershipKey, LedgerEntry]) -> RelatedCustomers:
+    def with_entries(self, unwritten: Mapping[MembershipKey, LedgerEntry]) -> RelatedCustomers:
         """Returns the same customers with entries about their addresses that are not in the ledger yet."""
         addresses = {customer.address for customer in (*self.changed.values(), *self.unchanged.values())}
         addresses |= {membership.address for membership in self.entries}
-        more = {membership: entry for membership, entry in learnt.items() if membership.address in addresses}
+        more = {membership: entry for membership, entry in unwritten.items() if membership.address in addresses}
         return replace(self, entries={**self.entries, **more})
 
 
@@ -55,15 +55,15 @@ class Selection:
     """Which customers of an account are planned: the changed ones, unless an attribute says otherwise.
 
     Attributes:
-        every: whether all customers are, as if they had changed.
-        elsewhere_by: settings by which only changed customers are that are known elsewhere than where they belong.
-        done: customers to skip.
+        everyone: whether all customers are, as if they had changed.
+        leaving_by: only changed customers that may leave a list by these settings; None for all.
+        skip: customers to leave out.
         also: unchanged customers for the first chunk.
     """
 
-    every: bool = False
-    elsewhere_by: AccountSettings | None = None
-    done: Collection[CustomerId] = ()
+    everyone: bool = False
+    leaving_by: AccountSettings | None = None
+    skip: Collection[CustomerId] = ()
     also: Collection[CustomerId] = ()
 
 
@@ -85,15 +85,15 @@ def chunks(
         size: changed customers per chunk, at most.
         most_bytes: of their states, at most.
     """
-    every, ahead = selection.every, set(selection.done)
+    everyone, ahead = selection.everyone, set(selection.skip)
     also = set(selection.also) - ahead
     first = {row.customer_id: row for row in customers.by_ids(db, account_id, also)} if also else {}
     after: CustomerId | None = None
     while True:
-        if selection.elsewhere_by is not None:
-            rows = elsewhere.changed(db, selection.elsewhere_by, after, size, most_bytes)
+        if selection.leaving_by is not None:
+            rows = candidates.may_leave(db, selection.leaving_by, after, size, most_bytes)
         else:
-            rows = customers.changed(db, account_id, after, size, most_bytes, every=every)
+            rows = customers.changed(db, account_id, after, size, most_bytes, every=everyone)
         if not rows and not first:
             return
         after = rows[-1].customer_id if rows else after
@@ -101,7 +101,7 @@ def chunks(
         first = {}
         if not fresh:
             continue
-        related = _Search(db, account_id, fresh, every).related()
+        related = _Search(db, account_id, fresh, everyone).related()
         ahead |= {customer_id for customer_id in related.changed if after is None or customer_id > after}
         yield related
 
@@ -113,7 +113,7 @@ def with_strangers(db: Database, related: RelatedCustomers, inputs: PlanInputs) 
     people = (*related.changed.values(), *related.unchanged.values())
     addresses = {customer.address for customer in people if customer.address is not None}
     addresses |= {membership.address for membership in related.entries}
-    known = related.entries.keys() | inputs.learnt.keys()
+    known = related.entries.keys() | inputs.unwritten.keys()
     left = strangers.departed(db, inputs.strangers, addresses) - known
     left = {place for place in left if place.list_id not in inputs.of_others}
     return replace(related, strangers=left) if left else related
@@ -134,13 +134,13 @@ class _Search:
     """Follows shared addresses from changed customers, until nobody new is found.
 
     Attributes:
-        every: whether to treat all customers as changed.
+        everyone: whether to treat all customers as changed.
     """
 
     db: Database
     account_id: AccountId
     changed: dict[CustomerId, Customer]
-    every: bool = False
+    everyone: bool = False
     unchanged: dict[CustomerId, Customer] = field(default_factory=dict)
     entries: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
     customer_statuses: dict[CustomerId, CustomerStatus] = field(default_factory=dict)
@@ -184,7 +184,7 @@ class _Search:
             if unknown
             else {}
         )
-        unchanged = {who: customer for who, customer in new.items() if not (self.every or customer.changed)}
+        unchanged = {who: customer for who, customer in new.items() if not (self.everyone or customer.changed)}
         self.unchanged |= unchanged
         if unchanged:
             self._add_statuses(unchanged)

@@ -126,7 +126,7 @@ def preview(call: Call, requested: RequestedSettings) -> Preview:
     before = settings_of(call)
     after = with_requested(before, requested, call.now)
     departed = call.app.departed_of(call.db, call.account)
-    follows = what_follows(call.db, after, departed, as_text(call.now), every=lists_differ(before, after))
+    follows = what_follows(call.db, after, departed, as_text(call.now), everyone=lists_differ(before, after))
     if follows is None:
         return Preview(after, None, " ".join(lack.message for lack in missing(after)))
     at = moment_in_words(call.next_flush, call.now, call.app.config.flush.zone)

@@ -12,8 +12,8 @@ import pytest
 from tests.unit.flush.mailchimp_lists import ACCOUNT, DATE, FIRST, START, Lists, entry, read
 from tests.unit.plan import build
 from worker.clock import as_text
-from worker.flush.learning import AccountPage, write_page
 from worker.flush.list_readings import ListReadings, Page, pages, read_fields, read_list
+from worker.flush.member_pages import AccountPage, write_page
 from worker.flush.members_to_read import MembersToRead, members_to_read
 from worker.mailchimp.answers import Answer, AnswerClass
 from worker.mailchimp.calls import Call

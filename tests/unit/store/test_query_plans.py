@@ -10,7 +10,7 @@ import pytest
 from tests.checked_changelog import CHANGELOG
 from worker.accounts.forget import Erasing
 from worker.model import AccountId, AddressKey, CustomerId
-from worker.plan import elsewhere
+from worker.plan import candidates
 from worker.sqlite.database import Database
 from worker.store import customer_outcomes, customers, dead_letters, ledger, ledger_erasure, receipts, refusals, totals
 from worker.store.accounts import AccountSettings
@@ -75,8 +75,8 @@ def test_only_changed_customers_are_read_where_these_are_wanted(db: Database) ->
     for act in (
         lambda: customers.changed(db, ACCOUNT, None, 10),
         lambda: customers.changed_count(db, ACCOUNT),
-        lambda: elsewhere.changed(db, AccountSettings(ACCOUNT), None, 10, 1000),
-        lambda: elsewhere.new_by_list(db, AccountSettings(ACCOUNT)),
+        lambda: candidates.may_leave(db, AccountSettings(ACCOUNT), None, 10, 1000),
+        lambda: candidates.new_by_list(db, AccountSettings(ACCOUNT)),
         lambda: customers.settle_known(db),
     ):
         assert any("customer_changed" in plan for plan in plans(db, act))

@@ -1,6 +1,6 @@
-"""Changed customers that are known elsewhere than where they belong now, found without planning them.
+"""Changed customers that may leave a list, or be added to one, found without planning them.
 
-Only they may leave a list, so that the brake need not wait until everybody is planned.
+So the brake need not wait until everybody is planned.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ _KNOWN = (
     "AND (place.state <> 'archived' OR place.status_before = 'unsubscribed')",
 )
 """Where a customer is known."""
-_NOT_HERE = f"(customer.deleted = 1 OR place.address IS NOT customer.address OR place.list_id IS NOT {_BELONGS})"
-_ELSEWHERE = " OR ".join(
+_NOT_WHERE_IT_BELONGS = (
+    f"(customer.deleted = 1 OR place.address IS NOT customer.address OR place.list_id IS NOT {_BELONGS})"
+)
+_MAY_LEAVE = " OR ".join(
     (
-        *(f"EXISTS ({known} AND {_NOT_HERE})" for known in _KNOWN),
+        *(f"EXISTS ({known} AND {_NOT_WHERE_IT_BELONGS})" for known in _KNOWN),
         # Who waits for it is looked at with it, as if it had changed too.
         "EXISTS (SELECT 1 FROM standing AS waiting WHERE waiting.account_id = customer.account_id "
         "AND waiting.waits_for = customer.customer_id)",
@@ -34,27 +36,29 @@ _ELSEWHERE = " OR ".join(
 )
 
 
-def changed(
+def may_leave(
     db: Database, settings: AccountSettings, after: CustomerId | None, limit: int, most_bytes: int
 ) -> list[Customer]:
-    """Returns such customers, at most so many beyond an id.
+    """Returns changed customers, by id, whose last known list or address is not the one they should have now.
 
-    With a bound in bytes of their states no more than come within it, but one where there is one. Some of them stay in
-    the end, such as who is held back. Missing may be who is looked at for the sake of somebody else alone.
+    Some of them stay in the end, such as who is held back. Customers who are planned only because of another one may be
+    missing.
 
     Args:
         settings: which lists the account stored, with a master list.
+        limit: customers, at most.
+        most_bytes: of their states, at most; but always one customer.
     """
     rows = db.execute(
         f"SELECT {COLUMNS} FROM customer WHERE account_id = ?1 AND changed = 1 AND customer_id > ?4 AND bare = 0 "
-        f"AND ({_ELSEWHERE}) ORDER BY customer_id LIMIT ?5",
+        f"AND ({_MAY_LEAVE}) ORDER BY customer_id LIMIT ?5",
         (*_values(settings), after or "", limit),
     )
     return within(rows, most_bytes)
 
 
 def new_by_list(db: Database, settings: AccountSettings) -> dict[ListId, int]:
-    """Returns how many changed customers belong on each list and are known nowhere: at the most so many are added."""
+    """Returns how many changed customers belong on each list and are known nowhere: at most so many are added."""
     nowhere = " AND ".join(f"NOT EXISTS ({known})" for known in _KNOWN)
     rows = db.execute(
         f"SELECT {_BELONGS}, count(*) FROM customer INDEXED BY customer_changed WHERE account_id = ?1 AND changed = 1 "

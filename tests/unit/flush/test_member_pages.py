@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.flush.mailchimp_lists import ACCOUNT, DATE, Lists, read
 from tests.unit.plan import build
-from worker.flush.learning import AccountPage, KnownContacts, entry_of_departure, entry_of_member, learnt
+from worker.flush.member_pages import AccountPage, KnownContacts, entry_of_departure, entry_of_member, page_changes
 from worker.mailchimp.answers import Member
 from worker.sqlite.database import Database
 from worker.store import ledger
@@ -24,7 +24,7 @@ def test_only_what_a_page_changes_is_written_and_strangers_are_not(db: Database)
         ledger.put_entries(db, ACCOUNT, [known, build.entry(2, "a1@b.co")])
     lists = Lists({"unsubscribed": [(f"a{n}@b.co", n) for n in range(20)]})
     (page, _, _) = read(lists)
-    found = learnt(db, AccountPage(ACCOUNT, page, build.NOW)).entries
+    found = page_changes(db, AccountPage(ACCOUNT, page, build.NOW)).entries
     assert [(one.membership.address, one.member_status) for one in found] == [("a1@b.co", "unsubscribed")]
 
 
@@ -135,7 +135,7 @@ def renamed(db: Database, entries: list[LedgerEntry], status: str = "subscribed"
     told = replace(page.members[0], contact_id="c-a@b.co", status=status)
     page = replace(page, members=[told], new=[told])
     moved = KnownContacts(db, ACCOUNT).moved(page)
-    return learnt(db, AccountPage(ACCOUNT, page, build.NOW, moved=moved)).entries
+    return page_changes(db, AccountPage(ACCOUNT, page, build.NOW, moved=moved)).entries
 
 
 def test_a_member_with_another_address_is_known_by_its_contact_id(db: Database):

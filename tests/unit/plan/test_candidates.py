@@ -13,7 +13,7 @@ from tests.connected import connected
 from tests.unit.consumer.test_batch import event, stage
 from tests.unit.plan.build import MASTER, a_list, settings
 from worker.model import AddressKey, CustomerId, ListId, MembershipKey
-from worker.plan import elsewhere
+from worker.plan import candidates
 from worker.sqlite.database import Database, open_database
 from worker.store import customers, ledger
 
@@ -44,7 +44,7 @@ def test_new_customers_are_counted_for_the_lists_that_the_plan_chooses(db: Datab
     """Its own list where that is stored, else the master list."""
     account_id = SETTINGS.account_id
     planned = Counter(SETTINGS.target_list(one, None).list_id for one in customers.changed(db, account_id, None, 100))
-    assert elsewhere.new_by_list(db, SETTINGS) == planned
+    assert candidates.new_by_list(db, SETTINGS) == planned
     assert planned == {MASTER: 5, "own": 1}
 
 
@@ -64,4 +64,4 @@ def test_who_is_known_on_another_list_than_the_plan_chooses_is_found(db: Databas
     everybody = customers.changed(db, account_id, None, 100)
     assert len(everybody) == len(GIVEN)
     leaving = {one.customer_id for one in everybody if SETTINGS.target_list(one, None).list_id != known_on}
-    assert {one.customer_id for one in elsewhere.changed(db, SETTINGS, None, 100, 1_000_000)} == leaving
+    assert {one.customer_id for one in candidates.may_leave(db, SETTINGS, None, 100, 1_000_000)} == leaving

@@ -1,4 +1,4 @@
-"""What the ledger learns from a page of members: statuses, contact ids, and addresses changed by people."""
+"""What a page of members changes in the ledger: statuses, contact ids, and addresses changed by people."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class AccountPage:
         at: when, by this machine's clock, as text.
         strangers: whether to record departures of addresses that the ledger does not know on the list.
         moved: contacts that the ledger knows at another address.
-        known: entries that were learnt already and are not written.
+        unwritten: entries of earlier pages that are not in the ledger, because nothing may be written.
         hashes: keep in mind who left though no customer has the address; None to keep nothing of them.
     """
 
@@ -42,13 +42,13 @@ class AccountPage:
     at: str
     strangers: bool = True
     moved: Moved = field(default_factory=dict)
-    known: Mapping[MembershipKey, LedgerEntry] = field(default_factory=dict)
+    unwritten: Mapping[MembershipKey, LedgerEntry] = field(default_factory=dict)
     hashes: AddressHashes | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
-    """What a page of members reveals.
+class PageChanges:
+    """What a page of members changes in the ledger.
 
     Attributes:
         entries: changed ones, and those of customers whose address left a list where nobody was known.
@@ -71,14 +71,14 @@ class Learnt:
         return [entry for entry in self.entries if has_left(entry) or entry.membership in self.left_before]
 
 
-def learnt(db: Database, read: AccountPage) -> Learnt:
+def page_changes(db: Database, read: AccountPage) -> PageChanges:
     """Returns what a page changes."""
     account_id, page, at, moved = read.account_id, read.page, read.at, read.moved
     members = members_of(page)
     places = {*members, *moved.values()}
     there = ledger.entries_of(db, account_id, [place.address for place in places])
     entries = {entry.membership: entry for entry in there if entry.membership in places}
-    entries |= {place: read.known[place] for place in places if place in read.known}
+    entries |= {place: read.unwritten[place] for place in places if place in read.unwritten}
     back = _back(db, account_id, members, entries)
     changes, about = list[LedgerEntry](), dict[MembershipKey, Member]()
     for place, member in members.items():
@@ -102,7 +102,7 @@ def learnt(db: Database, read: AccountPage) -> Learnt:
     left_before = frozenset(place for place in about if has_left(entries.get(place)))
     unmet = [place.address for place in left if place not in owners]
     known = [place.address for place, member in members.items() if place in met or member.status == "subscribed"]
-    return Learnt(changes, about, unknown, left_before, unmet, known)
+    return PageChanges(changes, about, unknown, left_before, unmet, known)
 
 
 def _place(list_id: ListId, member: Member) -> MembershipKey | None:
@@ -292,7 +292,7 @@ class PageWriter:
 
     Attributes:
         db: for reads.
-        let_in: customers who are changed now, because a departure that kept them out has ended.
+        reopened: customers who are changed now, because a departure that kept them out has ended.
         hashes: of people who left though no customer has their address.
         write: runs a function in a transaction with the database to write; it returns the rows that it wrote.
     """
@@ -302,13 +302,13 @@ class PageWriter:
     clock: Clock
     hashes: AddressHashes
     write: Callable[[Callable[[Database], Rows]], None]
-    let_in: set[CustomerId] = field(default_factory=set)
+    reopened: set[CustomerId] = field(default_factory=set)
     contacts: KnownContacts = field(init=False)
 
     def __post_init__(self) -> None:
         self.contacts = KnownContacts(self.db, self.account_id)
 
-    def keep(self, page: Page) -> None:
+    def write_page(self, page: Page) -> None:
         """Writes a page, unless it has nobody new and its progress need not be stored."""
         if page.trivial and not page.new:
             return
@@ -317,20 +317,20 @@ class PageWriter:
         ours = page.list_id not in accounts.stored_by_others(self.db, account_id)
         read = AccountPage(account_id, page, at, ours, self.contacts.moved(page), hashes=self.hashes)
         if page.trivial and not page.reading.whole:
-            result = learnt(self.db, read)
+            result = page_changes(self.db, read)
             if not (result.entries or result.strangers):
                 return
-        self.write(lambda own: write_page(own, read, self.let_in))
+        self.write(lambda own: write_page(own, read, self.reopened))
 
 
-def write_page(db: Database, read: AccountPage, let_in: set[CustomerId] | None = None) -> Rows:
+def write_page(db: Database, read: AccountPage, reopened: set[CustomerId] | None = None) -> Rows:
     """Writes what a page reveals and how far the reading is, in the caller's transaction.
 
     Args:
-        let_in: gets the customers who are changed now, because a departure that kept them out has ended.
+        reopened: gets the customers who are changed now, because a departure that kept them out has ended.
     """
-    account_id, page, at, result = read.account_id, read.page, read.at, learnt(db, read)
-    rows = put_and_reopen(db, account_id, result.entries, let_in)
+    account_id, page, at, result = read.account_id, read.page, read.at, page_changes(db, read)
+    rows = put_and_reopen(db, account_id, result.entries, reopened)
     rows += write_after_reading(db, account_id, result.entries, result.members, at)
     reading, then = page.reading, page.then
     if read.hashes is not None:
@@ -343,7 +343,7 @@ def write_page(db: Database, read: AccountPage, let_in: set[CustomerId] | None =
     return rows if then is not None else rows + readings.end(db, account_id, page.list_id, reading)
 
 
-def _keep_strangers(db: Database, hashes: AddressHashes, read: AccountPage, result: Learnt) -> None:
+def _keep_strangers(db: Database, hashes: AddressHashes, read: AccountPage, result: PageChanges) -> None:
     page, reading = read.page, read.page.reading
     if not read.strangers:
         strangers.drop(db, read.account_id, page.list_id)
