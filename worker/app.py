@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from worker.accounts.api_keys import key_of
-from worker.accounts.hash_key import departed_of, hash_key
+from worker.accounts.hash_key import address_hashes, create_hash_key, departed_of, hash_key
 from worker.accounts.secrets import SecretKey, default_file, parsed, secret_key
 from worker.clock import Clock, Stop, utc_now
 from worker.config import Config
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from worker.flush.plan_preview import AccountPlan
     from worker.flush.run import Flusher
     from worker.store.accounts import AccountSettings
-    from worker.store.strangers import AddressHashes
 
 SELDOM = (50_000, 20)
 """Thresholds of the garbage collector during a flush: new objects before a young collection, and young collections
@@ -196,7 +195,7 @@ class App:
             yield RetryingSender(noted, self.limiters.limiter(key), self.config.mailchimp.patience, stop)
 
     def hash_key(self, db: Database) -> bytes | None:
-        """Returns the key of the hashes of erased persons; None if nobody was ever erased.
+        """Returns the key of the hashes of erased persons; None before it is first needed.
 
         Raises:
             SecretKeyError: it cannot be decrypted.
@@ -220,16 +219,6 @@ class App:
         from worker.fields.field_hashes import HASHES, FieldHashes
 
         return FieldHashes(account_id, self.secret.derived_by_each(HASHES))
-
-    def address_hashes_of(self, account_id: AccountId) -> AddressHashes:
-        """Returns what hashes addresses of people who left an account's lists though no customer has them.
-
-        Raises:
-            SecretKeyError: the secret key is malformed or cannot be read.
-        """
-        from worker.store.strangers import HASHES, AddressHashes
-
-        return AddressHashes(account_id, self.secret.derived(HASHES))
 
     def plan_of(
         self, db: Database, settings: AccountSettings, sender: Sender, *, confirmed: bool = False
@@ -260,10 +249,19 @@ class App:
             clock=self.clock,
             departed=self.departed_of(db, account_id),
             hashes=self.hashes_of(account_id),
-            strangers=self.address_hashes_of(account_id),
+            strangers=address_hashes(db, account_id, self.secret),
             state_if_missing=self.config.mailchimp.state_if_missing,
             bulk_add_above=self.config.flush.bulk_add_above,
         )
+
+    def flush_inputs(self, db: Database, account_id: AccountId) -> AccountInputs:
+        """Returns the same for a flush that is carried out. Call it outside of a transaction.
+
+        Raises:
+            SecretKeyError: the key of the hashes cannot be decrypted.
+        """
+        create_hash_key(db, self.changelog, self.secret)
+        return self.account_inputs(db, account_id)
 
     def flusher(self, stop: Stop) -> Flusher:
         """Returns what carries out flushes. Call it once per process."""
@@ -273,7 +271,7 @@ class App:
         delivery = DeliveryConfig(
             open_database=self.open_database,
             open_sender=self.open_sender,
-            inputs_of=self.account_inputs,
+            inputs_of=self.flush_inputs,
             connections=self.config.mailchimp.connections,
             data_centres=self.data_centres,
             clock=self.clock,

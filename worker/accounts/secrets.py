@@ -132,12 +132,8 @@ class SecretKey:
             ) from error
 
     def derived(self, purpose: str) -> bytes:
-        """Returns a 32-byte key for one purpose, which reveals neither this key nor that of another purpose.
-
-        Source: RFC 5869, HKDF with SHA-256 and no salt; the purpose is the info.
-        """
-        info = b"mailchimp-worker " + purpose.encode()
-        return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(self._bytes)
+        """Returns a 32-byte key for one purpose, which reveals neither this key nor that of another purpose."""
+        return derived(self._bytes, purpose)
 
     def derived_by_each(self, purpose: str) -> tuple[bytes, ...]:
         """Returns the derived key of each secret key in force, this one first."""
@@ -155,6 +151,15 @@ class SecretKey:
     @property
     def _id(self) -> bytes:
         return hashlib.sha256(b"mailchimp-worker secret key" + self._bytes).digest()[:_ID_BYTES]
+
+
+def derived(key: bytes, purpose: str) -> bytes:
+    """Returns a 32-byte key for one purpose, which reveals neither the key nor that of another purpose.
+
+    Source: RFC 5869, HKDF with SHA-256 and no salt; the purpose is the info.
+    """
+    info = b"mailchimp-worker " + purpose.encode()
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(key)
 
 
 def secret_key(value: str | None, file: Path | None, database: Path) -> SecretKey:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
 from worker.accounts import settings
+from worker.accounts.hash_key import address_hashes, create_hash_key
 from worker.app import App
 from worker.cli import output
 from worker.cli.context import changing
@@ -63,7 +64,9 @@ def differences(
         MailchimpError: a list could not be read.
     """
     account_settings, members_read = settings.load(db, account_id), 0
-    hashes = app.address_hashes_of(account_id)
+    if writes:
+        create_hash_key(db, app.changelog, app.secret)
+    hashes = address_hashes(db, account_id, app.secret)
     stored_by_others = accounts.stored_by_others(db, account_id)
     with app.open_sender(db, account_id, stop) as sender:
         for on_list in account_settings.stored:

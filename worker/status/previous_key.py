@@ -22,7 +22,7 @@ class PreviousKey:
 
     Attributes:
         rekeyed: whether `account rekey` has run since the change.
-        api_keys: how many API keys it encrypted, including the key for hashes of erased persons.
+        api_keys: how many API keys it encrypted, including the key of the hashes of addresses.
         rows: ledger rows of this database whose hashes may be renewed.
         partitions: ledger partitions whose hashes are not all renewed.
         left: rows with hashes that cannot be renewed, because their customers have other values now.
@@ -45,7 +45,7 @@ class PreviousKey:
         if not self.rekeyed:
             return "still needed: API keys, ledger and settings were not all written again with the new one."
         if self.api_keys:
-            return f"still needed: {counted(self.api_keys, 'API key')} encrypted with it."
+            return f"still needed: {counted(self.api_keys, 'stored key')} encrypted with it."
         if self.partitions:
             rows = f", here of up to {counted(self.rows, 'ledger row')}" if self.rows else ""
             partitions = counted(self.partitions, "partition")

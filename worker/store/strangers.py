@@ -1,7 +1,7 @@
 """People who left a list while no customer had their address: keyed hashes, kept in this database only.
 
 A hash decides nothing. If a customer has that address later, the member is read before the customer is added to another
-list. If the hashes of a list are lost, or the key has changed, the list's departures are read again from the beginning:
+list. If the hashes of a list are lost, or their key is, the list's departures are read again from the beginning:
 Mailchimp has them all.
 """
 
@@ -19,7 +19,7 @@ from worker.model import AccountId, AddressKey, ListId, MembershipKey
 from worker.sqlite.database import Database
 
 HASHES = "hashes of strangers who left"
-"""The purpose for which the key of the hashes is derived from the operator's secret key."""
+"""The purpose for which the key of the hashes is derived from that of the installation."""
 _BYTES = 8
 """Bytes of a hash: an integer of SQLite. A hash that two addresses share costs one read."""
 _NAME_BYTES = 6
@@ -30,7 +30,7 @@ class AddressHashes:
     """Hashes an account's addresses.
 
     Attributes:
-        key: 32 bytes, derived from the operator's secret key.
+        key: 32 bytes, derived from the key of all hashes of the installation.
     """
 
     account_id: AccountId

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import forget
+from worker.accounts import api_keys, forget
+from worker.accounts.secrets import parsed
 from worker.mailchimp.calls import Call, read
 from worker.model import AddressKey, ListId, MembershipKey
 from worker.sandbox.faults import Fault
@@ -224,6 +227,21 @@ def test_who_left_a_list_that_is_gone_since_is_not_added_elsewhere(world: World)
     """Then nothing can be read, and the hash alone decides."""
     leaves(world)
     world.daily()
+    world.standin.delete_list("other")
+    world.refresh()
+    world.event("ann", ANN)
+    world.flush()
+    assert world.status(ANN) is None
+    assert world.outcomes("ann") == ["left"]
+
+
+def test_the_hashes_survive_a_change_of_the_secret_key(world: World):
+    """The departures of a list that is gone cannot be read again."""
+    leaves(world)
+    world.daily()
+    new = parsed(base64.b64encode(b"n" * 32).decode(), "WORKER_SECRET_KEY")
+    api_keys.rekey(world.db, CHANGELOG, world.app.secret, new)
+    world.app.__dict__["secret"] = new
     world.standin.delete_list("other")
     world.refresh()
     world.event("ann", ANN)
