@@ -17,7 +17,7 @@ from worker.app import App
 from worker.clock import as_moment, as_text
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import RequestWithdrawn, WorkerError
-from worker.flush.account_part import level_of
+from worker.flush.account_runner import level_of
 from worker.flush.run import end_left
 from worker.flush.schedule import (
     CLOCK_TOLERANCE,

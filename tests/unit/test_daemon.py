@@ -22,7 +22,7 @@ from worker.clock import Stop, as_text
 from worker.config import Config, Flush, Staging
 from worker.daemon import Daemon, run_pending
 from worker.errors import DatabaseError
-from worker.flush import account_part
+from worker.flush import account_runner
 from worker.flush.delivery import DeliveryConfig
 from worker.flush.run import Flusher
 from worker.jobs.refetch import being_read
@@ -103,7 +103,7 @@ class Worker:
             being_read=lambda db: being_read(db, (0,), (self.app.config.kafka.topic, "id")),
         )
         self._lock: Any = SimpleNamespace(beat=lambda: None)
-        patched.setattr(account_part, "deliver", self._deliver)
+        patched.setattr(account_runner, "deliver", self._deliver)
 
     def _deliver(self, db: Database, settings: AccountSettings, sender: object, orders: object) -> AccountRun:
         who = settings.account_id

@@ -56,7 +56,7 @@ class DeliveryRequest:
             from lists that customers move off.
         permission: checked before every call and every write.
         queue: commits what the account's threads write.
-        turn: called between chunks and between pages of members; returns once the account may continue.
+        next_turn: called between chunks and between pages of members; returns once the account may continue.
     """
 
     config: DeliveryConfig
@@ -67,4 +67,4 @@ class DeliveryRequest:
     permission: CallPermission
     queue: CommitQueue
     inputs: AccountInputs
-    turn: Callable[[], object]
+    next_turn: Callable[[], object]

@@ -20,7 +20,7 @@ from worker.flush.delivery import DeliveryRequest
 from worker.flush.list_readings import Page
 from worker.flush.member_pages import PageWriter
 from worker.flush.recorder import ERASED, Recorder
-from worker.flush.run_steps import run_steps
+from worker.flush.step_group import run_step_group
 from worker.flush.step_result import EXPECTED, Halted, StepResult
 from worker.flush.task_pool import Task, TaskPool, call_threads
 from worker.mailchimp.answers import AnswerClass, ClassifiedAnswer
@@ -110,7 +110,7 @@ class _Execution(AccountFlush):
             recorder.to_do = max(recorder.to_do, seen)  # some may have come in since they were counted
             self._deliver_chunk(prepared, related, plan)
             if seen < recorder.to_do:
-                request.turn()  # wait for it before reading the next chunk
+                request.next_turn()  # wait for it before reading the next chunk
         recorder.notices = self.operator_notices(prepared.brake)
         if self.readings.not_read() and recorder.part().settled < recorder.to_do:
             # Failed, so that it is tried again.
@@ -135,7 +135,7 @@ class _Execution(AccountFlush):
     def _count_page(self) -> None:
         self.full_pages += 1
         if not self.full_pages % PAGES_A_TURN:
-            self.request.turn()
+            self.request.next_turn()
 
     def on_list_back(self, list_id: ListId) -> None:
         account_id, at = self.settings.account_id, self.request.config.clock()
@@ -242,7 +242,7 @@ class _Execution(AccountFlush):
         if self.recorder.may_continue():
             free, held_steps = context.brake.admit(step_group)
             if free:
-                run_steps(context, free, customers_of(held_steps))
+                run_step_group(context, free, customers_of(held_steps))
             if held_steps and self.recorder.may_call():
                 # Last, since this is why its customers still wait.
                 self.recorder.commit(not_sent.braked_steps(context, held_steps))
@@ -250,7 +250,7 @@ class _Execution(AccountFlush):
 
     def _run_step(self, context: StepContext, step: Step) -> Iterable[Step]:
         if self.recorder.may_call():
-            run_steps(context, (step,))
+            run_step_group(context, (step,))
         return ()
 
     def _choose_strategies(self, list_ids: Iterable[ListId], adds: Mapping[ListId, int]) -> None:

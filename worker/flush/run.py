@@ -8,17 +8,18 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from worker.changelog.commit import Changelog
 from worker.clock import Clock, as_text
 from worker.errors import RequestWithdrawn, WorkerError
-from worker.flush.account_part import AccountPart
+from worker.flush.account_runner import AccountRunner
 from worker.flush.commit_queue import CommitQueue
 from worker.flush.delivery import DeliveryConfig
 from worker.flush.eligibility import Eligibility
 from worker.flush.schedule import takes_part
-from worker.flush.turns import Place, Room, Turns, begins_after
+from worker.flush.turns import Capacity, QueuedAccount, Turns, start_delay
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.store import accounts, customers, forgotten, marking, runs
@@ -28,7 +29,7 @@ from worker.store.runs import AccountRun, Request, Run, Trigger
 
 log = logging.getLogger("worker.flush")
 
-LOOK_SECONDS = 0.1
+CHECK_SECONDS = 0.1
 """How often a run checks whether one of its accounts may start, or whether it must end."""
 
 
@@ -38,7 +39,7 @@ class Flusher:
 
     Attributes:
         changelog: commits changes of ledger or settings.
-        accounts_at_once: how many large accounts are delivered in parallel: see :class:`worker.flush.turns.Room`.
+        accounts_at_once: how many large accounts are delivered in parallel: see :class:`worker.flush.turns.Capacity`.
         spread: seconds within which the accounts of a daily flush start, each at its own time.
     """
 
@@ -51,8 +52,8 @@ class Flusher:
 
     def __post_init__(self) -> None:
         config = self.config
-        room = Room(self.accounts_at_once, config.connections)
-        self.turns = Turns(room, config.clock, config.stop, config.data_centres.silent)
+        capacity = Capacity(self.accounts_at_once, config.connections)
+        self.turns = Turns(capacity, config.clock, config.stop, config.data_centres.silent)
         self._commits = _SharedCommits(self.config, self.changelog)
 
     def flush(
@@ -88,39 +89,41 @@ class Flusher:
                 run = runs.start(db, as_text(self.config.clock()), trigger, account_id)
                 if request is not None and not runs.take(db, request.request, run):
                     raise RequestWithdrawn("The request for this flush was withdrawn.", "Ask for another.")
-            chosen = self._chosen(db, trigger, account_id, only, flush_time)
-            self._put_first(db, run, chosen)
+            chosen = self._choose_accounts(db, trigger, account_id, only, flush_time)
+            self._store_as_unfinished(db, run, chosen)
             log.info("a flush begins", extra={"run": run, "trigger": trigger, "accounts": len(chosen)})
-            part = AccountPart(self.config, run, trigger, eligibility, request, queue)
+            runner = AccountRunner(self.config, run, trigger, eligibility, request, queue)
             ended = SimpleQueue[AccountRun | BaseException]()
             waiting = {account.account_id for account, _ in chosen}
             for account, size in chosen:
-                # A person's request starts at once.
-                at = (
-                    flush_time + begins_after(account.account_id, self.spread)
+                queued = QueuedAccount(
+                    account.account_id,
+                    run,
+                    requested=account_id is not None,
+                    size=size,
+                    data_centre=account.data_centre,
+                    # A person's request starts at once.
+                    not_before=flush_time + start_delay(account.account_id, self.spread)
                     if flush_time and trigger == "daily"
-                    else None
+                    else None,
                 )
-                asked, data_centre = account_id is not None, account.data_centre
-                place = Place(account.account_id, run, asked, size, data_centre=data_centre, not_before=at)
-                self.turns.put(place, self._beginning(part, waiting, ended))
+                self.turns.put(queued, partial(self._start_thread, runner, waiting, ended))
             begun()
             try:
-                parts = self._wait_for(run, len(chosen), waiting, ended)
+                account_runs = self._wait_for(run, len(chosen), waiting, ended)
             except WorkerError:
                 with suppress(WorkerError), db.transaction():
                     runs.end(db, run, as_text(self.config.clock()), RunResult.FAILED)
                 raise
             with db.transaction():
                 early = RunResult.STOPPED if self.config.stop.is_set() else RunResult.DONE
-                runs.end(
-                    db, run, as_text(self.config.clock()), worst([early, *(account_run.ended for account_run in parts)])
-                )
-            result = runs.get(db, run)
-        assert result is not None, "the run was just written"
-        return result
+                result = worst([early, *(account_run.ended for account_run in account_runs)])
+                runs.end(db, run, as_text(self.config.clock()), result)
+            ended_run = runs.get(db, run)
+        assert ended_run is not None, "the run was just written"
+        return ended_run
 
-    def _chosen(
+    def _choose_accounts(
         self,
         db: Database,
         trigger: Trigger,
@@ -147,7 +150,7 @@ class Flusher:
         # For unchanged accounts only members are read.
         return chosen if trigger in ("daily", "once") else changed
 
-    def _put_first(self, db: Database, run: int, chosen: Sequence[tuple[AccountSettings, int]]) -> None:
+    def _store_as_unfinished(self, db: Database, run: int, chosen: Sequence[tuple[AccountSettings, int]]) -> None:
         # As it would be found after a crash.
         with db.transaction():
             there = accounts.all_ids(db)
@@ -155,46 +158,50 @@ class Flusher:
                 if size and account.account_id in there:
                     runs.put_account(db, run, AccountRun(account.account_id, {}, size, 0, RunResult.STOPPED))
 
-    def _beginning(
-        self, part: AccountPart, waiting: set[AccountId], ended: SimpleQueue[AccountRun | BaseException]
-    ) -> Callable[[Place], object]:
-        def carry_out(place: Place) -> None:
-            def turn() -> None:
-                nonlocal place
-                place = self.turns.again(place)
+    def _start_thread(
+        self,
+        runner: AccountRunner,
+        waiting: set[AccountId],
+        ended: SimpleQueue[AccountRun | BaseException],
+        queued: QueuedAccount,
+    ) -> None:
+        waiting.discard(queued.account_id)
+        name = f"account {queued.account_id}"
+        threading.Thread(target=self._run_account, args=(runner, ended, queued), name=name, daemon=True).start()
 
-            try:
-                ended.put(part.carry_out(place.account_id, turn))
-            except BaseException as error:
-                ended.put(error)
-            finally:
-                self.turns.leave(place)
+    def _run_account(
+        self, runner: AccountRunner, ended: SimpleQueue[AccountRun | BaseException], queued: QueuedAccount
+    ) -> None:
+        def next_turn() -> None:
+            nonlocal queued
+            queued = self.turns.next_turn(queued)
 
-        def begin(place: Place) -> None:
-            waiting.discard(place.account_id)
-            threading.Thread(target=carry_out, args=(place,), name=f"account {place.account_id}", daemon=True).start()
-
-        return begin
+        try:
+            ended.put(runner.run_account(queued.account_id, next_turn))
+        except BaseException as error:
+            ended.put(error)
+        finally:
+            self.turns.end(queued)
 
     def _wait_for(
         self, run: int, left: int, waiting: set[AccountId], ended: SimpleQueue[AccountRun | BaseException]
     ) -> list[AccountRun]:
-        parts, errors = list[AccountRun](), list[BaseException]()
+        account_runs, errors = list[AccountRun](), list[BaseException]()
         while left:
             if waiting:
-                self.turns.fill()
+                self.turns.start_turns()
             if self.config.stop.is_set() or errors:
                 left -= self.turns.withdraw(run)
             try:
-                result = ended.get(timeout=LOOK_SECONDS)
+                result = ended.get(timeout=CHECK_SECONDS)
             except Empty:
                 continue
             left -= 1
-            parts += [result] if isinstance(result, AccountRun) else []
+            account_runs += [result] if isinstance(result, AccountRun) else []
             errors += [result] if isinstance(result, BaseException) else []
         if errors:
             raise errors[0]
-        return parts
+        return account_runs
 
 
 class _SharedCommits:

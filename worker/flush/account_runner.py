@@ -1,4 +1,4 @@
-"""One account's part of a run, from loading its settings to recording how it ended."""
+"""Each account's part of a run, from loading its settings to recording how it ended."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ log = logging.getLogger("worker.flush")
 
 
 @dataclass(frozen=True, slots=True)
-class AccountPart:
-    """Carries out the parts of one run, each in a thread.
+class AccountRunner:
+    """Carries out the accounts' parts of one run, each in a thread.
 
     Attributes:
         trigger: what started the run.
@@ -43,14 +43,14 @@ class AccountPart:
     queue: CommitQueue
 
     @property
-    def _alone(self) -> bool:
+    def _for_one_account(self) -> bool:
         return self.request is not None and self.request.account_id is not None
 
-    def carry_out(self, account_id: AccountId, turn: Callable[[], object]) -> AccountRun:
+    def run_account(self, account_id: AccountId, next_turn: Callable[[], object]) -> AccountRun:
         """Delivers an account's changes, and records how that ended.
 
         Args:
-            turn: called between chunks and between pages of members; returns once the account may continue.
+            next_turn: called between chunks and between pages of members; returns once the account may continue.
 
         Raises:
             DatabaseError: the end could not be recorded.
@@ -65,33 +65,33 @@ class AccountPart:
             refused = None
             try:
                 if lacking := missing_before_calls(settings):
-                    part = self._not_delivered(db, account_id, lacking[0].message, ended_by_missing(lacking))
-                elif (refused := self._why_not(db, account_id)) is not None:
+                    account_run = self._not_delivered(db, account_id, lacking[0].message, ended_by_missing(lacking))
+                elif (refused := self._refusal(db, account_id)) is not None:
                     # A request for one account at the wrong worker cannot be fulfilled.
-                    left = self._alone and refused.end is RunResult.DONE
+                    left = self._for_one_account and refused.end is RunResult.DONE
                     end = RunResult.INCOMPLETE if left else refused.end
-                    part = self._not_delivered(db, account_id, refused.reason, end)
+                    account_run = self._not_delivered(db, account_id, refused.reason, end)
                 else:
-                    part = self._deliver(db, settings, turn)
+                    account_run = self._deliver(db, settings, next_turn)
             except WorkerError as error:
-                part = self._failed(db, account_id, f"{error.message} {error.advice}")
+                account_run = self._failed(db, account_id, f"{error.message} {error.advice}")
             except Exception:
                 # An internal error with one account's data must not hold up the others.
                 log.exception(
                     "account %s could not be flushed", account_id, extra={"account": account_id, "run": self.run}
                 )
-                part = self._failed(db, account_id, "An internal error of the worker ended it; see the log.")
+                account_run = self._failed(db, account_id, "An internal error of the worker ended it; see the log.")
             with db.transaction():
                 whole = forgotten.is_whole_account_erased(db, account_id)
                 forgotten.end_counting(db, account_id)
                 if whole:
                     return AccountRun(account_id, {}, 0)
-                self._write(db, part, as_text(began), here=refused is None)
-        if _is_told(part):
-            _log_end(self.run, part, (self.config.clock() - began).total_seconds())
-        return part
+                self._store(db, account_run, as_text(began), here=refused is None)
+        if _is_reported(account_run):
+            _log_end(self.run, account_run, (self.config.clock() - began).total_seconds())
+        return account_run
 
-    def _why_not(self, db: Database, account_id: AccountId) -> Refused | None:
+    def _refusal(self, db: Database, account_id: AccountId) -> Refused | None:
         if (refused := self.eligibility.why_not(account_id)) is not None:
             return refused
         bare = bare_customers.of_account(db, account_id)
@@ -99,35 +99,35 @@ class AccountPart:
             return None
         return Refused(_STILL_READING, RunResult.INCOMPLETE)
 
-    def _write(self, db: Database, part: AccountRun, began: str, *, here: bool) -> None:
-        who = part.account_id
+    def _store(self, db: Database, account_run: AccountRun, began: str, *, here: bool) -> None:
+        who = account_run.account_id
         # Its progress may be stored although there was nothing to deliver: a list was found to be gone.
-        if _is_told(part) or runs.has_account(db, self.run, who):
-            runs.put_account(db, self.run, part)
+        if _is_reported(account_run) or runs.has_account(db, self.run, who):
+            runs.put_account(db, self.run, account_run)
         if self.trigger == "read back":
             return  # it was not a flush, so none is retried
-        if part.ended not in (RunResult.STOPPED, RunResult.FAILED):
+        if account_run.ended not in (RunResult.STOPPED, RunResult.FAILED):
             # Neither another worker's delivery nor a request for this account alone completes a daily flush.
-            completes = here and not self._alone
-            if completes or _is_told(part):
+            completes = here and not self._for_one_account
+            if completes or _is_reported(account_run):
                 runs.account_done(db, who, began, completes=completes)
-        elif part.failed and not self._alone:
+        elif account_run.failed and not self._for_one_account:
             # An operator who requests one account sees the result, and decides.
             runs.account_failed(db, who, as_text(self.config.clock()), again=self.trigger == "retry")
 
     def _not_delivered(self, db: Database, account_id: AccountId, reason: str, end: RunResult) -> AccountRun:
         if self.trigger == "read back":
             # A flush of all accounts does not report each disabled one.
-            part = AccountRun(account_id, {}, 0, ended=worst([end, RunResult.INCOMPLETE]), message=reason)
-            return part if self._alone or end is not RunResult.DONE else AccountRun(account_id, {}, 0)
+            account_run = AccountRun(account_id, {}, 0, ended=worst([end, RunResult.INCOMPLETE]), message=reason)
+            return account_run if self._for_one_account or end is not RunResult.DONE else AccountRun(account_id, {}, 0)
         to_do = customers.changed_count(db, account_id)
         return AccountRun(account_id, {}, to_do, ended=end, message=reason) if to_do else AccountRun(account_id, {}, 0)
 
-    def _deliver(self, db: Database, settings: AccountSettings, turn: Callable[[], object]) -> AccountRun:
+    def _deliver(self, db: Database, settings: AccountSettings, next_turn: Callable[[], object]) -> AccountRun:
         config, who = self.config, settings.account_id
         if config.stop.is_set():
             return AccountRun(who, {}, customers.changed_count(db, who), ended=RunResult.STOPPED)
-        if not self._alone and not config.data_centres.may_call(settings.data_centre):
+        if not self._for_one_account and not config.data_centres.may_call(settings.data_centre):
             return self._failed(db, who, f"Mailchimp's data centre {settings.data_centre} {_SILENT}")
         # Before the key is read: a change from here on is seen.
         with (
@@ -145,7 +145,7 @@ class AccountPart:
                 permission=permission,
                 queue=self.queue,
                 inputs=config.inputs_of(db, who),
-                turn=turn,
+                next_turn=next_turn,
             )
             return deliver(db, settings, sender, delivery)
 
@@ -162,9 +162,9 @@ _STILL_READING = (
 _SILENT = "does not answer, so none of this account's calls was made. The worker tries it again by itself."
 
 
-def _is_told(part: AccountRun) -> bool:
+def _is_reported(account_run: AccountRun) -> bool:
     """Returns whether a part is stored and logged, that is, whether it had anything to do."""
-    return bool(part.to_do or part.ended is not RunResult.DONE or part.message)
+    return bool(account_run.to_do or account_run.ended is not RunResult.DONE or account_run.message)
 
 
 def level_of(ended: RunResult) -> int:
@@ -174,23 +174,23 @@ def level_of(ended: RunResult) -> int:
     return logging.INFO if ended is RunResult.DONE else logging.WARNING
 
 
-def _log_end(run: int, part: AccountRun, seconds: float) -> None:
-    suffix = f"; {part.message}" if part.message else ""
+def _log_end(run: int, account_run: AccountRun, seconds: float) -> None:
+    suffix = f"; {account_run.message}" if account_run.message else ""
     facts = {
-        "account": part.account_id,
+        "account": account_run.account_id,
         "run": run,
-        "ended": str(part.ended),
-        "to_do": part.to_do,
-        "settled": part.settled,
-        "counts": {str(outcome): count for outcome, count in part.counts.items()},
+        "ended": str(account_run.ended),
+        "to_do": account_run.to_do,
+        "settled": account_run.settled,
+        "counts": {str(outcome): count for outcome, count in account_run.counts.items()},
         "seconds": round(seconds, 1),
     }
     log.log(
-        level_of(part.ended),
+        level_of(account_run.ended),
         "account %s: %d of %d settled%s",
-        part.account_id,
-        part.settled,
-        part.to_do,
+        account_run.account_id,
+        account_run.settled,
+        account_run.to_do,
         suffix,
         extra=facts,
     )
