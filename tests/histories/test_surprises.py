@@ -9,7 +9,7 @@ import pytest
 
 from tests.histories.history import History
 from tests.histories.surprises import Surprises
-from worker.flush.settings_watch import CallPermission, SettingsWatch
+from worker.flush.call_permission import CallPermission
 from worker.mailchimp.calls import Call
 
 INTERRUPTIONS = (Surprises.erase, Surprises.lose_partition, Surprises.lose_broker)
@@ -52,7 +52,7 @@ def test_an_interruption_does_no_harm(tmp_path: Path, act: Callable[[Surprises],
 
 @pytest.mark.parametrize(
     ("act", "watcher", "method"),
-    [(Surprises.erase, SettingsWatch, "unchanged"), (Surprises.lose_partition, CallPermission, "ours")],
+    [(Surprises.erase, CallPermission, "unchanged"), (Surprises.lose_partition, CallPermission, "ours")],
 )
 def test_the_oracle_notices_a_worker_that_goes_on_after_an_interruption(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Surprises], None], watcher: type, method: str

@@ -16,7 +16,7 @@ from worker.fields.field_hashes import FieldHashes
 from worker.fields.field_mapping import mapping_of
 from worker.fields.merge_values import ListFields
 from worker.flush.add_strategy import AddStrategy
-from worker.flush.brake import Brake, Expected, held_of
+from worker.flush.brake import Brake, Expected
 from worker.flush.list_lookup import look_for, maybe_back
 from worker.flush.list_readings import ListReadings, Page, read_fields
 from worker.mailchimp import calls
@@ -175,7 +175,8 @@ class AccountFlush(ABC):
             sources = expected.sources - self.readings.done
             beside = self._other_stored_lists(expected.destinations.union(new)) - self.readings.done - sources
             if not (sources or beside):
-                return Prepared(inputs, new, self._brake(expected, self.confirmed(), inputs.not_read), planned)
+                present = ledger.present_count(self.db, inputs.settings.account_id)
+                return Prepared(inputs, new, Brake(expected, present, self.confirmed(), inputs.not_read), planned)
             self._read_lists(sources)
             if self.may_continue():
                 self._read_lists(beside, rechecked=True)
@@ -277,11 +278,6 @@ class AccountFlush(ABC):
             for _, plan in plan_chunk(self.db, inputs, related):
                 expected.add(plan)
         return expected
-
-    def _brake(self, expected: Expected, confirmed: Sequence[HeldCount], not_read: Collection[ListId]) -> Brake:
-        present = ledger.present_count(self.db, self.settings.account_id)
-        departures, moves = held_of(confirmed, "departures"), held_of(confirmed, "moves")
-        return Brake(expected.departures, present, departures, expected.moves, moves, not_read)
 
 
 def plan_chunk(

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from worker.accounts.settings import ended_by_missing, missing_before_calls
 from worker.clock import as_text
 from worker.errors import WorkerError
+from worker.flush.call_permission import CallPermission
 from worker.flush.commit_queue import CommitQueue
 from worker.flush.delivery import DeliveryConfig, DeliveryRequest
 from worker.flush.eligibility import Eligibility, Refused
 from worker.flush.execute import deliver
-from worker.flush.settings_watch import CallPermission, SettingsWatch
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.store import accounts, bare_customers, customers, forgotten, runs
@@ -30,9 +30,7 @@ class AccountRunner:
     """Carries out the accounts' parts of one run, each in a thread.
 
     Attributes:
-        trigger: what started the run.
         request: the operator's request; None for all accounts, with the brake.
-        queue: commits what is written.
     """
 
     config: DeliveryConfig
@@ -131,10 +129,8 @@ class AccountRunner:
             return self._failed(db, who, f"Mailchimp's data centre {settings.data_centre} {_SILENT}")
         # Before the key is read: a change from here on is seen.
         with (
-            closing(SettingsWatch(config.open, settings)) as watch,
-            config.open_sender(
-                db, who, permission := CallPermission(config.stop, self.eligibility, who, watch)
-            ) as sender,
+            closing(CallPermission(config.open, settings, config.stop, self.eligibility)) as permission,
+            config.open_sender(db, who, permission) as sender,
         ):
             delivery = DeliveryRequest(
                 config=config,

@@ -22,7 +22,7 @@ from worker.mailchimp.answers import SECOND_LOOK, Answer, AnswerClass, Classifie
 from worker.mailchimp.calls import Call, Sender
 from worker.mailchimp.sender import RetryingSender
 from worker.model import CustomerId, ListId, MembershipKey
-from worker.plan.identity import add_was_done, as_read, departed, lost
+from worker.plan.identity import add_was_done, as_read, entry_if_left, lost
 from worker.plan.outcomes import NOTICED_DAILY, Outcome
 from worker.plan.steps import Target, ids_of
 from worker.store.accounts import AccountSettings
@@ -69,7 +69,6 @@ class StepContext:
 
     Attributes:
         settings: as the chunk was planned with them.
-        brake: counts the members that leave each list.
         customer_statuses: of the customers of the chunk.
     """
 
@@ -107,13 +106,12 @@ class Intents:
     refused: dict[MembershipKey, dict[str, str]] = field(default_factory=dict)
     _before: dict[MembershipKey, LedgerEntry | None] = field(default_factory=dict)
     _taken_back: dict[MembershipKey, LedgerEntry | None] = field(default_factory=dict)
-    _lost: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
+    _doubted: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
 
     def begin(self, intended: LedgerEntry, before: LedgerEntry | None, targets: Iterable[Target]) -> None:
         """Records what is about to be done to a place.
 
         Args:
-            intended: the entry with its intent.
             before: the entry to restore if nothing was done; None for none.
             targets: the customers who must be known there if the answer is lost.
 
@@ -124,7 +122,7 @@ class Intents:
         self.write_ahead([intended], [(target.customer_id, membership) for target in targets])
         self.known[membership], self._before[membership] = intended, before
         self._taken_back.pop(membership, None)
-        self._lost.pop(membership, None)
+        self._doubted.pop(membership, None)
 
     def note(self, seen: LedgerEntry, targets: Iterable[Target]) -> None:
         """Records at once what a read shows about a member: that it left, or what a write is about to change.
@@ -137,7 +135,7 @@ class Intents:
             Halted: nothing may be written any more.
         """
         known = self.known.get(seen.membership)
-        if known is None or _said(known) != _said(seen):
+        if known is None or _shown_by_a_read(known) != _shown_by_a_read(seen):
             self.write_ahead([seen], [(target.customer_id, seen.membership) for target in targets])
             self.known[seen.membership] = seen
 
@@ -151,27 +149,19 @@ class Intents:
         else:
             self.known.pop(membership, None)
 
-    def lose(self, membership: MembershipKey, date: datetime | None, seconds: float) -> None:
-        """Records that it is unknown whether a write was done.
-
-        Args:
-            date: Mailchimp's time of the answer; None if there was none.
-            seconds: how long the call took.
-        """
+    def doubt(self, membership: MembershipKey, answered_at: datetime | None, seconds: float) -> None:
+        """Records that it is unknown whether a write was done."""
         entry = self.known.get(membership)
         if entry is not None and entry.intent is not None:
-            self.known[membership] = self._lost[membership] = replace(entry, intent=lost(entry.intent, date, seconds))
+            self.known[membership] = self._doubted[membership] = replace(
+                entry, intent=lost(entry.intent, answered_at, seconds)
+            )
 
-    def lose_fields(self, membership: MembershipKey, entry: LedgerEntry | None, fields: Iterable[str]) -> None:
-        """Records that it is unknown whether fields were accepted.
-
-        Args:
-            entry: of the place; None if there was none.
-            fields: merge tags of what was sent.
-        """
+    def doubt_fields(self, membership: MembershipKey, entry: LedgerEntry | None, fields: Iterable[str]) -> None:
+        """Records that it is unknown whether fields were accepted."""
         known = self.known.get(membership, entry)
         if known is not None:
-            self.known[membership] = self._lost[membership] = replace(known, fields=not_sure(known.fields, fields))
+            self.known[membership] = self._doubted[membership] = replace(known, fields=not_sure(known.fields, fields))
 
     def close(self, result: StepResult) -> None:
         """Adds what was taken back to the result of the step that ended, and takes over what that wrote."""
@@ -183,13 +173,13 @@ class Intents:
                 result.undone.append(membership)
             else:
                 result.entries.append(before)
-        result.entries += [entry for membership, entry in self._lost.items() if membership not in written]
+        result.entries += [entry for membership, entry in self._doubted.items() if membership not in written]
         self.known |= {entry.membership: entry for entry in result.entries}
         for membership in (*result.dropped, *result.undone):
             self.known.pop(membership, None)
         self._before.clear()
         self._taken_back.clear()
-        self._lost.clear()
+        self._doubted.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,13 +188,12 @@ class Read:
 
     Attributes:
         member: None with NOT_THERE for a 404, or with the failure.
-        date: Mailchimp's time of the answer.
     """
 
     member: Member | None
     classified: ClassifiedAnswer
     exchange: Exchange
-    date: datetime | None
+    answered_at: datetime | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -274,11 +263,11 @@ class Attempt(StepResult):
         if known is None and targets:
             known = LedgerEntry(membership, targets[0].customer.customer_id, "present", "found", self.at())
         if known is not None and read.member is not None:
-            left = departed(known, read.member, read.date)
+            left = entry_if_left(known, read.member, read.answered_at)
             if left is not None and (entry is None or not has_left(entry)):
                 self.intents.note(replace(left, sent_at=self.at()), targets)
             elif left is None and add_was_done(known, read.member):
-                self.intents.note(replace(as_read(known, read.member, read.date), sent_at=self.at()), targets)
+                self.intents.note(replace(as_read(known, read.member, read.answered_at), sent_at=self.at()), targets)
         return read
 
     def look_at(
@@ -333,31 +322,28 @@ class Attempt(StepResult):
         if kind is AnswerClass.ACCOUNT_STOPPED:
             self.account_stopped = title
             self.fail(targets)
-            verdict = Outcome.ACCOUNT_STOPPED, f"Mailchimp accepts no calls for this account: {title}."
+            outcome, detail = Outcome.ACCOUNT_STOPPED, f"Mailchimp accepts no calls for this account: {title}."
         elif kind is AnswerClass.NOT_THERE and not exists:
             self.gone_lists.add(membership.list_id)
             self.fail(targets)
-            verdict = Outcome.LIST_GONE, "The list no longer exists in Mailchimp."
+            outcome, detail = Outcome.LIST_GONE, "The list no longer exists in Mailchimp."
         elif kind in (AnswerClass.BAD_ADDRESS, AnswerClass.BARRED, AnswerClass.UNCLEAR):
             if kind is not AnswerClass.BARRED:  # the ledger has a departure there now
                 self.undone.append(membership)
-            verdict, then = self._refused(targets, membership, classified)
+            outcome, detail, then = self._refused(targets, membership, classified)
         else:
             self.fail(targets)
             self.later = title if kind in (AnswerClass.LATER, AnswerClass.AGAIN) else None
             self.again = self.again or kind is AnswerClass.AGAIN
-            verdict = Outcome.LATER, f"{NOT_KNOWN if exchange.in_doubt else 'Not done'}: {title}."
+            outcome, detail = Outcome.LATER, f"{NOT_KNOWN if exchange.in_doubt else 'Not done'}: {title}."
         first = len(self.receipts)
-        self.receipt(targets, membership, exchange, outcome=verdict[0], detail=verdict[1], then=then)
-        if verdict[0] is Outcome.LATER and exchange.in_doubt:
+        self.receipt(targets, membership, exchange, outcome=outcome, detail=detail, then=then)
+        if outcome is Outcome.LATER and exchange.in_doubt:
             self.in_doubt += self.receipts[first:]
 
     def _refused(
-        self,
-        targets: Sequence[Target],
-        membership: MembershipKey,
-        classified: ClassifiedAnswer,
-    ) -> tuple[tuple[Outcome, str], str | None]:
+        self, targets: Sequence[Target], membership: MembershipKey, classified: ClassifiedAnswer
+    ) -> tuple[Outcome, str, str | None]:
         after = [
             customer_status_after(classified, self.customer_status(target.customer_id), membership, self.now())
             for target in targets
@@ -369,14 +355,12 @@ class Attempt(StepResult):
         if retry_at is not None:
             self.fail(targets)
             self.wait_until(retry_at, targets)
-            return (Outcome.REFUSED, f"Mailchimp refused it: {classified.title}."), f"Tried again after {retry_at}."
+            return Outcome.REFUSED, f"Mailchimp refused it: {classified.title}.", f"Tried again after {retry_at}."
         if classified.kind is AnswerClass.BAD_ADDRESS:
-            return (
-                Outcome.REFUSED,
-                f"Mailchimp refused the address: {classified.title}.",
-            ), "Sent when the customer has another address."
+            detail = f"Mailchimp refused the address: {classified.title}."
+            return Outcome.REFUSED, detail, "Sent when the customer has another address."
         detail = f"Mailchimp refuses it permanently: {classified.title}."
-        return (Outcome.SUPPRESSED, detail), NOTICED_DAILY if after[0].lasting else None
+        return Outcome.SUPPRESSED, detail, NOTICED_DAILY if after[0].lasting else None
 
 
 @contextmanager
@@ -386,5 +370,5 @@ def one_try(context: StepContext, intents: Intents | None = None) -> Iterator[At
         yield Attempt.of(context, intents, connection)
 
 
-def _said(entry: LedgerEntry) -> tuple[object, ...]:
+def _shown_by_a_read(entry: LedgerEntry) -> tuple[object, ...]:
     return entry.state, entry.member_status, entry.contact_id, entry.intent, entry.names_agreed, entry.member_tags

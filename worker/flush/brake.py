@@ -6,7 +6,6 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from worker.clock import as_text
 from worker.model import AccountId, ListId
@@ -52,9 +51,9 @@ class Expected:
             for step in step_group:
                 if leaves(step):
                     self.departures[step.membership.list_id] += 1
-                elif isinstance(step, Move | Restore | Recheck) and step.left is None:
-                    self.moves.update(unread(step))
-                    self.sources |= _sources(step)
+                elif isinstance(step, Move | Restore | Recheck) and step.kept_out_by is None:
+                    self.moves.update(unreadable_sources(step))
+                    self.sources |= _readable_sources(step)
                     self.destinations |= set() if isinstance(step, Recheck) else {step.membership.list_id}
 
 
@@ -63,7 +62,7 @@ def leaves(step: Step) -> bool:
     return isinstance(step, Archive) and step.planned
 
 
-def may_turn_out(step: Step) -> bool:
+def may_leave_unplanned(step: Step) -> bool:
     """Returns whether a step that is not counted beforehand may take a member off its list, withdrawn consent aside.
 
     This is known only after the steps before it.
@@ -71,9 +70,9 @@ def may_turn_out(step: Step) -> bool:
     return isinstance(step, Archive) and not step.planned and not step.withdrawn
 
 
-def unread(step: Step) -> set[ListId]:
+def unreadable_sources(step: Step) -> set[ListId]:
     """Returns the lists that can no longer be read, and that a step moves customers off by the ledger alone."""
-    if not isinstance(step, Move | Restore) or step.left is not None:
+    if not isinstance(step, Move | Restore) or step.kept_out_by is not None:
         return set()
     contact = step.contact
     unreadable = [prior for prior in step.priors if prior.list_gone]
@@ -89,7 +88,7 @@ def unread(step: Step) -> set[ListId]:
     )
 
 
-def _sources(step: Move | Restore | Recheck) -> set[ListId]:
+def _readable_sources(step: Move | Restore | Recheck) -> set[ListId]:
     own = (prior for prior in step.priors if prior.own and not prior.list_gone)
     return {prior.membership.list_id for prior in own} - {step.membership.list_id}
 
@@ -99,7 +98,7 @@ def limit(present: int) -> int:
     return max(FEW, present // SHARE)
 
 
-def held_of(held_counts: Iterable[HeldCount], kind: HeldKind) -> dict[ListId, int]:
+def _held_of(held_counts: Iterable[HeldCount], kind: HeldKind) -> dict[ListId, int]:
     """Returns how much of one kind was held back on each list; the larger number if it was shown twice."""
     largest: dict[ListId, int] = {}
     for held_count in held_counts:
@@ -129,41 +128,35 @@ class Brake:
 
     def __init__(
         self,
-        planned: Mapping[ListId, int],
+        expected: Expected,
         present: Mapping[ListId, int],
-        confirmed: Mapping[ListId, int],
-        moves: Mapping[ListId, int] = MappingProxyType({}),
-        confirmed_moves: Mapping[ListId, int] = MappingProxyType({}),
+        confirmed: Collection[HeldCount] = (),
         not_read: Collection[ListId] = (),
     ) -> None:
         """Starts a run.
 
         Args:
-            planned: members that would leave each list, as far as is known at the start.
             present: members on each list, by the ledger.
-            confirmed: departures that an operator confirmed, by list.
-            moves: customers that would move off each list that can no longer be read.
-            confirmed_moves: those that an operator confirmed.
             not_read: lists that may exist after all: nobody moves off them, whatever was confirmed.
         """
-        confirmed_moves = {list_id: count for list_id, count in confirmed_moves.items() if list_id not in not_read}
+        moves = {list_id: count for list_id, count in _held_of(confirmed, "moves").items() if list_id not in not_read}
         self._not_read = not_read
         self._unread = Counter(
-            {list_id: count for list_id, count in moves.items() if count > confirmed_moves.get(list_id, 0)}
+            {list_id: count for list_id, count in expected.moves.items() if count > moves.get(list_id, 0)}
         )
-        self._confirmed_moves = Counter(confirmed_moves)
+        self._confirmed_moves = Counter(moves)
         self._present = present
-        self._confirmed = confirmed
+        self._confirmed = _held_of(confirmed, "departures")
         self._lock = threading.Lock()
         self._admitted = Counter[ListId]()
         self._undone = Counter[ListId]()
         # If there are too many from the start, none may leave.
-        self._shut = {
+        self._none_may_leave = {
             list_id
-            for list_id, count in planned.items()
-            if list_id not in confirmed and count > limit(present.get(list_id, 0))
+            for list_id, count in expected.departures.items()
+            if list_id not in self._confirmed and count > limit(present.get(list_id, 0))
         }
-        self._held = Counter({list_id: planned[list_id] for list_id in self._shut})
+        self._held = Counter({list_id: expected.departures[list_id] for list_id in self._none_may_leave})
 
     @property
     def held(self) -> dict[ListId, int]:
@@ -183,7 +176,7 @@ class Brake:
         if all(isinstance(step, Update | Add) for step in step_group):
             return step_group, ()
         leaving = Counter(step.membership.list_id for step in step_group if leaves(step))
-        moving = Counter(list_id for step in step_group for list_id in unread(step))
+        moving = Counter(list_id for step in step_group for list_id in unreadable_sources(step))
         if not leaving and not moving:
             return step_group, ()
         with self._lock:
@@ -194,21 +187,23 @@ class Brake:
                 leaving, fits = Counter(), False
             else:
                 fits = True
-            if fits and all(self._room(list_id, count) for list_id, count in leaving.items()):
+            if fits and all(self._fits(list_id, count) for list_id, count in leaving.items()):
                 self._admitted += leaving
                 self._confirmed_moves -= moving
                 return step_group, ()
-            self._held += Counter({list_id: count for list_id, count in leaving.items() if list_id not in self._shut})
+            self._held += Counter(
+                {list_id: count for list_id, count in leaving.items() if list_id not in self._none_may_leave}
+            )
             # Unplanned departures must fit too, in case they happen once the others are admitted.
             if fits:
-                self._held.update(step.membership.list_id for step in step_group if may_turn_out(step))
+                self._held.update(step.membership.list_id for step in step_group if may_leave_unplanned(step))
         withdrawn = tuple(step for step in step_group if isinstance(step, Unsubscribe))
         return withdrawn, tuple(step for step in step_group if not isinstance(step, Unsubscribe))
 
     def may_leave(self, list_id: ListId) -> bool:
         """Counts one more departure that was found only now; returns whether it may happen."""
         with self._lock:
-            if self._room(list_id, 1):
+            if self._fits(list_id, 1):
                 self._admitted[list_id] += 1
                 return True
             self._held[list_id] += 1
@@ -254,8 +249,8 @@ class Brake:
             f"{most}. If you do not want that, correct the customers in billmywork first."
         )
 
-    def _room(self, list_id: ListId, count: int) -> bool:
-        if list_id in self._shut:
+    def _fits(self, list_id: ListId, count: int) -> bool:
+        if list_id in self._none_may_leave:
             return False
         allowed = max(limit(self._present.get(list_id, 0)), self._confirmed.get(list_id, 0))
         return self._admitted[list_id] + count <= allowed

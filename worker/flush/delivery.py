@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from worker.clock import Clock, Stop
 from worker.flush.account_flush import AccountInputs
+from worker.flush.call_permission import CallPermission
 from worker.flush.commit_queue import CommitQueue
-from worker.flush.settings_watch import CallPermission
 from worker.mailchimp.data_centres import DataCentres
 from worker.mailchimp.sender import RetryingSender
 from worker.metrics import Metrics
@@ -22,11 +22,8 @@ class DeliveryConfig:
     """What is the same for every account of every run.
 
     Attributes:
-        open_database: opens a connection for one thread.
         open_sender: opens a sender with an account's API key; the stop ends its waits.
-        inputs_of: returns what the flush of an account depends on.
         connections: calls in flight per API key, and threads per account.
-        data_centres: knows which of Mailchimp's data centres answer.
     """
 
     open_database: Callable[[], Database]
@@ -55,7 +52,6 @@ class DeliveryRequest:
         reads_members: whether to read the members of each stored list, even unchanged ones; otherwise only departures
             from lists that customers move off.
         permission: checked before every call and every write.
-        queue: commits what the account's threads write.
         next_turn: called between chunks and between pages of members; returns once the account may continue.
     """
 

@@ -68,12 +68,7 @@ class Drift:
 
 @dataclass(slots=True)
 class Comparison:
-    """Compares one list with the ledger.
-
-    Attributes:
-        contacts: the contacts in the ledger on this list.
-        drift: the differences so far.
-    """
+    """Compares one list with the ledger."""
 
     db: Database
     account_id: AccountId
@@ -107,7 +102,7 @@ class Comparison:
         edited = [edit for place, entry in entries.items() if (edit := self._edited(entry, members[place])) is not None]
         drift.members += len(page.new)
         drift.unknown += result.unknown
-        drift.statuses += sum(_tells_status(entry, entries.get(entry.membership)) for entry in result.entries)
+        drift.statuses += sum(_shows_another_status(entry, entries.get(entry.membership)) for entry in result.entries)
         drift.appeared += self._appeared(place for place in members if place not in entries)
         drift.edited += len(edited)
         drift.examples += edited[: EXAMPLES - len(drift.examples)]
@@ -138,7 +133,7 @@ class Comparison:
         return self.drift
 
 
-def _tells_status(now: LedgerEntry, before: LedgerEntry | None) -> bool:
+def _shows_another_status(now: LedgerEntry, before: LedgerEntry | None) -> bool:
     return before is None or (now.state, now.member_status, now.address_now) != (
         before.state,
         before.member_status,

@@ -65,9 +65,9 @@ def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, req
                 recorder.shut()
             if not permission.may_continue():
                 recorder.stop()
-            elif permission.watch.erased(reader):
+            elif permission.erased(reader):
                 recorder.fail(ERASED)
-            elif not permission.watch.unchanged():
+            elif not permission.unchanged():
                 recorder.stop("the account's settings were changed; the next flush uses the new ones")
         return recorder.part()
 
@@ -233,7 +233,7 @@ class _Execution(AccountFlush):
 
     def _write_locally(self, write: Callable[[Database, AccountId], None]) -> None:
         with self.db.transaction():
-            if self.request.permission.watch.erased(self.db):
+            if self.request.permission.erased(self.db):
                 raise Halted
             write(self.db, self.settings.account_id)
 

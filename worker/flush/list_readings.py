@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from worker.clock import Wait, as_moment, as_text
+from worker.clock import Wait, as_moment, as_text, text_or_none
 from worker.flush.members_to_read import DEPARTED, WHOLE, MembersToRead, members_to_read
 from worker.mailchimp import calls
 from worker.mailchimp.answers import (
@@ -107,7 +107,6 @@ class Page:
     """Members of a list, as Mailchimp listed them.
 
     Attributes:
-        date: Mailchimp's time of the answer; None if it gave none.
         reading: the reading that it belongs to, with the time of its first page.
         then: where the reading continues; None at the end of the list.
         new: how many of the members were not on the previous page.
@@ -116,7 +115,7 @@ class Page:
 
     list_id: ListId
     members: Sequence[Member]
-    date: datetime | None
+    answered_at: datetime | None
     reading: Reading
     then: Reading | None
     new: Sequence[Member]
@@ -261,7 +260,7 @@ def pages(sender: Sender, wanted: MembersToRead) -> Iterator[Page | ClassifiedAn
         members, total = listed
         if fresh:
             fresh = False
-            reading = replace(reading, began_at=as_text(answer.date) if answer.date is not None else None)
+            reading = replace(reading, began_at=text_or_none(answer.date))
         if position.shifted(members):
             if position.restarts >= MOST_RESTARTS:
                 yield _SHIFTED

@@ -8,13 +8,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from worker.clock import Clock, as_text
-from worker.flush.customer_outcome import write_after_reading
+from worker.clock import Clock, as_text, text_or_none
 from worker.flush.departures import put_and_reopen
 from worker.flush.list_readings import Page
+from worker.flush.published_outcome import write_after_reading
 from worker.mailchimp.answers import Member
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey, address_key, newest_first
-from worker.plan.identity import as_read, awaits_confirmation, departed, is_unconfirmed
+from worker.plan.identity import as_read, awaits_confirmation, entry_if_left, is_unconfirmed
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Rows
 from worker.store import accounts, customers, ledger, list_members, readings, strangers
@@ -83,8 +83,10 @@ def page_changes(db: Database, read: AccountPage) -> PageChanges:
     changes, about = list[LedgerEntry](), dict[MembershipKey, Member]()
     for place, member in members.items():
         entry, source = entries.get(place), entries.get(moved[place]) if place in moved else None
-        changed = entry_of_member(entry, member, page.date, at, back=place in back) if entry is not None else None
-        renamed = entry_of_renamed(source, entry, member, page.date, at) if source is not None else None
+        changed = (
+            entry_of_member(entry, member, page.answered_at, at, back=place in back) if entry is not None else None
+        )
+        renamed = entry_of_renamed(source, entry, member, page.answered_at, at) if source is not None else None
         for change in (changed, renamed):
             if change is not None:
                 changes.append(change)
@@ -94,8 +96,8 @@ def page_changes(db: Database, read: AccountPage) -> PageChanges:
     # The ledger knows the person at the former address, and an opt-out belongs to the new one.
     owners = {place: entries[moved[place]].customer_id for place in left if moved.get(place) in entries} | owners
     for place, customer_id in owners.items():
-        date = as_text(page.date) if page.date is not None else None
-        changes.append(entry_of_stranger(place, customer_id, members[place], date, at))
+        answered_at = text_or_none(page.answered_at)
+        changes.append(entry_of_stranger(place, customer_id, members[place], answered_at, at))
         about[place] = members[place]
     met = {*entries, *owners, *moved}
     unknown = sum(_place(page.list_id, member) not in met for member in page.new)
@@ -133,36 +135,34 @@ def _back(
 
 
 def entry_of_member(
-    entry: LedgerEntry, member: Member, date: datetime | None, at: str, *, back: bool = False
+    entry: LedgerEntry, member: Member, answered_at: datetime | None, at: str, *, back: bool = False
 ) -> LedgerEntry | None:
     """Returns the new entry of a listed member; None if it is unchanged.
 
     Args:
-        date: Mailchimp's time of the answer.
         back: whether a customer is known at the place of a member that this worker archived, so that a return counts.
             Elsewhere nobody is affected, and an archive stays one, unless a form waits there: somebody may have left.
     """
     if member.status in OUT:
-        return entry_of_departure(entry, member, date, at)
+        return entry_of_departure(entry, member, answered_at, at)
     if entry.intent is not None or entry.state == "intended":
         return None  # doubts are resolved by reading that member alone
     if entry.state == "archived" and not back and not is_unconfirmed(entry, member):
         return None
-    return _unless_said(as_read(entry, member, date), entry, at)
+    return _unless_said(as_read(entry, member, answered_at), entry, at)
 
 
-def entry_of_departure(entry: LedgerEntry, member: Member, date: datetime | None, at: str) -> LedgerEntry | None:
+def entry_of_departure(entry: LedgerEntry, member: Member, answered_at: datetime | None, at: str) -> LedgerEntry | None:
     """Returns the new entry of a member that left its list; None if it is unchanged.
 
     Args:
         member: unsubscribed, cleaned or archived.
-        date: Mailchimp's time of the answer.
     """
     if entry.state == "gone" and member.status == "cleaned":
         # A later member's bounce says less than the earlier departure.
         if not awaits_confirmation(entry):
             return None
-        seen_at = as_text(date) if date is not None else entry.seen_at
+        seen_at = as_text(answered_at) if answered_at is not None else entry.seen_at
         return _unless_said(replace(entry, member_status=member.status, seen_at=seen_at), entry, at)
     # A write in doubt is resolved by reading that member alone. But the member at the place of an add in doubt has left
     # by now, and may be deleted before that read.
@@ -171,7 +171,7 @@ def entry_of_departure(entry: LedgerEntry, member: Member, date: datetime | None
         return None
     if entry.state == "archived" and member.status == "archived" and entry.last_changed is None:
         return None  # it is unknown who archived it, so it counts as a departure already
-    now = departed(entry, member, date)
+    now = entry_if_left(entry, member, answered_at)
     return None if now is None else _unless_said(now, entry, at)
 
 
@@ -180,14 +180,13 @@ def _unless_said(now: LedgerEntry, entry: LedgerEntry, at: str) -> LedgerEntry |
 
 
 def entry_of_renamed(
-    entry: LedgerEntry, there: LedgerEntry | None, member: Member, date: datetime | None, at: str
+    entry: LedgerEntry, there: LedgerEntry | None, member: Member, answered_at: datetime | None, at: str
 ) -> LedgerEntry | None:
     """Returns the new entry of a place whose member has another address, given by the person.
 
     Args:
         there: the entry of the new address.
         member: as it was listed, at the new address.
-        date: Mailchimp's time of the answer.
 
     Returns:
         None if it is unchanged, or if this worker may have changed the address.
@@ -197,7 +196,7 @@ def entry_of_renamed(
         return None
     if entry.state not in ("present", "gone"):
         return None
-    seen_at = as_text(date) if date is not None else entry.seen_at
+    seen_at = as_text(answered_at) if answered_at is not None else entry.seen_at
     now = replace(
         entry, state="gone", member_status=member.status, address_now=address_key(member.address), seen_at=seen_at
     )

@@ -8,9 +8,9 @@ from worker.flush.attempt import Attempt, Read
 from worker.flush.put_member import add_or_find, note_found, write_found
 from worker.flush.write_member import (
     check_priors,
+    departed_meanwhile,
     entry_after_changes,
     is_known_to_have_left,
-    kept_off,
     settle_contact,
     write_after_read,
 )
@@ -25,14 +25,14 @@ from worker.store.ledger import LedgerEntry
 
 def move(attempt: Attempt, step: Move) -> None:
     """Moves a customer to its new place, unless it left the old one."""
-    if is_known_to_have_left(attempt, step.contact, step.priors, step.left):
+    if is_known_to_have_left(attempt, step.contact, step.priors, step.kept_out_by):
         return
     # The new place first: the old one, which nobody may have left, is read last, right before the write.
     destination = attempt.read_member(step.membership, step.entry, step.targets)
     if destination.member is None and destination.classified.kind is not AnswerClass.NOT_THERE:
         attempt.note_failure(step.targets, step.membership, destination.classified, destination.exchange)
         return
-    if _renamed_before(attempt, step, destination):
+    if _was_renamed(attempt, step, destination):
         return
     if destination.member is not None:
         note_found(attempt, step.contact, step.entry, destination)
@@ -40,7 +40,7 @@ def move(attempt: Attempt, step: Move) -> None:
     if decision is None:
         return
     old, renamed = decision.old, decision.renamed
-    if renamed is not None and _is_subscribed(renamed) and _source(step, renamed.prior) == step.membership:
+    if renamed is not None and _is_subscribed(renamed) and _renamed_from(step, renamed.prior) == step.membership:
         # Its entry here means the member that now has the other address.
         back = replace(step, entry=None, rename_changes=step.contact.fields.values)
         _rename(attempt, back, renamed, destination)
@@ -54,7 +54,7 @@ def move(attempt: Attempt, step: Move) -> None:
     add_or_find(attempt, add, decision.status, Outcome.MOVED, destination, step.priors)
 
 
-def _source(step: Move, prior: PriorMembership) -> object:
+def _renamed_from(step: Move, prior: PriorMembership) -> object:
     planned = next((step_prior.entry for step_prior in step.priors if step_prior.membership == prior.membership), None)
     return planned.intent.source if planned is not None and planned.intent is not None else None
 
@@ -63,15 +63,15 @@ def _is_subscribed(read: PriorRead) -> bool:
     return read.prior.entry is not None and read.member is not None and read.member.status == "subscribed"
 
 
-def _rename(attempt: Attempt, step: Move, old: PriorRead, taken: Read) -> None:
+def _rename(attempt: Attempt, step: Move, old: PriorRead, destination: Read) -> None:
     contact, prior, entry = step.contact, old.prior, old.prior.entry
     assert entry is not None
-    if taken.member is not None:
-        write_found(attempt, contact, step.entry, taken, origin_of(step.entry, taken.member))
+    if destination.member is not None:
+        write_found(attempt, contact, step.entry, destination, origin_of(step.entry, destination.member))
         return
-    if kept_off(attempt, contact, step.priors):
+    if departed_meanwhile(attempt, contact, step.priors):
         return
-    intent = replace(new_intent("rename", old.date, old.member), source=prior.membership)
+    intent = replace(new_intent("rename", old.answered_at, old.member), source=prior.membership)
     written = write_after_read(
         attempt,
         contact,
@@ -88,7 +88,7 @@ def _rename(attempt: Attempt, step: Move, old: PriorRead, taken: Read) -> None:
         None,
     )
     if written.member is None:
-        if written.undone and _acted(attempt, prior):
+        if written.undone and _was_taken_off(attempt, prior):
             # Its status is refused, not the address: somebody changed it first, so decide again.
             attempt.again = True
             again = ClassifiedAnswer(AnswerClass.LATER, "the member changed while it was looked at")
@@ -102,7 +102,7 @@ def _rename(attempt: Attempt, step: Move, old: PriorRead, taken: Read) -> None:
     settle_contact(attempt, contact, written.exchange, Outcome.RENAMED, detail, written.member.status)
 
 
-def _acted(attempt: Attempt, prior: PriorMembership) -> bool:
+def _was_taken_off(attempt: Attempt, prior: PriorMembership) -> bool:
     # Whether the old member was taken off its list between the read and the rename.
     old = attempt.read_member(prior.membership, prior.entry)
     return old.classified.kind is AnswerClass.NOT_THERE or (
@@ -110,7 +110,7 @@ def _acted(attempt: Attempt, prior: PriorMembership) -> bool:
     )
 
 
-def _renamed_before(attempt: Attempt, step: Move, read: Read) -> bool:
+def _was_renamed(attempt: Attempt, step: Move, read: Read) -> bool:
     # If the answer to a rename was lost, the member at the new place is the one from the old place.
     entry = step.entry
     if entry is None or entry.intent is None or entry.intent.source is None:

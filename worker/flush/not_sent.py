@@ -68,6 +68,6 @@ def braked_steps(context: StepContext, steps: StepGroup) -> StepResult:
     """Records the steps that the brake holds."""
     attempt = Attempt.of(context)
     for step in steps:
-        detail = f"Held back: {brake.UNREAD if brake.unread(step) else brake.BRAKED}."
+        detail = f"Held back: {brake.UNREAD if brake.unreadable_sources(step) else brake.BRAKED}."
         attempt.receipt(step.targets, step.membership, None, outcome=Outcome.HELD, detail=detail, then=brake.CONFIRM)
     return attempt

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from worker.clock import as_text
+from worker.clock import text_or_none
 from worker.flush.attempt import Attempt, Read
 from worker.flush.step_result import Exchange
 from worker.flush.write_member import (
     Written,
     check_priors,
+    departed_meanwhile,
     entry_after_changes,
     entry_for,
-    kept_off,
     owner_of,
     settle_contact,
     status_note,
@@ -27,11 +27,12 @@ from worker.model import Origin
 from worker.plan.identity import (
     MAY_HAVE_ARCHIVED,
     agreed_when_found,
+    as_gone,
     as_read,
-    continues,
     is_first_sight,
     is_new,
     is_ours,
+    is_same_member,
     is_unconfirmed,
     may_have_archived,
     new_intent,
@@ -61,15 +62,13 @@ def update(attempt: Attempt, step: Update) -> None:
 
 def recheck(attempt: Attempt, step: Recheck) -> None:
     """Writes a member that was gone, if it is back."""
-    if check_priors(attempt, step.contact, step.priors, step.left) is None:
+    if check_priors(attempt, step.contact, step.priors, step.kept_out_by) is None:
         return
     read = attempt.read_member(step.membership, step.entry, step.targets)
     if read.member is not None:
         write_found(attempt, step.contact, step.entry, read, origin_of(step.entry, read.member))
-    elif attempt.lacks_member(step.membership, read.classified):
-        note_gone(attempt, step.contact, step.entry, read.exchange)
     else:
-        attempt.note_failure(step.targets, step.membership, read.classified, read.exchange)
+        _note_missing(attempt, step.contact, step.entry, read)
 
 
 def restore(attempt: Attempt, step: Restore) -> None:
@@ -78,17 +77,15 @@ def restore(attempt: Attempt, step: Restore) -> None:
     Also resolves a write to a member that has no answer yet.
     """
     contact = step.contact
-    if check_priors(attempt, contact, step.priors, step.left) is None:
+    if check_priors(attempt, contact, step.priors, step.kept_out_by) is None:
         return
     read = attempt.read_member(step.membership, step.entry, step.targets)
-    if read.member is None and attempt.lacks_member(step.membership, read.classified):
-        note_gone(attempt, contact, step.entry, read.exchange)
-    elif read.member is None:
-        attempt.note_failure(contact.targets, contact.membership, read.classified, read.exchange)
+    if read.member is None:
+        _note_missing(attempt, contact, step.entry, read)
     else:
-        entry = as_read(step.entry, read.member, read.date)
+        entry = as_read(step.entry, read.member, read.answered_at)
         if is_ours(entry, read.member):
-            _put_back(attempt, replace(step, entry=entry), read.member, read)
+            _restore_archived(attempt, replace(step, entry=entry), read.member, read)
         else:
             write_found(attempt, contact, step.entry, read, entry.origin)
 
@@ -110,9 +107,9 @@ def write_existing(attempt: Attempt, step: Found) -> None:
         attempt.intents.note(added, contact.targets)
     written = write_fields(attempt, contact.membership, contact.fields.values)
     if written.member is not None:
-        _written_found(attempt, contact, entry, written, origin_of(entry, written.member), written.member)
+        _report_found(attempt, contact, entry, written, origin_of(entry, written.member), written.member)
     else:
-        _not_written(attempt, contact, entry, written)
+        _note_not_written(attempt, contact, entry, written)
 
 
 def write_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, read: Read, origin: Origin) -> None:
@@ -128,10 +125,10 @@ def write_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, r
     entry = note_found(attempt, contact, entry, read)
     written = write_fields(attempt, contact.membership, whole_fields(attempt, contact, entry, seen))
     if written.member is None:
-        _not_written(attempt, contact, entry, written)
+        _note_not_written(attempt, contact, entry, written)
         return
-    _written_found(attempt, contact, entry, written, origin, written.member)
-    since = None if entry is None or continues(entry, seen) else attempt.at()
+    _report_found(attempt, contact, entry, written, origin, written.member)
+    since = None if entry is None or is_same_member(entry, seen) else attempt.at()
     attempt.entries[-1] = replace(attempt.entries[-1], names_agreed=agreed, customer_since=since)
 
 
@@ -151,7 +148,7 @@ def note_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, re
     if not (begun or is_first_sight(entry, seen)):
         return entry
     if entry is not None and is_unconfirmed(entry, seen):
-        return as_read(entry, seen, read.date)
+        return as_read(entry, seen, read.answered_at)
     entry = LedgerEntry(
         contact.membership,
         owner_of(contact, entry, seen),
@@ -160,7 +157,7 @@ def note_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, re
         attempt.at(),
         member_status=seen.status,
         contact_id=seen.contact_id,
-        seen_at=as_text(read.date) if read.date is not None else None,
+        seen_at=text_or_none(read.answered_at),
         names_agreed=agreed_when_found(entry, seen, contact.owner, contact.fields.values),
         member_tags=tags_of(entry, seen),
     )
@@ -168,7 +165,7 @@ def note_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, re
     return entry
 
 
-def _not_written(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, written: Written) -> None:
+def _note_not_written(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, written: Written) -> None:
     if attempt.lacks_member(contact.membership, written.classified):
         # It was there a moment ago, and is gone without our doing.
         known = entry or LedgerEntry(contact.membership, contact.owner, "present", "found", attempt.at())
@@ -179,11 +176,11 @@ def _not_written(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, 
 
 def _note_failed(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, written: Written) -> None:
     if written.exchange.in_doubt:
-        attempt.intents.lose_fields(contact.membership, entry, written.sent)
+        attempt.intents.doubt_fields(contact.membership, entry, written.sent)
     attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
 
 
-def _written_found(
+def _report_found(
     attempt: Attempt,
     contact: Contact,
     entry: LedgerEntry | None,
@@ -205,14 +202,14 @@ def add_or_find(
     status: str,
     outcome: Outcome = Outcome.ADDED,
     read: Read | None = None,
-    asked: Sequence[PriorMembership] = (),
+    priors_read: Sequence[PriorMembership] = (),
 ) -> None:
     """Reads a place, and adds the contact if it is empty.
 
     Args:
         outcome: if it is added: added, or moved if it was known elsewhere.
         read: of the place, if this try has read it already.
-        asked: the prior memberships that this try has read.
+        priors_read: the prior memberships that this try has read.
     """
     contact, entry = step.contact, step.entry
     read = read or attempt.read_member(step.membership, entry, step.targets)
@@ -224,12 +221,9 @@ def add_or_find(
         return
     if entry is not None and entry.state != "intended":
         # Even if an earlier step found it gone.
-        if attempt.lacks_member(step.membership, read.classified):
-            note_gone(attempt, contact, entry, read.exchange)
-        else:
-            attempt.note_failure(contact.targets, contact.membership, read.classified, read.exchange)
+        _note_missing(attempt, contact, entry, read)
         return
-    if kept_off(attempt, contact, asked):
+    if departed_meanwhile(attempt, contact, priors_read):
         return
     written = write_after_read(
         attempt,
@@ -242,30 +236,30 @@ def add_or_find(
             "intended",
             "added",
             attempt.at(),
-            intent=new_intent("add", read.date, status=status),
+            intent=new_intent("add", read.answered_at, status=status),
         ),
         None,
     )
     if written.member is None:
         attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
         return
-    origin: Origin = "added" if is_new(written.member, read.date) else "found"
+    origin: Origin = "added" if is_new(written.member, read.answered_at) else "found"
     attempt.entries.append(entry_for(attempt, contact, entry, written.member, origin, written))
     added = "Moved: added here" if outcome is Outcome.MOVED else "Added"
     detail = f"{added} as {written.member.status}."
     settle_contact(attempt, contact, written.exchange, outcome, detail, written.member.status)
 
 
-def _put_back(attempt: Attempt, step: Restore, seen: Member, read: Read) -> None:
+def _restore_archived(attempt: Attempt, step: Restore, seen: Member, read: Read) -> None:
     contact, entry, status = step.contact, step.entry, step.entry.status_before or "unsubscribed"
-    if kept_off(attempt, contact, step.priors):
+    if departed_meanwhile(attempt, contact, step.priors):
         return
     written = write_after_read(
         attempt,
         contact,
         lambda fields: calls.restore(contact.membership, contact.email, status, fields),
         whole_fields(attempt, contact, entry, seen),
-        replace(entry, state="present", sent_at=attempt.at(), intent=new_intent("restore", read.date, seen)),
+        replace(entry, state="present", sent_at=attempt.at(), intent=new_intent("restore", read.answered_at, seen)),
         entry,
     )
     if written.member is None:
@@ -276,9 +270,16 @@ def _put_back(attempt: Attempt, step: Restore, seen: Member, read: Read) -> None
     settle_contact(attempt, contact, written.exchange, Outcome.RESTORED, detail, written.member.status)
 
 
+def _note_missing(attempt: Attempt, contact: Contact, entry: LedgerEntry, read: Read) -> None:
+    if attempt.lacks_member(contact.membership, read.classified):
+        note_gone(attempt, contact, entry, read.exchange)
+    else:
+        attempt.note_failure(contact.targets, contact.membership, read.classified, read.exchange)
+
+
 def note_gone(attempt: Attempt, contact: Contact, entry: LedgerEntry, exchange: Exchange) -> None:
     """Records a contact whose member Mailchimp no longer has: it is not added again."""
-    attempt.entries.append(replace(entry, state="gone", sent_at=attempt.at(), intent=None))
+    attempt.entries.append(as_gone(entry, attempt.at()))
     statuses = (attempt.customer_status(target.customer_id) for target in contact.targets)
     refusal = next(
         (status.refusal for status in statuses if status.lasting and status.refuses(contact.membership.address)), None

@@ -13,9 +13,9 @@ from typing import Any
 from worker.clock import as_text
 from worker.errors import PartitionGivenUp, WorkerError, WriterFenced
 from worker.flush.commit_queue import Change, Done
-from worker.flush.customer_outcome import write_after_reading, write_after_step
 from worker.flush.delivery import DeliveryRequest
 from worker.flush.departures import departures_of, put_and_reopen
+from worker.flush.published_outcome import write_after_reading, write_after_step
 from worker.flush.step_result import Halted, StepResult, Totals, joined, outcomes_of
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.plan.outcomes import Outcome, end_of
@@ -251,7 +251,7 @@ class Recorder:
 
     def erased(self, db: Database) -> bool:
         """Returns, in a transaction, whether somebody was erased from the account since: then nothing is written."""
-        return self._permission.watch.erased(db)
+        return self._permission.erased(db)
 
     def write_results(self, db: Database, results: Sequence[StepResult]) -> Rows:
         """Writes conclusive results of different places and customers, as if one step had them all."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from worker.flush import move_member, put_member, remove_member, tag_member
 from worker.flush.attempt import TRIES_AT_ONCE, Attempt, Intents, StepContext, one_try
-from worker.flush.brake import BRAKED, CONFIRM, may_turn_out
+from worker.flush.brake import BRAKED, CONFIRM, may_leave_unplanned
 from worker.flush.step_result import EXPECTED, StepResult
 from worker.mailchimp.sender import Tries
 from worker.model import CustomerId, MembershipKey
@@ -72,18 +72,18 @@ class _StepGroupRun:
             admitted = isinstance(step, Archive) and step.planned
             attempt = self._skipped(step)
             if attempt is None:
-                admitted = admitted or may_turn_out(step)
+                admitted = admitted or may_leave_unplanned(step)
                 attempt = self._try_or_note_fault(planned)
             self.intents.close(attempt)
-            attempt.takes_off = isinstance(step, Archive)
-            left = step.membership in attempt.left
+            attempt.is_archive = isinstance(step, Archive)
+            vacated = step.membership in attempt.vacated
             attempt.failed |= self.failed
             attempt.settle(target for target in step.targets if last_of[target.customer_id] is planned)
             settled = {customer_id for customer_id, _ in attempt.settled}
             attempt.before = [receipt for receipt in self.receipts if receipt.customer_id in settled]
             attempt = self._commit(step, attempt, last=planned is self.step_group[-1])
             self._add(attempt)
-            if admitted and not left:
+            if admitted and not vacated:
                 self.context.brake.stayed(step.membership.list_id, undone=_anyone(step, self.failed))
 
     def _attempt(self) -> Attempt:
@@ -138,7 +138,7 @@ class _StepGroupRun:
             rest = [target for target in step.targets if target.customer_id not in self.blocked]
             detail = "This member identifies another customer, who left, so it stays as it is."
             attempt.receipt(rest, step.membership, None, outcome=Outcome.LEFT_ALONE, detail=detail)
-        elif may_turn_out(step) and not self.context.brake.may_leave(step.membership.list_id):
+        elif may_leave_unplanned(step) and not self.context.brake.may_leave(step.membership.list_id):
             self._hold(attempt, step, step.targets, f"Held back: {BRAKED}.")
         else:
             return None
@@ -182,17 +182,17 @@ class _StepGroupRun:
         """
         tries, at_once = Tries(self.context.sender.retrying), 0
         in_doubt: list[Receipt] = []
-        left: set[MembershipKey] = set()
+        vacated: set[MembershipKey] = set()
         while True:
             # Intents stored by an earlier try are known to the next one.
             with one_try(self.context, self.intents) as attempt:
                 _do(attempt, self._with_news(planned))
-            left |= attempt.left
+            vacated |= attempt.vacated
             if attempt.again and at_once < TRIES_AT_ONCE:
                 at_once += 1
             elif attempt.later is None or not tries.again():
                 _add_receipts_in_doubt(attempt, in_doubt)
-                attempt.left = left
+                attempt.vacated = vacated
                 return attempt
             in_doubt += attempt.in_doubt
 

@@ -69,9 +69,8 @@ class StepResult:
         in_doubt: receipts whose call was sent and may have been done.
         memberships: where customers are known who had no membership.
         waits: customers who are kept out, with the one whose opt-out does that.
-        takes_off: whether it takes a member off a list because no customer belongs there: an earlier step may have
-            decided what becomes of its customers.
-        left: places whose member this step took off its list, or may have.
+        is_archive: whether the step is an archive: an earlier step may have decided what becomes of its customers.
+        vacated: places whose member this step took off its list, or may have.
         undone: places where an add was begun and certainly not done.
         settled: customers that need nothing more, with the revision that was sent.
         deleted: those of them that are deleted.
@@ -101,8 +100,8 @@ class StepResult:
     in_doubt: list[Receipt] = field(default_factory=list)
     memberships: list[tuple[CustomerId, MembershipKey]] = field(default_factory=list)
     waits: list[tuple[CustomerId, CustomerId]] = field(default_factory=list)
-    takes_off: bool = False
-    left: set[MembershipKey] = field(default_factory=set)
+    is_archive: bool = False
+    vacated: set[MembershipKey] = field(default_factory=set)
     undone: list[MembershipKey] = field(default_factory=list)
     settled: list[tuple[CustomerId, int]] = field(default_factory=list)
     deleted: list[CustomerId] = field(default_factory=list)
@@ -126,7 +125,7 @@ class StepResult:
         """Whether the next calls need not wait until it is written: everything was done, and nobody has left."""
         waited_for = (
             self.later, self.account_stopped, self.gone_lists, self.paused_lists, self.failed, self.blocked,
-            self.kept_off, self.takes_off, self.left, self.dropped, self.undone, self.in_doubt, self.reopened,
+            self.kept_off, self.is_archive, self.vacated, self.dropped, self.undone, self.in_doubt, self.reopened,
             self.waits,
         )  # fmt: skip
         return not any(waited_for) and not any(has_left(entry) or entry.state != "present" for entry in self.entries)

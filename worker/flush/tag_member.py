@@ -42,35 +42,35 @@ def tag(attempt: Attempt, step: Tag) -> None:
     if read.member is None and attempt.lacks_member(step.membership, read.classified):
         note_gone(attempt, step.contact, entry, read.exchange)
     elif read.member is None:
-        _failed(attempt, step, read.classified, read.exchange)
+        _note_failure(attempt, step, read.classified, read.exchange)
     elif read.member.status in OUT or is_unconfirmed(entry, read.member):
         detail = f"The member is {read.member.status} in Mailchimp, so its tags were left alone."
         after = next_for(read.member.status)
         attempt.receipt(step.targets, step.membership, None, outcome=Outcome.LEFT_ALONE, detail=detail, then=after)
     else:
-        entry = as_read(entry, read.member, read.date)
+        entry = as_read(entry, read.member, read.answered_at)
         if not member_tags.in_doubt(entry.member_tags):
-            _write(attempt, step, entry, read.member, read.date)
+            _write(attempt, step, entry, read.member, read.answered_at)
         else:
-            _find_out(attempt, step, entry, read.member)
+            _write_after_doubt(attempt, step, entry, read.member)
 
 
-def _find_out(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member) -> None:
+def _write_after_doubt(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member) -> None:
     # The answer to a call was lost: Mailchimp's own times show which tags it set.
     call = calls.read_all_tags(step.membership)
     answer = attempt.send(call)
     added = tags_added(answer.body) if answer.ok else None
     if added is None:
         classified = UNREADABLE if answer.ok else classify(answer)
-        _failed(attempt, step, classified, Exchange.of(call, answer))
+        _note_failure(attempt, step, classified, Exchange.of(call, answer))
         return
     known = member_tags.resolved(entry.member_tags, added)
     seen = replace(seen, tags=tuple(added), tags_count=total_items(answer))
     _write(attempt, step, replace(entry, member_tags=known), seen, answer.date)
 
 
-def _write(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member, date: datetime | None) -> None:
-    write = member_tags.to_write(step.contact.tags, entry.member_tags, seen, date)
+def _write(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member, answered_at: datetime | None) -> None:
+    write = member_tags.to_write(step.contact.tags, entry.member_tags, seen, answered_at)
     if not write.changes:
         attempt.entries.append(replace(entry, member_tags=write.after))
         # A status that changed since the previous step is published too: the person may have confirmed meanwhile.
@@ -86,12 +86,12 @@ def _write(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member, date: 
     if classified.kind is not AnswerClass.DONE:
         if answer.undone:
             attempt.entries.append(entry)
-        _failed(attempt, step, classified, exchange)
+        _note_failure(attempt, step, classified, exchange)
         return
-    _done(attempt, step, entry, write, exchange)
+    _report_tagged(attempt, step, entry, write, exchange)
 
 
-def _done(attempt: Attempt, step: Tag, entry: LedgerEntry, write: TagWrite, exchange: Exchange) -> None:
+def _report_tagged(attempt: Attempt, step: Tag, entry: LedgerEntry, write: TagWrite, exchange: Exchange) -> None:
     attempt.entries.append(replace(entry, member_tags=write.after))
     attempt.settle_at(step.targets, step.membership)
     detail = member_tags.in_words(write.changes)
@@ -103,7 +103,7 @@ def _done(attempt: Attempt, step: Tag, entry: LedgerEntry, write: TagWrite, exch
     attempt.receipt(sharers, step.membership, exchange, outcome=Outcome.SHARED, detail=shared, then=then_)
 
 
-def _failed(attempt: Attempt, step: Tag, classified: ClassifiedAnswer, exchange: Exchange) -> None:
+def _note_failure(attempt: Attempt, step: Tag, classified: ClassifiedAnswer, exchange: Exchange) -> None:
     # The member's own result stays as recorded: no answer here refuses the contact.
     if classified.kind in (AnswerClass.ACCOUNT_STOPPED, AnswerClass.NOT_THERE):
         attempt.note_failure(step.targets, step.membership, classified, exchange)

@@ -130,7 +130,6 @@ class Turns:
         """Starts with an empty queue.
 
         Args:
-            capacity: how much is delivered at the same time.
             silent: returns the silent data centres, whose accounts start one after the other.
         """
         self._silent = silent

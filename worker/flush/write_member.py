@@ -2,52 +2,44 @@
 
 Before a contact is put anywhere, it is checked twice that nobody left: in Mailchimp, where its customers are known
 (:func:`check_priors`), and right before the call in the ledger, since other calls of this flush may have found a
-departure meanwhile (:func:`kept_off`). :mod:`worker.plan.consent` judges what was read.
+departure meanwhile (:func:`departed_meanwhile`). :mod:`worker.plan.consent` judges what was read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from typing import Any
 
-from worker.clock import as_text
+from worker.clock import text_or_none
 from worker.fields.field_hashes import not_sure
 from worker.fields.merge_values import ADDRESS, Fields
 from worker.flush.attempt import Attempt, Read
 from worker.flush.step_result import Exchange
 from worker.mailchimp import calls
-from worker.mailchimp.answers import SECOND_LOOK, AnswerClass, ClassifiedAnswer, Member, member_in
+from worker.mailchimp.answers import SECOND_LOOK, AnswerClass, Member, member_in
 from worker.mailchimp.calls import Call
 from worker.model import CustomerId, MembershipKey, Origin
 from worker.plan.consent import AddDecision, PriorRead, decide, departure_of
-from worker.plan.identity import as_read, fields_of, is_unconfirmed, tags_of, unconfirmed
+from worker.plan.identity import as_gone, as_read, as_unconfirmed, fields_of, is_unconfirmed, tags_of
 from worker.plan.outcomes import MEANINGS, NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.plan.steps import Contact, PriorDecision, PriorMembership, ids_of
 from worker.store.ledger import LedgerEntry, keeps_out
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """The result of writing a member.
+class Written(Read):
+    """The result of writing a member: the member afterwards, None unless it was written.
 
     Attributes:
-        member: the member afterwards; None unless it was written.
         sent: the fields that were sent last.
         refused: merge tag to the title of Mailchimp's refusal.
-        date: Mailchimp's time of the answer; None if it gave none.
-        seconds: how long the call took.
         undone: whether certainly nothing was done.
     """
 
-    member: Member | None
-    classified: ClassifiedAnswer
-    exchange: Exchange
     sent: Mapping[str, Any]
     refused: Mapping[str, str]
-    date: datetime | None
     seconds: float
     undone: bool
 
@@ -56,17 +48,16 @@ class Written:
 
 
 def is_known_to_have_left(
-    attempt: Attempt, contact: Contact, priors: Sequence[PriorMembership], left: PriorMembership | None
+    attempt: Attempt, contact: Contact, priors: Sequence[PriorMembership], kept_out_by: PriorMembership | None
 ) -> bool:
     """Returns whether members read a moment ago show that a contact may go nowhere, and records it.
 
     Args:
-        priors: the old places, with their current ledger entries.
-        left: the one that somebody had left when the step was planned.
+        kept_out_by: the one that somebody had left when the step was planned.
     """
-    if left is None:
+    if kept_out_by is None:
         return False
-    now = next((prior for prior in priors if prior.membership == left.membership), None)
+    now = next((prior for prior in priors if prior.membership == kept_out_by.membership), None)
     if now is None or not keeps_out(now.entry, contact.membership):
         return False
     note_departed(attempt, contact, now)
@@ -74,10 +65,10 @@ def is_known_to_have_left(
 
 
 def check_priors(
-    attempt: Attempt, contact: Contact, priors: Sequence[PriorMembership], left: PriorMembership | None = None
+    attempt: Attempt, contact: Contact, priors: Sequence[PriorMembership], kept_out_by: PriorMembership | None = None
 ) -> AddDecision | None:
     """Reads the old members; returns None after recording why the contact may not be added."""
-    if is_known_to_have_left(attempt, contact, priors, left):
+    if is_known_to_have_left(attempt, contact, priors, kept_out_by):
         return None
     exchange: Exchange | None = None
     failed = False
@@ -93,13 +84,13 @@ def check_priors(
             exchange = read.exchange
             if failed := _read_failed(attempt, contact, prior, read):
                 return
-            yield PriorRead(prior, read.member, read.date)
+            yield PriorRead(prior, read.member, read.answered_at)
 
     decision = decide(contact.membership, contact.status_if_new, reads(), attempt.at)
     attempt.entries += decision.entries
     attempt.dropped += decision.dropped
     if decision.kept_out_by is not None:
-        _blocked(attempt, contact, *decision.kept_out_by, exchange)
+        _note_kept_out(attempt, contact, *decision.kept_out_by, exchange)
         return None
     return None if failed else decision
 
@@ -119,12 +110,12 @@ def _read_failed(attempt: Attempt, contact: Contact, prior: PriorMembership, rea
     return True
 
 
-def kept_off(attempt: Attempt, contact: Contact, asked: Sequence[PriorMembership]) -> bool:
-    """Returns whether a departure known by now keeps the contact from its place.
+def departed_meanwhile(attempt: Attempt, contact: Contact, priors_read: Sequence[PriorMembership]) -> bool:
+    """Returns whether a departure that another step has just found keeps a contact from its place, and records it.
 
-    Checked right before the call: another step of this flush may have just found one.
+    Call it right before the write.
     """
-    memberships = {prior.membership for prior in asked}
+    memberships = {prior.membership for prior in priors_read}
     for prior in attempt.context.recorder.departures_of([contact]).get(contact.membership, ()):
         if prior.membership not in memberships:
             note_departed(attempt, contact, prior)
@@ -135,10 +126,10 @@ def kept_off(attempt: Attempt, contact: Contact, asked: Sequence[PriorMembership
 def note_departed(attempt: Attempt, contact: Contact, prior: PriorMembership) -> None:
     """Records that a departure in the ledger keeps a contact from its place."""
     assert prior.entry is not None, "it shows a departure"
-    _blocked(attempt, contact, prior, PriorDecision(None, departure_of(prior.entry), here=True), None)
+    _note_kept_out(attempt, contact, prior, PriorDecision(None, departure_of(prior.entry), here=True), None)
 
 
-def _blocked(
+def _note_kept_out(
     attempt: Attempt,
     contact: Contact,
     prior: PriorMembership,
@@ -174,9 +165,6 @@ Build = Callable[[Mapping[str, Any]], Call]
 def write_fields(attempt: Attempt, membership: MembershipKey, fields: Mapping[str, Any]) -> Written:
     """Writes fields alone, which depends on no read, repeating the call without refused fields.
 
-    Args:
-        fields: merge tag to value.
-
     Returns:
         The result; a refused field that was not sent leaves FIELD, which is final for this run.
     """
@@ -210,7 +198,7 @@ def write_once(attempt: Attempt, membership: MembershipKey, build: Build, fields
         attempt.intents.refused[membership] = refused | more
         classified = replace(classified, kind=AnswerClass.AGAIN)
     exchange = Exchange.of(call, answer)
-    return Written(member, classified, exchange, sent, refused, answer.date, answer.seconds, answer.undone)
+    return Written(member, classified, exchange, answer.date, sent, refused, answer.seconds, answer.undone)
 
 
 def write_after_read(
@@ -224,7 +212,6 @@ def write_after_read(
     """Records and sends a write that depends on what was just read, once.
 
     Args:
-        fields: merge tag to value.
         intended: the place's entry with the intent.
         before: the place's entry if nothing was done.
     """
@@ -235,10 +222,10 @@ def write_after_read(
     if written.undone:
         attempt.intents.take_back(contact.membership)
     elif written.member is None:
-        attempt.intents.lose(contact.membership, written.date, written.seconds)
+        attempt.intents.doubt(contact.membership, written.answered_at, written.seconds)
     if written.classified.kind is AnswerClass.BARRED:
         left = before or LedgerEntry(contact.membership, contact.owner, "gone", "found", attempt.at())
-        attempt.entries.append(replace(left, state="gone", sent_at=attempt.at(), intent=None))
+        attempt.entries.append(as_gone(left, attempt.at()))
     return written
 
 
@@ -265,7 +252,7 @@ def entry_for(
     written: Written | None,
 ) -> LedgerEntry:
     """Returns the entry of a member whose fields were just written as a whole."""
-    date = written.date if written is not None else None
+    answered_at = written.answered_at if written is not None else None
     owner = owner_of(contact, before, member)
     sent = written.sent if written is not None else contact.fields.values
     known = _sent_before(attempt, contact, before, member)
@@ -278,12 +265,12 @@ def entry_for(
         fields=attempt.context.hashes.sent_after(known, sent, contact.fields.values),
         member_status=member.status,
         contact_id=member.contact_id,
-        seen_at=as_text(date) if date is not None else None,
+        seen_at=text_or_none(answered_at),
         names_agreed=before.names_agreed if before is not None and before.customer_id == owner else None,
         member_tags=tags_of(before, member),
     )
     waits = origin == "found" and before is not None and is_unconfirmed(before, member)
-    return unconfirmed(entry) if waits else entry
+    return as_unconfirmed(entry) if waits else entry
 
 
 def entry_after_changes(
@@ -291,7 +278,7 @@ def entry_after_changes(
 ) -> LedgerEntry:
     """Returns what the ledger says of a member after only some of its fields were written."""
     before = entry if entry.state in ("present", "gone") else replace(entry, state="present")
-    now = as_read(before, member, written.date)
+    now = as_read(before, member, written.answered_at)
     owner = owner_of(contact, entry, member)
     return replace(
         now,
@@ -311,7 +298,7 @@ def owner_of(contact: Contact, before: LedgerEntry | None, member: Member) -> Cu
     return before.customer_id
 
 
-def _not_as_it_is(fields: Fields, left_out: Mapping[str, str]) -> str:
+def _note_on_fields(fields: Fields, left_out: Mapping[str, str]) -> str:
     """Returns sentences about fields that were not sent as billmywork has them; empty if there are none."""
     parts = [f"{tag} ({why})" for tag, why in left_out.items()]
     said = f" Not sent: {', '.join(parts)}." if parts else ""
@@ -351,7 +338,7 @@ def settle_contact(
     """
     left_out = {**contact.fields.left_out, **attempt.intents.refused.get(contact.membership, {})}
     attempt.left_out.append((contact.membership.list_id, left_out))
-    detail += _not_as_it_is(contact.fields, left_out)
+    detail += _note_on_fields(contact.fields, left_out)
     attempt.settle_at(contact.targets, contact.membership)
     owners = [target for target in contact.targets if target.customer_id == contact.owner]
     sharers = [target for target in contact.targets if target.customer_id != contact.owner]

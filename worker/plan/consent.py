@@ -14,7 +14,15 @@ from typing import NamedTuple
 
 from worker.mailchimp.answers import Member
 from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, MembershipKey, is_address
-from worker.plan.identity import MAY_HAVE_ARCHIVED, as_read, awaits_confirmation, is_ours, may_have_archived, was_done
+from worker.plan.identity import (
+    MAY_HAVE_ARCHIVED,
+    as_gone,
+    as_read,
+    awaits_confirmation,
+    is_ours,
+    may_have_archived,
+    was_done,
+)
 from worker.plan.inputs import PlanInputs
 from worker.plan.outcomes import Outcome
 from worker.plan.steps import Contact, NoCall, PriorDecision, PriorMembership, Target, hashed_entry, ids_of
@@ -30,11 +38,7 @@ def hindrance(
     entries: Mapping[MembershipKey, LedgerEntry],
     inputs: PlanInputs,
 ) -> NoCall | None:
-    """Returns why nothing may be sent for a customer that belongs on a list; None if it may.
-
-    Args:
-        entries: ledger entries by place.
-    """
+    """Returns why nothing may be sent for a customer that belongs on a list; None if it may."""
     targets, address = (Target(customer, choice.reason),), customer.address
     if choice.obstacle is not None:
         detail = f"Held back: {choice.obstacle}."
@@ -99,11 +103,7 @@ def known_to_have_left(
     destination: MembershipKey,
     read_now: Collection[ListId],
 ) -> PriorMembership | None:
-    """Returns the first prior place that keeps a contact out, if no further read is needed to know it.
-
-    Args:
-        read_now: lists whose members were read a moment ago.
-    """
+    """Returns the first prior place that keeps a contact out, if no further read is needed to know it."""
     if any(
         doubtful is not None and doubtful.intent is not None for doubtful in (entry, *(prior.entry for prior in priors))
     ):
@@ -308,12 +308,11 @@ class PriorRead(NamedTuple):
 
     Attributes:
         member: None for a 404, or if its list is gone and nothing was read.
-        date: Mailchimp's time of the answer.
     """
 
     prior: PriorMembership
     member: Member | None = None
-    date: datetime | None = None
+    answered_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -348,7 +347,7 @@ def decide(
     """
     decision, add_done = AddDecision(status_if_new), False
     for read in reads:
-        prior, member, date = read
+        prior, member, answered_at = read
         entry = prior.entry
         if prior.list_gone:
             of_prior = prior_decision_by_ledger(prior.membership, entry, destination, status_if_new)
@@ -360,10 +359,10 @@ def decide(
             decision.status = "pending" if of_prior.status == "pending" else decision.status
             continue
         if member is None and entry is not None and entry.state in ("present", "archived"):
-            decision.entries.append(replace(entry, state="gone", sent_at=now(), intent=None))
+            decision.entries.append(as_gone(entry, now()))
         begun = entry is not None and entry.state == "intended"
         done = begun and member is not None and was_done(entry, member)  # type: ignore[arg-type]
-        after = as_read(entry, member, date) if entry is not None and member is not None else entry
+        after = as_read(entry, member, answered_at) if entry is not None and member is not None else entry
         of_prior = prior_decision(prior.membership, after, member, destination, status_if_new)
         if of_prior.status is None and (not prior.own or of_prior.here or not add_done):
             if after is not None and after.state != "archived" and member is not None:
@@ -382,7 +381,7 @@ def decide(
             if after is not None and not has_left(after):
                 decision.dropped.append(prior.membership)
             continue
-        decision.old = PriorRead(prior if after is entry else replace(prior, entry=after), member, date)
+        decision.old = PriorRead(prior if after is entry else replace(prior, entry=after), member, answered_at)
         if done:
             # The former place has the same contact, or one that this customer left for this one.
             add_done = True

@@ -1,7 +1,7 @@
 """Whether a member is the contact that the ledger means, and what an unanswered write did to it.
 
 Decided by Mailchimp's ``contact_id``, or if an answer has none by Mailchimp's own times, which are compared only with
-each other and with its Date header. An intent alone decides nothing.
+each other and with its Date header (`answered_at`, None if there was none). An intent alone decides nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from worker.clock import as_moment, as_text
+from worker.clock import as_moment, as_text, text_or_none
 from worker.mailchimp.answers import Member
 from worker.mailchimp.calls import ANSWER_WITHIN, FRESH_SECONDS
 from worker.model import CustomerId, Origin
@@ -60,7 +60,12 @@ def status_after(status: str | None) -> str:
 def is_ours(entry: LedgerEntry, member: Member) -> bool:
     """Returns whether this worker took a member off its list, and nobody changed it since."""
     untouched = entry.last_changed is not None and entry.last_changed == member.last_changed
-    return entry.state == "archived" and _still_off(entry, member) and untouched and _may_be(entry.contact_id, member)
+    return (
+        entry.state == "archived"
+        and _still_off(entry, member)
+        and untouched
+        and _may_be_contact(entry.contact_id, member)
+    )
 
 
 def _still_off(entry: LedgerEntry, member: Member) -> bool:
@@ -70,7 +75,7 @@ def _still_off(entry: LedgerEntry, member: Member) -> bool:
 def was_done(entry: LedgerEntry, member: Member) -> bool:
     """Returns whether a member is in the state in which the intended write would have left it."""
     intent = entry.intent
-    if intent is None or not _may_be(intent.contact_id, member):
+    if intent is None or not _may_be_contact(intent.contact_id, member):
         return False
     match intent.kind:
         case "add":
@@ -155,7 +160,7 @@ def is_unconfirmed(entry: LedgerEntry, member: Member) -> bool:
     return has_left(entry) or entry.member_status == "subscribed" or not same_membership(entry, member)
 
 
-def continues(entry: LedgerEntry, member: Member) -> bool:
+def is_same_member(entry: LedgerEntry, member: Member) -> bool:
     """Returns whether a member that was just read is the one in the ledger, allowing for this worker's writes."""
     if is_unconfirmed(entry, member):
         return False
@@ -169,17 +174,13 @@ def continues(entry: LedgerEntry, member: Member) -> bool:
 
 def origin_of(entry: LedgerEntry | None, member: Member) -> Origin:
     """Returns the origin of a member that was just read: added if this worker's add, answered or not, created it."""
-    return entry.origin if entry is not None and continues(entry, member) else "found"
+    return entry.origin if entry is not None and is_same_member(entry, member) else "found"
 
 
-def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> LedgerEntry:
-    """Returns the ledger entry of a member that was just read. No write to it is in doubt any more.
-
-    Args:
-        date: Mailchimp's time of the answer.
-    """
-    seen_at = as_text(date) if date is not None else None
-    same = continues(entry, member)
+def as_read(entry: LedgerEntry, member: Member, answered_at: datetime | None) -> LedgerEntry:
+    """Returns the ledger entry of a member that was just read. No write to it is in doubt any more."""
+    seen_at = text_or_none(answered_at)
+    same = is_same_member(entry, member)
     now = replace(
         entry,
         origin=entry.origin if same else "found",
@@ -195,10 +196,10 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
         member_tags=tags_of(entry, member),
     )
     if is_unconfirmed(entry, member):
-        return unconfirmed(now)
+        return as_unconfirmed(now)
     intent = entry.intent
     if entry.state == "archived" and intent is not None and intent.kind == "archive":
-        return _as_archived(now, intent, member) if member.status == "archived" else _back(now)
+        return _as_archived(now, intent, member) if member.status == "archived" else _as_present(now)
     if intent is not None and intent.kind == "archive" and was_done(entry, member):
         before = intent.status or "unsubscribed"
         return replace(now, state="archived", status_before=before, last_changed=member.last_changed)
@@ -206,7 +207,7 @@ def as_read(entry: LedgerEntry, member: Member, date: datetime | None) -> Ledger
         return replace(now, state="archived")
     if entry.state == "archived" and _still_off(entry, member):
         return now
-    return _back(now)
+    return _as_present(now)
 
 
 def joined_again(entry: LedgerEntry) -> bool:
@@ -233,27 +234,28 @@ def fields_of(entry: LedgerEntry | None, member: Member) -> Mapping[str, str]:
 
 def _same_contact(entry: LedgerEntry, member: Member) -> bool:
     ids = entry.contact_id, member.contact_id
-    return ids[0] == ids[1] if None not in ids else continues(entry, member)
+    return ids[0] == ids[1] if None not in ids else is_same_member(entry, member)
 
 
-def departed(entry: LedgerEntry, member: Member, date: datetime | None) -> LedgerEntry | None:
-    """Returns the ledger entry of a member that has left, after it was read; None if it has not left, or is back.
-
-    Args:
-        date: Mailchimp's time of the answer.
-    """
-    now = as_read(entry, member, date)
+def entry_if_left(entry: LedgerEntry, member: Member, answered_at: datetime | None) -> LedgerEntry | None:
+    """Returns the ledger entry of a member that has left, after it was read; None if it has not left, or is back."""
+    now = as_read(entry, member, answered_at)
     if is_unconfirmed(entry, member):
         return now
     if member.status not in OUT or is_ours(now, member):
         return None
     # Archived by this worker earlier, and by somebody else since: this is a departure.
-    return _back(now) if now.state == "archived" else now
+    return _as_present(now) if now.state == "archived" else now
 
 
-def unconfirmed(now: LedgerEntry) -> LedgerEntry:
+def as_gone(entry: LedgerEntry, at: str) -> LedgerEntry:
+    """Returns the ledger entry of a member that Mailchimp no longer has, which settles any write to it."""
+    return replace(entry, state="gone", sent_at=at, intent=None)
+
+
+def as_unconfirmed(now: LedgerEntry) -> LedgerEntry:
     """Returns the ledger entry of a member that left before and is not subscribed again."""
-    return replace(_back(now), state="gone", address_now=now.membership.address)
+    return replace(_as_present(now), state="gone", address_now=now.membership.address)
 
 
 def awaits_confirmation(entry: LedgerEntry) -> bool:
@@ -261,7 +263,7 @@ def awaits_confirmation(entry: LedgerEntry) -> bool:
     return entry.state == "gone" and entry.address_now == entry.membership.address
 
 
-def _back(now: LedgerEntry) -> LedgerEntry:
+def _as_present(now: LedgerEntry) -> LedgerEntry:
     if now.state == "present" and now.status_before is None and now.last_changed is None:
         return now
     return replace(now, state="present", status_before=None, last_changed=None)
@@ -269,7 +271,7 @@ def _back(now: LedgerEntry) -> LedgerEntry:
 
 def _as_archived(now: LedgerEntry, intent: Intent, member: Member) -> LedgerEntry:
     # The archive was confirmed, so it is this worker's, unless the member was changed again afterwards.
-    if not (_may_be(intent.contact_id, member) and _within(intent, member.changed, ANSWER_WITHIN)):
+    if not (_may_be_contact(intent.contact_id, member) and _within(intent, member.changed, ANSWER_WITHIN)):
         return replace(now, status_before="unsubscribed", last_changed=None)
     return replace(now, status_before=status_before_until(intent, member.changed), last_changed=member.last_changed)
 
@@ -290,16 +292,15 @@ def status_before(seen: Member, seen_at: datetime | None, archived: Member) -> s
 
     Args:
         seen_at: Mailchimp's time of `seen`.
-        archived: as it was read afterwards.
     """
     changed = archived.changed
     at_once = seen_at is not None and changed is not None and _second(seen_at) <= changed <= seen_at + AT_ONCE
-    return seen.status if at_once and _may_be(seen.contact_id, archived) else "unsubscribed"
+    return seen.status if at_once and _may_be_contact(seen.contact_id, archived) else "unsubscribed"
 
 
 def new_intent(
     kind: IntentKind,
-    date: datetime | None,
+    read_at: datetime | None,
     member: Member | None = None,
     before: Intent | None = None,
     status: str | None = None,
@@ -307,15 +308,13 @@ def new_intent(
     """Returns the intent of a write that is about to be sent.
 
     Args:
-        date: Mailchimp's time of the preceding read.
-        member: as it was read; None if there was none.
         before: the intent of an earlier try of the same write, which may have been done too.
         status: of an add, as which it is sent.
     """
-    at = as_text(date) if date is not None else ""
+    at = as_text(read_at) if read_at is not None else ""
     intent = Intent(kind, at, status=status)
     if member is not None:
-        born = as_text(member.born) if member.born is not None else None
+        born = text_or_none(member.born)
         intent = replace(
             intent, contact_id=member.contact_id, status=member.status, last_changed=member.last_changed, born=born
         )
@@ -324,26 +323,17 @@ def new_intent(
     return intent
 
 
-def lost(noted: Intent, date: datetime | None, seconds: float) -> Intent:
-    """Returns an intent with the time by which it was done, if it was.
-
-    Args:
-        date: Mailchimp's time of the answer; None if there was none.
-        seconds: how long the call took.
-    """
+def lost(noted: Intent, answered_at: datetime | None, seconds: float) -> Intent:
+    """Returns an intent with the time by which it was done, if it was."""
     at = _moment(noted.at)
-    if date is None and at is not None:
-        date = at + timedelta(seconds=seconds) + AT_ONCE
-    return replace(noted, until=as_text(date) if date is not None else None)
+    if answered_at is None and at is not None:
+        answered_at = at + timedelta(seconds=seconds) + AT_ONCE
+    return replace(noted, until=text_or_none(answered_at))
 
 
-def is_new(member: Member, date: datetime | None) -> bool:
-    """Returns whether a PUT created the member in its answer, which did not exist when it was read.
-
-    Args:
-        date: Mailchimp's time of the read that did not find it.
-    """
-    return date is None or member.born is None or member.born >= _second(date)
+def is_new(member: Member, read_at: datetime | None) -> bool:
+    """Returns whether a PUT created the member in its answer, which did not exist when it was read."""
+    return read_at is None or member.born is None or member.born >= _second(read_at)
 
 
 def is_first_sight(entry: LedgerEntry | None, member: Member) -> bool:
@@ -362,7 +352,7 @@ def agreed_when_found(entry: LedgerEntry | None, member: Member, owner: Customer
     """
     if entry is None or is_first_sight(entry, member):
         return names_agree(values, member)
-    return bool(entry.names_agreed) and entry.customer_id == owner and continues(entry, member)
+    return bool(entry.names_agreed) and entry.customer_id == owner and is_same_member(entry, member)
 
 
 def is_its_own(entry: LedgerEntry, now: datetime) -> bool:
@@ -376,7 +366,7 @@ def is_its_own(entry: LedgerEntry, now: datetime) -> bool:
     return entry.origin == "added" or bool(entry.names_agreed) or long
 
 
-def _may_be(contact_id: str | None, member: Member) -> bool:
+def _may_be_contact(contact_id: str | None, member: Member) -> bool:
     return contact_id is None or member.contact_id is None or contact_id == member.contact_id
 
 

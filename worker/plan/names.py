@@ -10,21 +10,12 @@ from worker.mailchimp.answers import NAME_TAGS, Member
 
 
 def has_names(values: Mapping[str, Any]) -> bool:
-    """Returns whether a customer has a first and a last name.
-
-    Args:
-        values: merge tag to what would be sent.
-    """
+    """Returns whether a customer has a first and a last name."""
     return all(_normal(values.get(tag)) for tag in NAME_TAGS)
 
 
 def names_agree(values: Mapping[str, Any], member: Member) -> bool:
-    """Returns whether customer and member both have the same first and last name, ignoring case and spacing.
-
-    Args:
-        values: merge tag to what would be sent.
-        member: as it was read before anything was written to it.
-    """
+    """Returns whether customer and member both have the same first and last name, ignoring case and spacing."""
     names = [_normal(name) for name in member.names]
     return all(names) and names == [_normal(values.get(tag)) for tag in NAME_TAGS]
 

@@ -161,14 +161,8 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
-    """The meaning of a member's status that was read outside of a customer's own steps.
-
-    Attributes:
-        reason: one sentence.
-        next: one sentence.
-        caused_by: who caused it.
-    """
+class StatusMeaning:
+    """The meaning of a member's status that was read outside of a customer's own steps."""
 
     outcome: Outcome
     reason: str
@@ -176,37 +170,37 @@ class Learnt:
     caused_by: Cause
 
 
-LEARNT: Mapping[str, Learnt] = {
-    "unsubscribed": Learnt(Outcome.LEFT, "The person unsubscribed from the list.", ONLY_THE_PERSON, "person"),
-    "cleaned": Learnt(
+STATUS_MEANINGS: Mapping[str, StatusMeaning] = {
+    "unsubscribed": StatusMeaning(Outcome.LEFT, "The person unsubscribed from the list.", ONLY_THE_PERSON, "person"),
+    "cleaned": StatusMeaning(
         Outcome.LEFT,
         "Mailchimp cleaned the member, because mail to its address was returned.",
         "Added again when the customer has another address.",
         "mailchimp",
     ),
-    "archived": Learnt(Outcome.LEFT, "Somebody archived the member in Mailchimp.", ONLY_THE_PERSON, "mailchimp"),
-    "subscribed": Learnt(Outcome.FOUND, "The person is subscribed to the list again.", NOTHING_NEXT, "person"),
-    "confirmed": Learnt(Outcome.FOUND, "The person confirmed, and is subscribed.", NOTHING_NEXT, "person"),
-    "there": Learnt(Outcome.FOUND, "The customer is a member of the list.", NOTHING_NEXT, "billmywork"),
-    "renamed": Learnt(
+    "archived": StatusMeaning(Outcome.LEFT, "Somebody archived the member in Mailchimp.", ONLY_THE_PERSON, "mailchimp"),
+    "subscribed": StatusMeaning(Outcome.FOUND, "The person is subscribed to the list again.", NOTHING_NEXT, "person"),
+    "confirmed": StatusMeaning(Outcome.FOUND, "The person confirmed, and is subscribed.", NOTHING_NEXT, "person"),
+    "there": StatusMeaning(Outcome.FOUND, "The customer is a member of the list.", NOTHING_NEXT, "billmywork"),
+    "renamed": StatusMeaning(
         Outcome.GONE,
         "The person changed the address of the member in Mailchimp.",
         MEANINGS[Outcome.GONE].next,
         "person",
     ),
-    "pending": Learnt(
+    "pending": StatusMeaning(
         Outcome.FOUND, "The person has been asked by mail to confirm.", "Subscribed once the person confirms.", "person"
     ),
-    "unconfirmed": Learnt(
+    "unconfirmed": StatusMeaning(
         Outcome.LEFT,
         "The person left the list, and is not subscribed again: a form waits for confirmation, or it only bought.",
         "Subscribed once the person confirms.",
         "person",
     ),
-    NO_MEMBER: Learnt(Outcome.GONE, MEANINGS[Outcome.GONE].sentence, MEANINGS[Outcome.GONE].next, "mailchimp"),
+    NO_MEMBER: StatusMeaning(Outcome.GONE, MEANINGS[Outcome.GONE].sentence, MEANINGS[Outcome.GONE].next, "mailchimp"),
 }
 """By status, and by what happened to the member otherwise."""
-LEARNT_OTHERWISE = Learnt(Outcome.FOUND, "The member's status was changed in Mailchimp.", NOTHING_NEXT, "mailchimp")
+OTHER_STATUS = StatusMeaning(Outcome.FOUND, "The member's status was changed in Mailchimp.", NOTHING_NEXT, "mailchimp")
 """Of any other status."""
 
 
@@ -228,9 +222,5 @@ def end_of(end: RunResult, unsettled: int, counts: Mapping[str, int], retries: i
 
 
 def waiting_outcomes(counts: Mapping[str, int]) -> set[str]:
-    """Returns the outcomes of a part that may leave a customer changed.
-
-    Args:
-        counts: outcome to number of receipts.
-    """
+    """Returns the outcomes of a part that may leave a customer changed."""
     return {outcome for outcome, count in counts.items() if count and MEANINGS[outcome].waits_as is not None}

@@ -53,8 +53,8 @@ class _Planner:
     def __init__(self, related: RelatedCustomers, inputs: PlanInputs) -> None:
         self.related = related
         self.inputs = inputs
-        self.people = {**related.unchanged, **related.changed}
-        self.choices: dict[CustomerId, TargetList] = {}
+        self.customers = {**related.unchanged, **related.changed}
+        self.target_lists: dict[CustomerId, TargetList] = {}
         self.destinations: dict[CustomerId, MembershipKey] = {}
         self.wanted: dict[MembershipKey, list[Customer]] = {}
         self.rank: dict[CustomerId, int] = {}
@@ -69,12 +69,12 @@ class _Planner:
             entry for entry in entries.values() if entry.state != "archived" or entry.status_before == "unsubscribed"
         )
         self.known = KnownPlaces(
-            self.people.values(), self.people, related.customer_statuses, owned, entries, related.strangers
+            self.customers.values(), self.customers, related.customer_statuses, owned, entries, related.strangers
         )
         self.unsubscribed: dict[AddressKey, list[MembershipKey]] = {}
         self.withheld: dict[AddressKey, CustomerId] = {}
-        self.left: set[CustomerId] = set()
-        for customer in self.people.values():
+        self.kept_out: set[CustomerId] = set()
+        for customer in self.customers.values():
             # For a deleted customer too, until its withdrawal is done.
             if (
                 customer.address is not None
@@ -84,41 +84,38 @@ class _Planner:
                 self.withheld[customer.address] = customer.customer_id
 
     def plan(self) -> Plan:
-        for customer in self.people.values():
-            self._want(customer)
+        for customer in self.customers.values():
+            self._choose_destination(customer)
         self.wanted = {membership: newest_first(claimants) for membership, claimants in self.wanted.items()}
         self.rank = {
             customer.customer_id: rank for claimants in self.wanted.values() for rank, customer in enumerate(claimants)
         }
-        for customer in self.related.changed.values():
-            self._note_memberships_left(customer)
-        unsubscribed = self._withdrawals()
-        memberships = self._memberships() - unsubscribed
+        memberships = self._memberships_to_plan() - self._plan_withdrawals()
         for membership in sorted(memberships & self.wanted.keys()):
-            self._fill(membership)
+            self._plan_wanted(membership)
         for membership in sorted(memberships - self.wanted.keys() - self.protected):
-            self._leave(membership)
-        self._cover()
+            self._plan_unwanted(membership)
+        self._explain_the_rest()
         alone, step_groups = step_groups_of(self.steps)
         return Plan(alone, step_groups, tuple(self.no_calls))
 
     # What each customer wants
 
-    def _want(self, customer: Customer) -> None:
+    def _choose_destination(self, customer: Customer) -> None:
         customer_status = self._customer_status(customer)
-        choice = self.inputs.settings.target_list(customer, customer_status.membership, self.inputs.not_read)
-        self.choices[customer.customer_id] = choice
+        target_list = self.inputs.settings.target_list(customer, customer_status.membership, self.inputs.not_read)
+        self.target_lists[customer.customer_id] = target_list
         if customer.deleted or not customer.state.marketing_consent or customer.address is None:
             return
         if customer.address in self.withheld:
             # Unsubscribed on behalf of another customer, who may share it: the member itself stays.
             self.protected.update(self.known.with_address.get(customer.address, ()))
             return
-        membership = MembershipKey(choice.list_id, customer.address)
+        membership = MembershipKey(target_list.list_id, customer.address)
         if customer.customer_id not in self.related.changed and customer_status.membership not in (None, membership):
             # It is known to have left there, and must not come here just because others do.
             return
-        hindrance = consent.hindrance(customer, choice, customer_status, self.related.entries, self.inputs)
+        hindrance = consent.hindrance(customer, target_list, customer_status, self.related.entries, self.inputs)
         if hindrance is None:
             self.destinations[customer.customer_id] = membership
             self.wanted.setdefault(membership, []).append(customer)
@@ -132,17 +129,15 @@ class _Planner:
     def _customer_status(self, customer: Customer) -> CustomerStatus:
         return self.related.customer_statuses.get(customer.customer_id) or CustomerStatus(customer.customer_id)
 
-    def _note_memberships_left(self, customer: Customer) -> None:
-        for membership in self.known.of(customer.customer_id):
-            if membership != self.destinations.get(customer.customer_id):
-                self.departing.setdefault(membership, []).append(customer)
-
-    def _memberships(self) -> set[MembershipKey]:
-        memberships = set()
+    def _memberships_to_plan(self) -> set[MembershipKey]:
+        # Also notes which changed customers leave which of them.
+        memberships = set[MembershipKey]()
         for customer in self.related.changed.values():
-            memberships |= set(self.known.of(customer.customer_id))
-            if (destination := self.destinations.get(customer.customer_id)) is not None:
-                memberships.add(destination)
+            known, destination = self.known.of(customer.customer_id), self.destinations.get(customer.customer_id)
+            memberships.update(known if destination is None else (*known, destination))
+            for membership in known:
+                if membership != destination:
+                    self.departing.setdefault(membership, []).append(customer)
         return memberships
 
     def _priors(self, targets: Sequence[Target], destination: MembershipKey) -> tuple[PriorMembership, ...]:
@@ -172,7 +167,7 @@ class _Planner:
 
     # Consent withdrawn: before everything else
 
-    def _withdrawals(self) -> set[MembershipKey]:
+    def _plan_withdrawals(self) -> set[MembershipKey]:
         targets: dict[MembershipKey, list[Target]] = {}
         for customer in self.related.changed.values():
             if customer.state.marketing_consent:
@@ -187,7 +182,7 @@ class _Planner:
                 memberships.update(self.known.with_address.get(customer.address, ()))
             for membership in memberships:
                 if membership.list_id in self.inputs.of_others:
-                    self._leave_to_others(membership, (Target(customer, "consent withdrawn"),))
+                    self._note_list_of_others(membership, (Target(customer, "consent withdrawn"),))
                 elif not self._is_gone(membership.list_id) and membership not in self.wanted:
                     targets.setdefault(membership, []).append(Target(customer, "consent withdrawn"))
         for membership in sorted(targets):
@@ -204,7 +199,7 @@ class _Planner:
 
     # Places that a customer wants
 
-    def _fill(self, membership: MembershipKey) -> None:
+    def _plan_wanted(self, membership: MembershipKey) -> None:
         claimants = self.wanted[membership]
         owner = claimants[0]
         # Also customers who were withheld until now, though they did not change.
@@ -216,46 +211,48 @@ class _Planner:
         targets = tuple(self._target(customer) for customer in new) or (self._target(owner),)
         entry = self.related.entries.get(membership)
         if entry is not None and entry.state == "present" and entry.intent is None:
-            self._join(membership, entry, targets)
+            self._plan_member(membership, entry, targets)
         else:
-            self._put(self._contact(membership, owner, targets), entry)
+            self._plan_contact(self._contact(membership, owner, targets), entry)
         if membership in self.departing and all(
             self._priors((self._target(customer),), membership) for customer in claimants
         ):
-            self._leave(membership, successors=tuple(customer.customer_id for customer in claimants))
+            self._plan_unwanted(membership, successors=tuple(customer.customer_id for customer in claimants))
 
-    def _put(self, contact: Contact, entry: LedgerEntry | None) -> None:
+    def _plan_contact(self, contact: Contact, entry: LedgerEntry | None) -> None:
         targets, membership = contact.targets, contact.membership
         own = self._priors(targets, membership)
         priors = (*own, *self._priors_of_others(targets, membership, own))
         if any(self._is_refused_somewhere(target.customer) for target in targets):
             known = entry or LedgerEntry(membership, contact.owner, "gone", "found", self.inputs.now)
-            self.steps.append(self._seen(Recheck(contact, known, priors)))
+            self.steps.append(self._with_departure(Recheck(contact, known, priors)))
         elif entry is None or entry.state == "intended":
-            self.steps.append(self._seen(self._move(contact, entry, priors)) if priors else Add(contact, entry))
+            self.steps.append(
+                self._with_departure(self._move_step(contact, entry, priors)) if priors else Add(contact, entry)
+            )
         elif entry.state == "gone" and entry.intent is None:
-            self.steps.append(self._seen(Recheck(contact, entry, priors)))
+            self.steps.append(self._with_departure(Recheck(contact, entry, priors)))
         else:
             # Archived, or a write without an answer, which is checked first.
-            self.steps.append(self._seen(Restore(contact, entry, priors)))
+            self.steps.append(self._with_departure(Restore(contact, entry, priors)))
 
     def _is_refused_somewhere(self, customer: Customer) -> bool:
         # An earlier release did not keep where, so nobody is added until a read shows the person.
         status = self._customer_status(customer)
         return status.lasting and status.refused_address is None
 
-    def _join(self, membership: MembershipKey, entry: LedgerEntry, targets: Sequence[Target]) -> None:
+    def _plan_member(self, membership: MembershipKey, entry: LedgerEntry, targets: Sequence[Target]) -> None:
         # Priors of a customer who moves here are read first; the others' fields do not wait for that.
         arriving = [target for target in targets if self._arrives(target, membership)]
         arrivals = ids_of(arriving)
         residents = [customer for customer in self.wanted[membership] if customer.customer_id not in arrivals]
         staying = tuple(target for target in targets if target.customer_id not in arrivals)
         if staying:
-            self._update(self._contact(membership, residents[0], staying), entry)
+            self._plan_update(self._contact(membership, residents[0], staying), entry)
         for target in reversed(arriving):
             owner = min([*residents[:1], target.customer], key=lambda customer: self.rank[customer.customer_id])
             contact = self._contact(membership, owner, (target,))
-            self.steps.append(self._seen(Move(contact, entry, self._priors((target,), membership), None, {})))
+            self.steps.append(self._with_departure(Move(contact, entry, self._priors((target,), membership), None, {})))
 
     def _arrives(self, target: Target, membership: MembershipKey) -> bool:
         priors = self._priors((target,), membership)
@@ -271,9 +268,9 @@ class _Planner:
         return Contact(membership, email, fields, status, owner.customer_id, targets, tags)
 
     def _target(self, customer: Customer) -> Target:
-        return Target(customer, self.choices[customer.customer_id].reason)
+        return Target(customer, self.target_lists[customer.customer_id].reason)
 
-    def _update(self, contact: Contact, entry: LedgerEntry) -> None:
+    def _plan_update(self, contact: Contact, entry: LedgerEntry) -> None:
         fields = contact.fields
         changes = self.inputs.hashes.changes(fields.values, entry.fields, fields.available)
         left, tagged = entry.member_status in OUT, bool(contact.tags or entry.member_tags)
@@ -289,7 +286,7 @@ class _Planner:
             after = ONLY_THE_PERSON
         self.no_calls.append(NoCall(contact.targets, contact.membership, Outcome.UNCHANGED, detail, after))
 
-    def _move(self, contact: Contact, entry: LedgerEntry | None, priors: tuple[PriorMembership, ...]) -> Move:
+    def _move_step(self, contact: Contact, entry: LedgerEntry | None, priors: tuple[PriorMembership, ...]) -> Move:
         own = [prior for prior in priors if prior.own]
         rename = own[0] if len(own) == 1 and self._may_rename(contact, entry, own[0]) else None
         changes: Mapping[str, object] = {}
@@ -299,10 +296,10 @@ class _Planner:
             changes = self.inputs.hashes.changes(fields.values, rename.entry.fields, fields.available)
         return Move(contact, entry, priors, rename, changes)
 
-    def _seen(self, step: Move | Restore | Recheck) -> Step:
-        left = consent.known_to_have_left(step.entry, step.priors, step.membership, self.inputs.read_now)
-        self.left |= ids_of(step.targets) if left is not None else set()
-        return replace(step, left=left)
+    def _with_departure(self, step: Move | Restore | Recheck) -> Step:
+        prior = consent.known_to_have_left(step.entry, step.priors, step.membership, self.inputs.read_now)
+        self.kept_out |= ids_of(step.targets) if prior is not None else set()
+        return replace(step, kept_out_by=prior)
 
     def _may_rename(self, contact: Contact, entry: LedgerEntry | None, prior: PriorMembership) -> bool:
         old = prior.membership
@@ -321,7 +318,7 @@ class _Planner:
 
     # Places that no customer wants
 
-    def _leave(self, membership: MembershipKey, successors: tuple[CustomerId, ...] = ()) -> None:
+    def _plan_unwanted(self, membership: MembershipKey, successors: tuple[CustomerId, ...] = ()) -> None:
         # With successors, it may be unwanted in the end: then it must not stay, since nothing would look at it again.
         entry = self.related.entries.get(membership)
         departing = self.departing.get(membership, [])
@@ -330,10 +327,10 @@ class _Planner:
         moved = any(customer.customer_id in self.destinations for customer in departing)
         targets = tuple(Target(customer, self._why_left(customer)) for customer in departing)
         if membership.list_id in self.inputs.of_others:
-            self._leave_to_others(membership, targets)
+            self._note_list_of_others(membership, targets)
             return
         if moved and entry.intent is None and has_left(entry) and membership.list_id in self.inputs.read_now:
-            rest = tuple(target for target in targets if target.customer_id not in self.left)
+            rest = tuple(target for target in targets if target.customer_id not in self.kept_out)
             why = f"The member is {entry.member_status}, and stays so."
             self.no_calls += [NoCall(rest, membership, Outcome.LEFT_ALONE, why)] if rest else []
             return
@@ -348,7 +345,7 @@ class _Planner:
             Archive(membership, entry, targets, moved, only_if_taken=membership in self.renamed, successors=successors)
         )
 
-    def _leave_to_others(self, membership: MembershipKey, targets: tuple[Target, ...]) -> None:
+    def _note_list_of_others(self, membership: MembershipKey, targets: tuple[Target, ...]) -> None:
         detail = f"Another account has stored the list {membership.list_id}, so nothing is written there."
         self.no_calls.append(NoCall(targets, membership, Outcome.LEFT_ALONE, detail))
 
@@ -357,28 +354,28 @@ class _Planner:
             return "customer deleted"
         if customer.address is None:
             return "customer without an address"
-        return self.choices[customer.customer_id].reason
+        return self.target_lists[customer.customer_id].reason
 
-    def _left_at(self, customer: Customer) -> MembershipKey | None:
+    def _known_at(self, customer: Customer) -> MembershipKey | None:
         # A customer without a place of its own is known by that of its address.
         assert customer.address is not None
         there = (self.related.entries[membership] for membership in self.known.with_address.get(customer.address, ()))
         return next((entry.membership for entry in there if entry.state != "intended"), None)
 
-    def _cover(self) -> None:
+    def _explain_the_rest(self) -> None:
         covered = ids_of(target for step in (*self.steps, *self.no_calls) for target in step.targets)
         for customer in self.related.changed.values():
             # If only its old member is taken off, nothing else would say for whom it waits.
             if customer.customer_id not in covered or self._is_withheld(customer):
-                self.no_calls.append(self._why_nothing(customer))
+                self.no_calls.append(self._no_call_for(customer))
 
     def _is_withheld(self, customer: Customer) -> bool:
         wants = not customer.deleted and customer.state.marketing_consent
         return wants and customer.address is not None and customer.address in self.withheld
 
-    def _why_nothing(self, customer: Customer) -> NoCall:
-        choice = self.choices[customer.customer_id]
-        targets = (Target(customer, choice.reason),)
+    def _no_call_for(self, customer: Customer) -> NoCall:
+        target_list = self.target_lists[customer.customer_id]
+        targets = (Target(customer, target_list.reason),)
         membership = self._customer_status(customer).membership
         if customer.deleted:
             known = "This worker keeps no member for it any more." if membership else "It was on no list."
@@ -393,6 +390,11 @@ class _Planner:
             after = "Checked again when that customer changes."
             whom = self.withheld[customer.address]
             return NoCall(
-                targets, membership or self._left_at(customer), Outcome.WITHHELD, detail, after, waits_for=whom
+                targets,
+                membership or self._known_at(customer),
+                Outcome.WITHHELD,
+                detail,
+                after,
+                waits_for=whom,
             )
         return self.hindrances[customer.customer_id]

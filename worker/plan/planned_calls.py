@@ -51,7 +51,7 @@ class PlannedCall:
 
 def planned_calls(step: Step) -> Iterator[PlannedCall]:
     """Yields the calls of a step, each with its address and customers."""
-    if not isinstance(step, Archive | Unsubscribe) and step.left is not None:
+    if not isinstance(step, Archive | Unsubscribe) and step.kept_out_by is not None:
         return  # a reading already shows that somebody left
     addresses = {member_path(*place): place.address for place in touched(step)}
     addresses[f"{member_path(*step.membership)}/tags"] = step.membership.address

@@ -131,11 +131,7 @@ def apart(db: Database, account_id: AccountId, related: RelatedCustomers) -> Ite
 
 @dataclass(slots=True)
 class _Search:
-    """Follows shared addresses from changed customers, until nobody new is found.
-
-    Attributes:
-        everyone: whether to treat all customers as changed.
-    """
+    """Follows shared addresses from changed customers, until nobody new is found."""
 
     db: Database
     account_id: AccountId

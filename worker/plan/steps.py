@@ -81,11 +81,7 @@ class PriorMembership:
 
 
 def hashed_entry(place: MembershipKey, customer_id: CustomerId, *, list_gone: bool) -> LedgerEntry:
-    """Returns a ledger entry for a place that a stranger left, which is not written until the member is read.
-
-    Args:
-        list_gone: whether it cannot be read any more.
-    """
+    """Returns a ledger entry for a place that a stranger left, which is not written until the member is read."""
     state: State = "gone" if list_gone else "present"
     return LedgerEntry(place, customer_id, state, "found", _NEVER, member_status="unsubscribed")
 
@@ -135,7 +131,7 @@ class _ForContact:
     """The common parts of steps that put a contact at its place."""
 
     contact: Contact
-    left: PriorMembership | None = field(default=None, kw_only=True)  # a reading shows that somebody left there
+    kept_out_by: PriorMembership | None = field(default=None, kw_only=True)  # a reading shows that somebody left there
 
     @property
     def membership(self) -> MembershipKey:
@@ -190,7 +186,6 @@ class Tag(_ForContact):
     Attributes:
         follows: whether an earlier step put the contact there and reports on it.
         seen: the member with its tags, from the answer to its add; None to read it first.
-        seen_at: Mailchimp's time of that answer.
     """
 
     entry: LedgerEntry | None

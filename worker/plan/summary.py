@@ -63,9 +63,9 @@ class PlanSummary:
         for step in plan.steps():
             if isinstance(step, Archive) and not step.planned:
                 continue
-            if not isinstance(step, Archive | Unsubscribe) and (left := step.left) is not None:
+            if not isinstance(step, Archive | Unsubscribe) and (prior := step.kept_out_by) is not None:
                 self.counts[step.membership.list_id, "not sent"] += len(step.targets)
-                self.why[f"who belongs on list {step.membership.list_id} left list {left.membership.list_id}"] += 1
+                self.why[f"who belongs on list {step.membership.list_id} left list {prior.membership.list_id}"] += 1
                 continue
             self.counts[step.membership.list_id, kind_of(step)] += 1
             if not isinstance(step, Archive | Unsubscribe | Tag):

@@ -4,34 +4,48 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from worker.clock import Stop
 from worker.flush.eligibility import Eligibility
-from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.store import accounts
 from worker.store.accounts import AccountSettings
 
 
-class SettingsWatch:
-    """Detects whether an account has changed since its flush began. Thread-safe."""
+class CallPermission:
+    """Checked before each call of an account. As a `Stop` it ends the waits of calls that may not be made any more.
 
-    def __init__(self, open_database: Callable[[], Database], settings: AccountSettings) -> None:
+    Thread-safe.
+    """
+
+    def __init__(
+        self, open_database: Callable[[], Database], settings: AccountSettings, stop: Stop, eligibility: Eligibility
+    ) -> None:
         """Opens its own connection, so that no call waits for what the flush writes.
 
         Args:
             settings: as they were when the flush began.
         """
-        self._db = open_database()
+        self._stop = stop
+        self._eligibility = eligibility
         self._account_id = settings.account_id
+        self._db = open_database()
         self._lock = threading.Lock()
         now = accounts.in_force(self._db, self._account_id)
         self._began = replace(
             now, enabled=settings.enabled, master_list=settings.master_list, stored=settings.stored_ids
         )
         self._version: int | None = None
-        self._holds = True
+        self._unchanged = True
+
+    def ours(self) -> bool:
+        """Returns whether the account's partition is still assigned to this worker; else nothing may be written."""
+        return self._eligibility.may_call(self._account_id)
+
+    def may_continue(self) -> bool:
+        """Returns whether the flush may continue."""
+        return not self._stop.is_set() and self.ours()
 
     def unchanged(self) -> bool:
         """Returns whether nobody was erased, and the account is still enabled with the same key and lists.
@@ -43,9 +57,9 @@ class SettingsWatch:
             # Checked several times per call, while the database is written a few times a second.
             version = self._db.version()
             if version != self._version:
-                self._holds = accounts.in_force(self._db, self._account_id) == self._began
+                self._unchanged = accounts.in_force(self._db, self._account_id) == self._began
                 self._version = version
-            return self._holds
+            return self._unchanged
 
     def erased(self, db: Database) -> bool:
         """Returns whether somebody was erased from the account since its flush began, so earlier reads are stale.
@@ -55,36 +69,9 @@ class SettingsWatch:
         """
         return accounts.in_force(db, self._account_id).erasures != self._began.erasures
 
-    def close(self) -> None:
-        """Closes the connection."""
-        with self._lock:
-            self._db.close()
-
-
-@dataclass(frozen=True, slots=True)
-class CallPermission:
-    """Checked before each call of an account. As a `Stop` it ends the waits of calls that may not be made any more.
-
-    Attributes:
-        watch: detects changes of the account.
-    """
-
-    stop: Stop
-    eligibility: Eligibility
-    account_id: AccountId
-    watch: SettingsWatch
-
-    def ours(self) -> bool:
-        """Returns whether the account's partition is still assigned to this worker; else nothing may be written."""
-        return self.eligibility.may_call(self.account_id)
-
-    def may_continue(self) -> bool:
-        """Returns whether the flush may continue."""
-        return not self.stop.is_set() and self.ours()
-
     def may_call(self) -> bool:
         """Returns whether a call may start."""
-        return self.may_continue() and self.watch.unchanged()
+        return self.may_continue() and self.unchanged()
 
     def is_set(self) -> bool:
         """Returns whether no more calls may start."""
@@ -92,4 +79,9 @@ class CallPermission:
 
     def wait(self, timeout: float) -> bool:
         """Waits until no more calls may start, up to `timeout` seconds; returns whether that is so."""
-        return self.stop.wait(timeout) or self.is_set()
+        return self._stop.wait(timeout) or self.is_set()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        with self._lock:
+            self._db.close()

@@ -11,7 +11,15 @@ from worker.flush.step_result import StepResult
 from worker.mailchimp.answers import Member
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.plan.identity import joined_again
-from worker.plan.outcomes import CHECKED_AGAIN, LEARNT, LEARNT_OTHERWISE, MEANINGS, NOTHING_NEXT, Learnt, Outcome
+from worker.plan.outcomes import (
+    CHECKED_AGAIN,
+    MEANINGS,
+    NOTHING_NEXT,
+    OTHER_STATUS,
+    STATUS_MEANINGS,
+    Outcome,
+    StatusMeaning,
+)
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Rows
 from worker.store import customer_outcomes, ledger
@@ -52,7 +60,7 @@ def after_step(
     version: int | None,
     *,
     settled: bool,
-    takes_off: bool,
+    is_archive: bool,
     departed: Mapping[MembershipKey, str],
     again: bool = False,
 ) -> CustomerOutcome | None:
@@ -63,7 +71,7 @@ def after_step(
         receipts: of the customer, at least one, oldest first.
         version: of the customer when it was read for the flush.
         settled: whether no other step of the customer follows.
-        takes_off: whether the step takes a member off a list because no customer belongs there.
+        is_archive: whether the step is an archive.
         departed: the status by which somebody left each place that the receipts name as the reason.
         again: whether the member joined again since it was last read, so that its status is new though it is the same.
     """
@@ -75,10 +83,10 @@ def after_step(
     if published is not None and (
         # Another step reports on the customer; if none did or will, this one answers its event.
         (elsewhere and (not settled or (published.version == version and _settles(published.outcome))))
-        or (takes_off and receipt.outcome in _OF_AN_OLD_PLACE and _was_kept_off(published, version, receipt))
+        or (is_archive and receipt.outcome in _OF_AN_OLD_PLACE and _was_kept_off(published, version, receipt))
     ):
         place = published.list_id if now.membership is None else now.membership.list_id
-        return _unless_same(published, _at(published, place, status, receipt.at), status_set=again)
+        return _unless_same(published, _with_status(published, place, status, receipt.at), status_set=again)
     list_id = now.membership.list_id if now.membership is not None else receipt.list_id
     if receipt.outcome == Outcome.TAGGED and _answers(published, (version, receipt.event_id, list_id, status)):
         return None  # the outcome published before says more
@@ -102,7 +110,7 @@ def after_step(
     return _unless_same(published, new, status_set=status_set)
 
 
-def _at(published: CustomerOutcome, list_id: ListId | None, status: str, at: str) -> CustomerOutcome:
+def _with_status(published: CustomerOutcome, list_id: ListId | None, status: str, at: str) -> CustomerOutcome:
     """Returns a published outcome with the status of the member, which may be on another list by now."""
     list_reason = published.list_reason if list_id == published.list_id else None
     return replace(published, list_id=list_id, list_reason=list_reason, member_status=status, since=at, at=at)
@@ -177,12 +185,12 @@ def after_reading(
     now = _without_successors(now)
     status, published = status_of(now), now.published
     list_id = now.membership.list_id if now.membership is not None else None
-    learnt = _learnt(now, status)
+    status_meaning = _status_meaning(now, status)
     same = published is not None and (published.list_id, published.member_status) == (list_id, status)
     if published is not None and same:
         if again and since is not None and as_moment(since) > as_moment(published.since):
             return replace(published, since=since, run=run, at=at)
-        if not now.renamed or published.reason == learnt.reason:
+        if not now.renamed or published.reason == status_meaning.reason:
             return None
         since = published.since
     if published is not None and now.changed and list_id is None:
@@ -196,10 +204,10 @@ def after_reading(
         list_reason=published.list_reason if published is not None and published.list_id == list_id else None,
         member_status=status,
         since=since or at,
-        outcome=str(learnt.outcome),
-        reason=learnt.reason,
-        next=CHECKED_AGAIN if now.changed and learnt.next == NOTHING_NEXT else learnt.next,
-        caused_by=learnt.caused_by,
+        outcome=str(status_meaning.outcome),
+        reason=status_meaning.reason,
+        next=CHECKED_AGAIN if now.changed and status_meaning.next == NOTHING_NEXT else status_meaning.next,
+        caused_by=status_meaning.caused_by,
         run=run,
         at=at,
     )
@@ -212,13 +220,13 @@ def _answers(published: CustomerOutcome | None, expected: tuple[object, ...]) ->
     return (published.version, published.event_id, published.list_id, published.member_status) == expected
 
 
-def _learnt(now: CustomerNow, status: str) -> Learnt:
+def _status_meaning(now: CustomerNow, status: str) -> StatusMeaning:
     if now.renamed or now.unconfirmed:
-        return LEARNT["renamed" if now.renamed else "unconfirmed"]
+        return STATUS_MEANINGS["renamed" if now.renamed else "unconfirmed"]
     before = now.published.member_status if now.published is not None else None
     if status == "subscribed" and before in (None, "pending"):
-        return LEARNT["there" if before is None else "confirmed"]
-    return LEARNT.get(status, LEARNT_OTHERWISE)
+        return STATUS_MEANINGS["there" if before is None else "confirmed"]
+    return STATUS_MEANINGS.get(status, OTHER_STATUS)
 
 
 _said = attrgetter(*(name for name in customer_outcomes.NAMES if name not in ("run", "at")))
@@ -284,7 +292,7 @@ def write_after_step(db: Database, account_id: AccountId, result: StepResult) ->
     settled = {customer_id for customer_id, _ in result.settled}
     for customer_id in result.deleted:
         by_customer.pop(customer_id, None)
-    departed, again = _departed(db, account_id, result.receipts), _again(result.entries)
+    departed, again = _statuses_left_with(db, account_id, result.receipts), _rejoined(result.entries)
     outcomes: dict[CustomerId, CustomerOutcome] = {}
     for now in customer_outcomes.customers_now(db, account_id, by_customer):
         who = now.customer_id
@@ -293,18 +301,18 @@ def write_after_step(db: Database, account_id: AccountId, result: StepResult) ->
             by_customer[who],
             result.versions.get(who),
             settled=who in settled,
-            takes_off=result.takes_off,
+            is_archive=result.is_archive,
             departed=departed,
             again=now.membership in again,
         )
         if outcome is not None:
             outcomes[who] = outcome
-    outcomes |= _of_others(db, account_id, result, {*by_customer, *result.deleted})
+    outcomes |= _outcomes_of_others(db, account_id, result, {*by_customer, *result.deleted})
     rows = customer_outcomes.put(db, account_id, outcomes) if outcomes else []
     return rows + (customer_outcomes.drop(db, account_id, result.deleted) if result.deleted else [])
 
 
-def _departed(db: Database, account_id: AccountId, receipts: Sequence[Receipt]) -> dict[MembershipKey, str]:
+def _statuses_left_with(db: Database, account_id: AccountId, receipts: Sequence[Receipt]) -> dict[MembershipKey, str]:
     places = {
         place for receipt in receipts if receipt.outcome == Outcome.LEFT and (place := _place_of(receipt)) is not None
     }
@@ -313,7 +321,7 @@ def _departed(db: Database, account_id: AccountId, receipts: Sequence[Receipt]) 
     return {entry.membership: status_left_with(entry) or NO_MEMBER for entry in there}
 
 
-def _of_others(
+def _outcomes_of_others(
     db: Database, account_id: AccountId, result: StepResult, but: Collection[CustomerId]
 ) -> dict[CustomerId, CustomerOutcome]:
     changed = {entry.membership: entry for entry in result.entries}
@@ -333,7 +341,7 @@ def _of_others(
     return outcomes
 
 
-def _again(entries: Sequence[LedgerEntry]) -> set[MembershipKey]:
+def _rejoined(entries: Sequence[LedgerEntry]) -> set[MembershipKey]:
     return {entry.membership for entry in entries if joined_again(entry)}
 
 
@@ -355,7 +363,7 @@ def write_after_reading(
     Args:
         members: as they were read, by membership.
     """
-    customers, again = sorted(_customers_at(db, account_id, entries)), _again(entries)
+    customers, again = sorted(_customers_at(db, account_id, entries)), _rejoined(entries)
     outcomes: dict[CustomerId, CustomerOutcome] = {}
     for now in customer_outcomes.customers_now(db, account_id, customers):
         member = members.get(now.membership) if now.membership is not None else None
