@@ -105,7 +105,7 @@ class PartitionWriter:
             "message.timeout.ms": int(self._accepted_seconds * 1000),
             "enable.idempotence": True,
             "acks": "all",
-            "linger.ms": 0,
+            "linger.ms": 100,  # a commit sends at once; until then, records go together
             "retry.backoff.ms": 20,  # time for the broker to end the previous transaction
             "error_cb": self._problems,
             "logger": _librdkafka,
