@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from worker.clock import as_moment
@@ -64,9 +65,10 @@ class Receipt:
 _ROW = RowMapper(Receipt)
 _MARKS = {column: f"?{number}" for number, column in enumerate(_ROW.columns, 1)}
 _SAME = " AND ".join(f"{column} = {_MARKS[column]}" for column in ("account_id", "customer_id", "revision", "detail"))
-_WRITE = (
-    f"INSERT INTO receipt ({_ROW.names}) SELECT {', '.join(_MARKS.values())} WHERE {_MARKS['outcome']} <> 'held' "
-    f"OR NOT EXISTS (SELECT 1 FROM receipt WHERE {_SAME} AND outcome = 'held')"
+_WRITE = f"INSERT INTO receipt ({_ROW.names}) VALUES ({_ROW.marks})"
+_WRITE_HELD = (  # takes twice as long
+    f"INSERT INTO receipt ({_ROW.names}) SELECT {', '.join(_MARKS.values())} "
+    f"WHERE NOT EXISTS (SELECT 1 FROM receipt WHERE {_SAME} AND outcome = 'held')"
 )
 
 
@@ -95,7 +97,8 @@ def write(db: Database, receipts: Sequence[Receipt]) -> None:
 
     A customer that is held back in flush after flush for the same reason gets only one receipt.
     """
-    db.executemany(_WRITE, [_ROW.values(receipt) for receipt in receipts])
+    for is_held, group in groupby(receipts, lambda receipt: receipt.outcome == "held"):
+        db.executemany(_WRITE_HELD if is_held else _WRITE, [_ROW.values(receipt) for receipt in group])
 
 
 @dataclass(frozen=True, slots=True)
