@@ -7,7 +7,9 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Iterable
 from datetime import time
+from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,6 +38,8 @@ LONGEST_TIMEOUT = 150
 DEFAULT_FILE = Path("config/worker.toml")
 _PREFIX = "WORKER_"
 _FILE_VARIABLE = "WORKER_CONFIG"
+_SIMILAR = 0.85
+"""How much a misspelt variable must be like another one, of 1, to be taken for it."""
 _VARIABLE_ONLY = ("secret_key", "secret_key_file", "previous_secret_key")
 _SERVICE_LINKS = re.compile(
     r"WORKER_(\w+_)??(SERVICE_(HOST|PORT)(_\w+)?=.*|PORT(_\d+_(TCP|UDP|SCTP))?=\w+://.*|PORT_\d+_(TCP|UDP|SCTP)_\w+=.*)"
@@ -356,7 +360,13 @@ def _unknown_variables() -> list[str]:
 
 
 def _no_such_setting(variable: str) -> str:
-    return f"{variable}: there is no such setting (in the environment)"
+    known = [_FILE_VARIABLE, *(f"{_PREFIX}{name}".upper() for name in _VARIABLE_ONLY)]
+    for section, field in Config.model_fields.items():
+        settings: Iterable[str] = getattr(field.annotation, "model_fields", ())
+        known += (f"{_PREFIX}{section}__{name}".upper() for name in settings)
+    similar = get_close_matches(variable, known, 1, cutoff=_SIMILAR)
+    hint = f"; did you mean {similar[0]}?" if similar else ""
+    return f"{variable}: there is no such setting (in the environment){hint}"
 
 
 def _explained(problem: Any, file: Path | None) -> str:

@@ -256,7 +256,8 @@ def _log_end(run: Run) -> None:
         "settled": sum(part.settled for part in run.accounts),
         "seconds": round((as_moment(run.ended_at or run.started_at) - as_moment(run.started_at)).total_seconds(), 1),
     }
-    log.log(level_of(ended), "flush run %d: %s", run.run, ended, extra=facts)
+    kind = "read-back" if run.trigger == "read back" else "flush"
+    log.log(level_of(ended), "%s run %d: %s", kind, run.run, ended, extra=facts)
 
 
 def run_pending(ticks: schedule.Scheduler) -> None:

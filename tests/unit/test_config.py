@@ -108,6 +108,9 @@ def test_the_environment_wins_over_the_file(monkeypatch, tmp_path):
         ("WORKER_FLUSH__WHEN", "10:00", "WORKER_FLUSH__WHEN: there is no such setting"),
         ("WORKER_COLOUR", "red", "WORKER_COLOUR: there is no such setting"),
         ("WORKER_KAFKA", "x", "WORKER_KAFKA: there is no such setting"),
+        ("WORKER_KAFKA_TOPIC", "x", "(in the environment); did you mean WORKER_KAFKA__TOPIC?"),
+        ("WORKER_KAFKA__TOPICS", "x", "(in the environment); did you mean WORKER_KAFKA__TOPIC?"),
+        ("WORKER_CONFG", "x", "(in the environment); did you mean WORKER_CONFIG?"),
     ],
 )
 def test_a_wrong_variable_stops_the_start_with_its_name_and_what_is_allowed(monkeypatch, variable, value, told):

@@ -122,8 +122,8 @@ def _check_outcomes(admin: Admin, kafka: Kafka) -> CheckedTopic:
     layout, partitions = admin.layout(name), ledger.partitions if ledger is not None else admin.partitions
     off = "Or publish no outcomes: outcomes.enabled = false."
     if layout is None:
-        advice = f"The worker creates it if it has the right to. {_advice(name, partitions)}"
-        return CheckedTopic(name, 0, f"It does not exist. {advice} {off}")
+        advice = f"The worker creates it if it has the right to. {_advice(admin, name, partitions)}"
+        return CheckedTopic(name, 0, f"It does not exist. {advice}. {off}")
     if layout.partitions != partitions:
         wrong = (
             f"It has {counted(layout.partitions, 'partition')}, and {kafka.ledger_topic} has {partitions}. Both "
@@ -137,7 +137,7 @@ def _check(admin: Admin, kafka: Kafka, *, outcomes: bool) -> Iterator[CheckedTop
     for name, most in ((kafka.ledger_topic, admin.partitions), (kafka.settings_topic, None)):
         layout = admin.layout(name)
         if layout is None:
-            advice = _advice(name, most or 1)
+            advice = _advice(admin, name, most or 1)
             yield CheckedTopic(name, 0, f"It does not exist. The worker creates it if it has the right to. {advice}")
         elif most is not None and layout.partitions > most:
             wrong = (
@@ -208,8 +208,12 @@ def durability_of(name: str, brokers: int, replicas: int, min_insync: int) -> tu
 
 def new_topic(name: str, partitions: int, brokers: int) -> NewTopic:
     """Returns a durable topic, replicated on up to three brokers."""
-    config = {POLICY: "compact"} | _BOUNDED | ({MIN_INSYNC: "2"} if brokers > 1 else {})
-    return NewTopic(name, partitions, replication_factor=min(brokers, 3) if brokers > 1 else -1, config=config)
+    replicas = min(brokers, 3) if brokers > 1 else -1
+    return NewTopic(name, partitions, replication_factor=replicas, config=_config(brokers))
+
+
+def _config(brokers: int) -> dict[str, str]:
+    return {POLICY: "compact"} | _BOUNDED | ({MIN_INSYNC: "2"} if brokers > 1 else {})
 
 
 def _wrong_policy(name: str, policy: str) -> str | None:
@@ -223,14 +227,15 @@ def _wrong_policy(name: str, policy: str) -> str | None:
 
 def _create(admin: Admin, name: str, partitions: int) -> None:
     if admin.layout(name) is None:
-        admin.create(new_topic(name, partitions, admin.brokers()), _advice(name, partitions))
+        admin.create(new_topic(name, partitions, admin.brokers()), _advice(admin, name, partitions))
 
 
-def _advice(name: str, partitions: int) -> str:
+def _advice(admin: Admin, name: str, partitions: int) -> str:
+    brokers = admin.brokers()
+    config = " ".join(f"--config {setting}={value}" for setting, value in _config(brokers).items())
     return (
-        f"Create it: kafka-topics.sh --bootstrap-server BROKER --create --topic {name} --partitions {partitions} "
-        f"--config cleanup.policy=compact --config {MOST_LAG}={ERASED_WITHIN_MS} --config {SEGMENT}={ERASED_WITHIN_MS} "
-        "--replication-factor 3 --config min.insync.replicas=2"
+        f"Create it: kafka-topics.sh --bootstrap-server {admin.bootstrap_servers} --create --topic {name} "
+        f"--partitions {partitions} --replication-factor {min(brokers, 3)} {config}"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,6 +67,16 @@ class LazyCommands(Commands):
     def lines(self, ctx: Any) -> Iterator[tuple[str, str]]:
         """Yields the name of each command and its line, without importing anything."""
         yield from ((name, line) for name, (_, _, line) in COMMANDS.items())
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Finds a command; the error for an unknown one names the most similar one.
+
+        Raises:
+            click.UsageError: there is no such command.
+        """
+        if args and args[0] not in COMMANDS and (similar := get_close_matches(args[0], COMMANDS, 1)):
+            ctx.fail(f"No such command '{args[0]}'. Did you mean '{similar[0]}'?")
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Returns the names in the order of the list."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Annotated
 
 import typer
 
 from worker.accounts.api_keys import check_id
+from worker.app import App
 from worker.cli import output
 from worker.cli.context import Json, changing, load_app
 from worker.clock import as_text
 from worker.errors import NotFound, UsageError
 from worker.model import AccountId
+from worker.sqlite.lock import is_locked
+from worker.store import accounts
 from worker.web.access import sessions
 from worker.web.access.signing import Signer, base64url
 
@@ -57,4 +62,18 @@ def link(
         Signer(app.secret.derived(f"web {sessions.link_purpose(account_id)}")), account_id, name, now
     )
     url = f"{app.config.web.url}/open?link={token}"
+    for line in _notes(app, account_id):
+        output.note(line)
     output.result({"account_id": account, "url": url, "expires_at": as_text(now + sessions.LINK)}, url, json=json)
+
+
+def _notes(app: App, account_id: AccountId | None) -> Iterator[str]:
+    """Yields what a person may not expect of the link."""
+    path = app.config.staging.path
+    if not path.is_file():
+        return
+    if not is_locked(path):
+        yield "No worker is running with this database. The link opens only while one runs: mailchimp-worker run"
+    with closing(app.open_database()) as db:
+        if account_id is not None and accounts.find(db, account_id) is None:
+            yield f"Account {account_id} is not connected. Check the id, unless its owner is to enter the API key."

@@ -313,7 +313,7 @@ def _print_run(run: Run) -> None:
         )
         for part in run.accounts
     ]
-    columns = ("account", "ended", "changed", "settled", "outcomes", "notes")
+    columns = ("account", "ended", "changed", "settled", "receipts", "notes")
     output.table(columns, rows, title=f"Run {run.run}: {run.ended}")
     for part in run.accounts:
         for line in sentences(part.left_out):

@@ -60,11 +60,15 @@ def read_for_plan(app: App, stop: threading.Event) -> None:
     try:
         with DatabaseLock(path):
             read = _staged(app, stop)
-            output.note("Stopped." if read is None else f"Read {counted(read, 'unread record')}.")
+            if read is None or read > 0:
+                output.note("Stopped." if read is None else f"Read {counted(read, 'unread record')}.")
     except AlreadyRunning:
         live = read_live(path)
         unread = None if live is None else sum(partition.records for partition in live.partitions.values())
-        text = "not known" if unread is None else counted(unread, "record")
-        output.note(f"A worker is running. Not yet read by it: {text}.")
+        if unread is None:
+            text = "It does not say yet how far it has read."
+        else:
+            text = f"It has not read {counted(unread, 'record')} yet." if unread else "It has read everything."
+        output.note(f"A worker is running. {text}")
     except KafkaError as error:
         output.note(f"Kafka cannot be read, so the plan covers only what was read before. {error.message}")

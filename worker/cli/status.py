@@ -178,7 +178,8 @@ def _print_partitions(data: dict[str, Any]) -> None:
     if not data["partitions"]:
         if data["worker"]["host"]:
             output.say("")
-            output.say("This worker has no partition now; other workers have them.")
+            why = "while Kafka does not answer" if data["broker"]["away_since"] else "now: the group gave it none"
+            output.say(f"This worker has no partition {why}.")
         return
     output.say("")
     live = data["worker"]["host"] is not None
@@ -231,4 +232,4 @@ def _print_runs(runs: list[dict[str, Any]]) -> None:
         nothing = "nothing to do" if not sum(part["to_do"] for part in run["accounts"]) else "none yet"
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or nothing
         rows.append((run["run"], run["started_at"], run["trigger"], run["ended"] or "not ended", outcomes))
-    output.table(("run", "started", "by", "ended", "outcomes"), rows)
+    output.table(("run", "started", "by", "ended", "receipts"), rows)

@@ -167,7 +167,11 @@ def _checked(value: bytes, path: Path, number: int) -> Event:
     if isinstance(decoded, Event):
         return decoded
     reason = f"its type is {decoded.type}" if isinstance(decoded, Skipped) else decoded.reason
-    raise UsageError(
-        f"Line {number} of {_named(path)} is not an event about a customer: {reason}.",
-        "Correct it; the event contract is config/customer-event.schema.json. Nothing was published.",
-    )
+    advice = "Correct it; the event contract is config/customer-event.schema.json. Nothing was published."
+    if number == 1 and value.startswith(b"{") and not value.endswith(b"}"):
+        file = "FILE" if path == STANDARD_INPUT else path
+        advice = (
+            "Each line must be a whole event. Nothing was published. If the file is one event over several lines: "
+            f"tr -d '\\n' < {file} | mailchimp-worker publish -"
+        )
+    raise UsageError(f"Line {number} of {_named(path)} is not an event about a customer: {reason}.", advice)

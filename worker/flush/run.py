@@ -91,7 +91,8 @@ class Flusher:
                     raise RequestWithdrawn("The request for this flush was withdrawn.", "Ask for another.")
             chosen = self._choose_accounts(db, trigger, account_id, only, flush_time)
             self._store_as_unfinished(db, run, chosen)
-            log.info("a flush begins", extra={"run": run, "trigger": trigger, "accounts": len(chosen)})
+            kind = "read-back" if trigger == "read back" else "flush"
+            log.info("a %s begins", kind, extra={"run": run, "trigger": trigger, "accounts": len(chosen)})
             runner = AccountRunner(self.config, run, trigger, eligibility, request, queue)
             ended = SimpleQueue[AccountRun | BaseException]()
             waiting = {account.account_id for account, _ in chosen}

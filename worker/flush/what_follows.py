@@ -70,7 +70,7 @@ class WhatFollows:
         """Returns the counts in a sentence.
 
         Args:
-            when: of the next flush: "today 10:00".
+            when: of the next flush: "today at 10:00".
         """
         parts = []
         if self.adds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from worker.errors import WorkerError
 from worker.sqlite.database import Database
 
 log = logging.getLogger("worker.daemon")
+LOG_AGAIN_SECONDS = 60.0
+"""After this long, a failure that stays is logged again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,34 @@ class Job:
 
 def attempt(step: Callable[[], object], failure: str) -> bool:
     """Runs a step and returns whether it succeeded. A failure is logged, because no delivery waits for a job."""
-    try:
-        step()
-    except WorkerError as error:
-        log.warning("%s: %s %s", failure, error.message, error.advice, extra={"reason": error.message})
-        return False
-    return True
+    return Failures(failure).attempt(step)
+
+
+class Failures:
+    """Logs why steps fail: each new reason, and one that stays every minute."""
+
+    def __init__(self, failure: str, seconds: Callable[[], float] = time.monotonic) -> None:
+        """Starts without a failure.
+
+        Args:
+            failure: the beginning of the log line.
+            seconds: a clock that is never set back.
+        """
+        self._failure, self._seconds = failure, seconds
+        self._logged: tuple[str, float] | None = None
+
+    def attempt(self, step: Callable[[], object]) -> bool:
+        """Runs a step and returns whether it succeeded."""
+        try:
+            step()
+        except WorkerError as error:
+            now = self._seconds()
+            if self._logged is None or self._logged[0] != error.message or now - self._logged[1] >= LOG_AGAIN_SECONDS:
+                self._logged = error.message, now
+                log.warning("%s: %s %s", self._failure, error.message, error.advice, extra={"reason": error.message})
+            return False
+        self._logged = None
+        return True
 
 
 class JobThread:
@@ -61,13 +86,13 @@ class JobThread:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        job = self._job
+        job, failures = self._job, Failures(self._job.failure)
         with closing(self._open_database()) as db:
             db.must_end = self._stop.is_set
             pause = job.every
             while not self._stop.wait(pause):
                 try:
-                    succeeded = attempt(lambda: job.step(db), job.failure)
+                    succeeded = failures.attempt(lambda: job.step(db))
                 except Exception:
                     # A fault in a job must not end it: it is tried again as long as the worker runs.
                     log.exception("%s: internal error; see the traceback below", job.failure, extra={"job": job.name})

@@ -67,6 +67,7 @@ class Admin:
     """A connection to the cluster for admin queries.
 
     Attributes:
+        bootstrap_servers: where it answers.
         partitions: of the topic of events.
         mock: whether this is librdkafka's mock, which answers no admin request.
     """
@@ -82,6 +83,7 @@ class Admin:
             KafkaError: no broker answers, or the topic of events does not exist.
         """
         problems = problems or Problems()
+        self.bootstrap_servers = kafka.bootstrap_servers
         self._client = client(AdminClient, kafka, {"error_cb": problems})
         self.partitions, cluster_id = partitions_of_topic(self._client, kafka, problems)
         self.mock = cluster_id.startswith(MOCK)

@@ -172,6 +172,8 @@ class Problems:
 
 def unreachable(kafka: Kafka, problem: LibraryError | None, error: Exception) -> KafkaError:
     """Returns the error for a broker that does not answer."""
+    if problem is None and isinstance(error, KafkaException):
+        problem = error.args[0]
     code = problem.code() if problem is not None else None
     reason = _NOISE.sub("", problem.str() if problem is not None else str(error)).rstrip(".")
     if code in (LibraryError._AUTHENTICATION, LibraryError.SASL_AUTHENTICATION_FAILED):

@@ -41,7 +41,8 @@ class DatabaseLock:
         except OSError as error:
             raise DatabaseError(
                 f"The lock file {self._path} cannot be made: {error.strerror}.",
-                "Set staging.path (WORKER_STAGING__PATH) to a place this user may write to.",
+                "Run the command as the worker's user, or set staging.path (WORKER_STAGING__PATH) to a place that this "
+                "user may write to.",
             ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

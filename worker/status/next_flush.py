@@ -91,7 +91,7 @@ def delivering(under_way: Sequence[Run]) -> frozenset[AccountId]:
 
 
 def running_in_words(flush: RunningFlush, now: datetime, zone: ZoneInfo) -> str:
-    """Returns the progress as text: "run 7: 5000 of 20000 customers, 15000 left, 50 a second, ends today 10:06"."""
+    """Returns the progress as text: "run 7: 5000 of 20000 customers, 15000 left, 50 a second, ends today at 10:06"."""
     words = f"run {flush.run}: {flush.settled} of {counted(flush.to_do, 'customer')}, {flush.left} left"
     if flush.ends_at is None:
         return f"{words}, began {in_words(as_moment(flush.started_at), now, zone)}"

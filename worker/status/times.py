@@ -23,13 +23,13 @@ def span_in_words(span: timedelta) -> str:
 
 
 def moment_in_words(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
-    """Returns a time with its day: "today 10:00", "tomorrow 10:00", "Tue 1 Dec 10:00"."""
+    """Returns a time with its day: "today at 10:00", "tomorrow at 10:00", "Tue 1 Dec at 10:00"."""
     local, days = moment.astimezone(zone), (moment.astimezone(zone).date() - now.astimezone(zone).date()).days
     day = {-1: "yesterday", 0: "today", 1: "tomorrow"}.get(days, f"{local:%a} {local.day} {local:%b}")
-    return f"{day} {local:%H:%M}"
+    return f"{day} at {local:%H:%M}"
 
 
 def in_words(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
-    """Returns a time with its distance: "today 10:00, in 18 minutes", "yesterday 10:00, 23 hours ago"."""
+    """Returns a time with its distance: "today at 10:00, in 18 minutes", "yesterday at 10:00, 23 hours ago"."""
     span = span_in_words(moment - now)
     return f"{moment_in_words(moment, now, zone)}, {f'in {span}' if moment > now else f'{span} ago'}"

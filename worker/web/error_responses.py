@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from worker import errors
 from worker.errors import WorkerError
 from worker.web.call import SAFE_METHODS, target_of
-from worker.web.errors import NotSignedIn, TooManyTries, WebProblem, WorkerAway, problem_of, status_of
+from worker.web.errors import NotAllowed, NotSignedIn, TooManyTries, WebProblem, WorkerAway, problem_of, status_of
 from worker.web.templates import render
 
 OwnerMessage = tuple[str, str]
@@ -77,15 +77,19 @@ def error_response(request: Request, error: WorkerError) -> Response:
 def _error_page(request: Request, error: WorkerError, status: int) -> str:
     path = request.url.path
     of_account, visitor = path.startswith("/accounts/"), getattr(request.state, "visitor", None)
-    message, advice = message_for_owner(error) if of_account else (error.message, error.advice)
+    for_owner = of_account or isinstance(error, NotSignedIn)
+    message, advice = message_for_owner(error) if for_owner else (error.message, error.advice)
     operator = visitor is not None and visitor.operator
+    more = f"{error.message} {error.advice}" if of_account and operator and message != error.message else None
+    if path == "/open" and isinstance(error, NotAllowed):
+        more = "Make a new link: mailchimp-worker link opens this page, mailchimp-worker link ACCOUNT an account's."
     settings = quote("/".join(path.split("/")[:3]), safe="/~") + "/mailchimp" if of_account and visitor else None
     again = request.method in SAFE_METHODS and (status >= 500 or isinstance(error, TooManyTries))
     return render(
         "problem.html",
         message=message,
         advice=advice,
-        more=f"{error.message} {error.advice}" if of_account and operator and message != error.message else None,
+        more=more,
         sign_in=isinstance(error, NotSignedIn),
         again=target_of(request) if again else None,
         settings=None if again else settings,

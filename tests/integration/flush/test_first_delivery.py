@@ -67,8 +67,8 @@ def test_what_follows_says_who_is_added_moves_and_leaves(world: World):
         world.db, after, world.app.departed_of(world.db, ACCOUNT), "2026-11-22T10:00:00Z", everyone=True
     )
     assert found is not None
-    assert found.in_words("today 10:00") == (
-        "1 contact will be added as subscribed today 10:00; 11 move from Master to Spare, 1 leave Master."
+    assert found.in_words("today at 10:00") == (
+        "1 contact will be added as subscribed today at 10:00; 11 move from Master to Spare, 1 leave Master."
     )
     assert found.to_confirm == {"master": 12}
     assert world.calls() == []

@@ -146,14 +146,17 @@ def test_a_read_just_before_a_call_that_could_put_somebody_back_stays(world: Wor
     assert world.outcomes("ann")[-1] == "left"
 
 
-def test_a_command_reads_and_delivers_nothing(world: World):
-    """Only members are read; what waits goes on waiting, and no flush counts as done."""
+def test_a_command_reads_and_delivers_nothing(world: World, caplog: pytest.LogCaptureFixture):
+    """Only members are read; what waits goes on waiting, no flush counts as done, and the log names none."""
     world.event("ann", ANN)
     world.flush()
     world.by_hand(ANN, "unsubscribe")
     world.event("bob", BOB)
-    run = world.read_back()
+    with caplog.at_level("INFO"):
+        run = world.read_back()
     assert (run.ended, run.accounts, run.trigger) == ("done", (), "read back")
+    assert "a read-back begins" in caplog.messages
+    assert "a flush begins" not in caplog.messages
     assert [call.query.get("status") for call in world.calls()] == [None, "archived"] * 2
     assert told(world, "ann").member_status == "unsubscribed"
     assert world.waits("bob")

@@ -196,6 +196,8 @@ def test_the_number_of_those_who_wait_leads_to_them(site: Site) -> None:
         assert text in shown
     world.run()
     assert "Nobody." in client.get(link[1]).text
+    world.deleted("ann")
+    assert "ann@example.com" in client.get(link[1]).text
 
 
 def test_people_who_are_being_read_again_are_counted_apart(site: Site) -> None:

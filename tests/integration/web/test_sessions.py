@@ -47,6 +47,15 @@ def test_a_link_is_good_once_and_for_five_minutes(site: Site) -> None:
     assert site.anybody().get(late).status_code == 403
 
 
+def test_a_used_link_says_how_to_get_another(site: Site) -> None:
+    """Owners go by billmywork; operators by the command."""
+    link = site.link(None)
+    assert site.anybody().get(link).status_code == 303
+    shown = site.anybody().get(link).text
+    assert "Open the page again from your billmywork settings." in shown
+    assert "mailchimp-worker link opens this page" in shown
+
+
 def test_a_link_that_was_changed_opens_nothing(site: Site) -> None:
     """Every part of it is signed, and a session's cookie is no link."""
     for link in (

@@ -80,6 +80,7 @@ def test_an_unknown_outcome_is_refused_with_those_there_are(runner):
         ("dead-letters show x", "Invalid value for 'N': it is not a whole number.", "dead-letters show"),
         ("account nonsense", "No such command 'nonsense'.", "account"),
         ("nonsense --json", "No such command 'nonsense'.", ""),
+        ("statsu --json", "No such command 'statsu'. Did you mean 'status'?", ""),
     ],
 )
 def test_wrong_use_is_named_in_plain_words_with_the_help_of_the_command(

@@ -54,6 +54,14 @@ def test_names_the_line_that_is_no_event(path: Path, line: bytes, reason: str) -
     assert "Nothing was published" in caught.value.advice
 
 
+def test_one_event_over_several_lines_is_explained(path: Path) -> None:
+    """As an example of the README is, which reads better that way: it says how to put it on one line."""
+    path.write_bytes(GOOD.replace(b",", b",\n "))
+    with pytest.raises(UsageError, match="Line 1") as caught:
+        events(path)
+    assert f"tr -d '\\n' < {path} | mailchimp-worker publish -" in caught.value.advice
+
+
 def test_says_that_there_is_no_file(path: Path) -> None:
     """A file that is missing is named."""
     with pytest.raises(NotFound, match=r"events\.jsonl"):

@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from worker.errors import DatabaseError
-from worker.jobs.job import Job, JobThread, start_all
+from worker.jobs.job import Failures, Job, JobThread, start_all
 from worker.sqlite.database import Database, open_database
 
 
@@ -50,6 +50,33 @@ def test_an_error_with_advice_is_logged_without_a_traceback(tmp_path: Path, capl
     assert [(one.levelno, one.message) for one in caplog.records] == [
         (logging.WARNING, "nothing could be done: The disk is full. Make room.")
     ]
+
+
+@pytest.mark.timeout(20)
+def test_the_same_failure_is_logged_once_a_minute(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A step that fails every few milliseconds gives one line, and another failure gives one of its own."""
+    disk, kafka = DatabaseError("The disk is full.", "Make room."), DatabaseError("It is locked.", "Wait.")
+    carried_out(Failing(*[disk] * 20, *[kafka] * 20, disk), tmp_path / "worker.db").end(15)
+    assert [one.message for one in caplog.records] == [
+        "nothing could be done: The disk is full. Make room.",
+        "nothing could be done: It is locked. Wait.",
+        "nothing could be done: The disk is full. Make room.",
+    ]
+
+
+def test_a_failure_that_stays_is_logged_again_after_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """So the log shows that it has not gone away; a success in between starts over."""
+    seconds = iter([0.0, 59.0, 60.0, 61.0, 62.0])
+    failures = Failures("nothing could be done", lambda: next(seconds))
+
+    def fail() -> None:
+        raise DatabaseError("The disk is full.", "Make room.")
+
+    assert [failures.attempt(fail) for _ in range(4)] == [False] * 4
+    assert len(caplog.records) == 2
+    assert failures.attempt(lambda: None)
+    assert not failures.attempt(fail)
+    assert len(caplog.records) == 3
 
 
 @pytest.mark.timeout(20)

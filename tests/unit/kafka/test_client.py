@@ -177,5 +177,8 @@ def test_the_end_of_a_topic_is_known_soon_unless_the_operator_chose_another_wait
 def test_a_failed_connection_is_explained_without_the_librarys_own_state(report, reason):
     """The broker is named once, and the sentence ends."""
     problem = LibraryError(LibraryError._TRANSPORT, report)
-    error = unreachable(Kafka(), problem, KafkaException(problem))
-    assert error.message == f"No Kafka broker answers at localhost:9092: {reason}."
+    for error in (
+        unreachable(Kafka(), problem, KafkaException(problem)),
+        unreachable(Kafka(), None, KafkaException(problem)),
+    ):
+        assert error.message == f"No Kafka broker answers at localhost:9092: {reason}."

@@ -65,7 +65,7 @@ def test_a_running_worker_shows_what_it_has_now(db: Database) -> None:
     assert (found["worker"]["host"], found["worker"]["pid"]) == ("host-1", 42)
     assert found["worker"]["database"] == "/data/worker.db"
     assert found["broker"]["reached"] is True
-    assert found["next_flush_in_words"] == "today 10:00, in 18 minutes"
+    assert found["next_flush_in_words"] == "today at 10:00, in 18 minutes"
 
 
 def test_without_a_worker_it_shows_how_far_each_partition_was_read(db: Database) -> None:
@@ -79,14 +79,14 @@ def test_without_a_worker_it_shows_how_far_each_partition_was_read(db: Database)
 def test_a_broker_that_is_away_is_reported_with_since_when(db: Database) -> None:
     """As the worker itself found it."""
     away = LiveWorker("host-1", 42, as_text(NOW), as_text(NOW), "2026-11-22T09:30:00.000Z", {})
-    assert shown(db, live=away)["broker"]["words"].endswith("has not answered since today 09:30, 12 minutes ago")
+    assert shown(db, live=away)["broker"]["words"].endswith("has not answered since today at 09:30, 12 minutes ago")
 
 
 def test_an_account_shows_what_waits_since_when_and_what_is_held(db: Database) -> None:
     """Ready is not what it is while 5,000 members are held."""
     (account,) = shown(db)["accounts"]
     assert (account["state"], account["customers_waiting"]) == ("waiting", 1)
-    assert account["waiting_since_in_words"] == "today 08:42, 60 minutes ago"
+    assert account["waiting_since_in_words"] == "today at 08:42, 60 minutes ago"
     with db.transaction():
         held_counts.show(db, ACCOUNT, [HeldCount(ListId("m"), "departures", 5000)], as_text(NOW))
     (account,) = shown(db)["accounts"]
@@ -112,7 +112,9 @@ def test_a_flush_under_way_is_shown_and_a_crashed_one_is_not(db: Database) -> No
         run = runs.start(db, "2026-11-22T09:41:40.000Z", "daily", None)
         runs.put_account(db, run, AccountRun(ACCOUNT, {"added": 5000}, 5001, 5000, RunResult.STOPPED))
     found = shown(db)
-    assert found["flush"]["words"].startswith("run 1: 5000 of 5001 customers, 1 left, 250 a second, ends today 09:42")
+    assert found["flush"]["words"].startswith(
+        "run 1: 5000 of 5001 customers, 1 left, 250 a second, ends today at 09:42"
+    )
     assert found["accounts"][0]["state"] == "delivering"
     found = shown(db, beat=None)
     assert found["flush"] is None

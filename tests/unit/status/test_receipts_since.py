@@ -41,5 +41,5 @@ def test_an_empty_list_says_since_when_it_is_complete() -> None:
     """What another worker flushed before a take-over is missing here, and must not seem not to have happened."""
     now = datetime(2026, 11, 22, 12, tzinfo=UTC)
     words = none_in_words(now - timedelta(minutes=5), now, Config())
-    assert words.startswith("No receipt matches. Receipts here are complete since today 11:55, 5 minutes ago; ")
+    assert words.startswith("No receipt matches. Receipts here are complete since today at 11:55, 5 minutes ago; ")
     assert "explain" in words

@@ -38,11 +38,11 @@ def test_a_span_is_said_in_its_largest_unit(seconds: int, words: str) -> None:
 @pytest.mark.parametrize(
     ("moment", "words"),
     [
-        ("22T10:00", "today 10:00, in 18 minutes"),
-        ("23T10:00", "tomorrow 10:00, in 24 hours"),
-        ("21T10:00", "yesterday 10:00, 24 hours ago"),
-        ("22T09:00", "today 09:00, 42 minutes ago"),
-        ("27T10:00", "Fri 27 Nov 10:00, in 5 days"),
+        ("22T10:00", "today at 10:00, in 18 minutes"),
+        ("23T10:00", "tomorrow at 10:00, in 24 hours"),
+        ("21T10:00", "yesterday at 10:00, 24 hours ago"),
+        ("22T09:00", "today at 09:00, 42 minutes ago"),
+        ("27T10:00", "Fri 27 Nov at 10:00, in 5 days"),
     ],
 )
 def test_a_moment_is_said_by_its_day(moment: str, words: str) -> None:
@@ -53,11 +53,11 @@ def test_a_moment_is_said_by_its_day(moment: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("now", "due", "running", "words"),
     [
-        ("22T09:42", False, True, "today 10:00, in 18 minutes"),
-        ("22T10:05", False, True, "tomorrow 10:00, in 24 hours"),
-        ("22T10:05", False, False, "tomorrow 10:00, in 24 hours, if a worker runs then"),
-        ("22T10:05", True, True, "due since today 10:00: starts as soon as everything is read"),
-        ("22T12:00", True, False, "due since today 10:00: starts when a worker runs"),
+        ("22T09:42", False, True, "today at 10:00, in 18 minutes"),
+        ("22T10:05", False, True, "tomorrow at 10:00, in 24 hours"),
+        ("22T10:05", False, False, "tomorrow at 10:00, in 24 hours, if a worker runs then"),
+        ("22T10:05", True, True, "due since today at 10:00: starts as soon as everything is read"),
+        ("22T12:00", True, False, "due since today at 10:00: starts when a worker runs"),
     ],
 )
 def test_the_next_flush_is_the_one_that_will_be(now: str, due: bool, running: bool, words: str) -> None:
@@ -68,9 +68,9 @@ def test_the_next_flush_is_the_one_that_will_be(now: str, due: bool, running: bo
 @pytest.mark.parametrize(
     ("settled", "words"),
     [
-        (5000, "run 7: 5000 of 20000 customers, 15000 left, 50 a second, ends today 10:06, in 5 minutes"),
-        (10, "run 7: 10 of 20010 customers, 20000 left, 6 a minute, ends Tue 24 Nov 17:35, in 2 days"),
-        (0, "run 7: 0 of 20000 customers, 20000 left, began today 10:00, 2 minutes ago"),
+        (5000, "run 7: 5000 of 20000 customers, 15000 left, 50 a second, ends today at 10:06, in 5 minutes"),
+        (10, "run 7: 10 of 20010 customers, 20000 left, 6 a minute, ends Tue 24 Nov at 17:35, in 2 days"),
+        (0, "run 7: 0 of 20000 customers, 20000 left, began today at 10:00, 2 minutes ago"),
     ],
 )
 def test_a_flush_under_way_is_said_with_its_rate_and_end(settled: int, words: str) -> None:

@@ -10,9 +10,10 @@ from urllib.parse import quote
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from worker.clock import as_moment
+from worker.status.times import moment_in_words
 from worker.web.access.signing_in import account_path
 from worker.web.call import Call
-from worker.web.pages.words import Group, day_and_time
+from worker.web.pages.words import Group
 from worker.web.templates import render
 
 MESSAGES: Mapping[str, str] = {
@@ -69,4 +70,4 @@ def back(call: Call, to: str = "", done: str | None = None) -> Response:
 def when(call: Call, moment: datetime | str) -> str:
     """Returns a moment in the words of the page: "today at 10:00"."""
     zone = call.app.config.flush.zone
-    return day_and_time(as_moment(moment) if isinstance(moment, str) else moment, call.now, zone)
+    return moment_in_words(as_moment(moment) if isinstance(moment, str) else moment, call.now, zone)

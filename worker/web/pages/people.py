@@ -17,10 +17,10 @@ from urllib.parse import urlencode
 from starlette.responses import Response, StreamingResponse
 
 from worker.clock import as_moment
-from worker.model import Customer, CustomerId
+from worker.model import AddressKey, Customer, CustomerId
 from worker.plan.outcomes import Outcome
 from worker.sqlite.file import translated_file
-from worker.store import bare_customers, customers, receipts, runs
+from worker.store import bare_customers, customers, ledger, receipts, runs
 from worker.store.accounts import AccountSettings
 from worker.store.receipts import Receipt, Receipts
 from worker.store.runs import PartOfRun
@@ -232,22 +232,24 @@ def show_waiting(call: Call) -> Response:
     """Shows the waiting customers, ordered by their billmywork ids, up to a limit."""
     settings = settings_of(call)
     waiting = customers.changed(call.db, call.account, None, MOST_SHOWN)
+    statuses = ledger.customer_statuses_of(call.db, call.account, (customer.customer_id for customer in waiting))
+    last_known = {status.customer_id: status.membership.address for status in statuses if status.membership is not None}
     bare = bare_customers.of_account(call.db, call.account)
     unread = bare.count if bare is not None and bare.reading else 0
     return page(
         call,
         "waiting.html",
         title="People waiting for the next sync",
-        rows=[_waiting_row(customer, settings) for customer in waiting],
+        rows=[_waiting_row(customer, settings, last_known.get(customer.customer_id)) for customer in waiting],
         count=customers.changed_count(call.db, call.account) - unread,
         unread=unread,
     )
 
 
-def _waiting_row(customer: Customer, settings: AccountSettings) -> dict[str, Any]:
+def _waiting_row(customer: Customer, settings: AccountSettings, last_known: AddressKey | None) -> dict[str, Any]:
     return {
         "name": name_of(customer),
-        "email": customer.address,
+        "email": customer.address or (last_known if customer.deleted else None),
         "list": _list_name(customer, settings),
         "sentence": _sentence(customer),
     }

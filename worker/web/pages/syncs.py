@@ -43,7 +43,7 @@ def last_sync(call: Call, parts: Sequence[PartOfRun]) -> dict[str, Any] | None:
     ]
     missed = counts[Group.NOT_ADDED] + counts[Group.WAITING]
     if missed:
-        main.append({"slug": "missed", "text": f"{missed:,} not"})
+        main.append({"slug": "missed", "text": f"{missed:,} not" if main else f"{people(missed)} not synced"})
     return {
         "run": last.run,
         "when": when(call, last.started_at).capitalize(),

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
-from zoneinfo import ZoneInfo
 
 from worker.plan.outcomes import Outcome
-from worker.status.times import moment_in_words
 from worker.store.accounts import AccountSettings
 
 
@@ -126,12 +123,6 @@ def list_name(settings: AccountSettings | None, list_id: str | None) -> str:
 def people(number: int) -> str:
     """Returns a number of people: "1 person", "1,662 people"."""
     return f"{number:,} {'person' if number == 1 else 'people'}"
-
-
-def day_and_time(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
-    """Returns a time in words: "today at 10:00", "Tue 1 Dec at 10:00"."""
-    day, at = moment_in_words(moment, now, zone).rsplit(" ", 1)
-    return f"{day} at {at}"
 
 
 def of_status(status: str | None) -> str:

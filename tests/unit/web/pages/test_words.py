@@ -9,9 +9,10 @@ import pytest
 
 from worker.accounts.settings_log import SettingChange
 from worker.plan.outcomes import Outcome
+from worker.status.times import moment_in_words
 from worker.store.accounts import LIST_GONE, NO_LIST_GIVEN, NOT_STORED, OWN_LIST
 from worker.web.pages.settings_log import in_words, in_words_who
-from worker.web.pages.words import LIST_REASONS, OUTCOMES, Group, by_group, day_and_time, people, words_of
+from worker.web.pages.words import LIST_REASONS, OUTCOMES, Group, by_group, people, words_of
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 LONDON = ZoneInfo("Europe/London")
@@ -41,8 +42,8 @@ def test_numbers_of_people() -> None:
 
 def test_a_moment_is_said_as_people_say_it() -> None:
     """With its day, in the zone of the daily sync."""
-    assert day_and_time(datetime(2026, 11, 22, 10, tzinfo=UTC), NOW, LONDON) == "today at 10:00"
-    assert day_and_time(datetime(2026, 12, 1, 10, tzinfo=UTC), NOW, LONDON) == "Tue 1 Dec at 10:00"
+    assert moment_in_words(datetime(2026, 11, 22, 10, tzinfo=UTC), NOW, LONDON) == "today at 10:00"
+    assert moment_in_words(datetime(2026, 12, 1, 10, tzinfo=UTC), NOW, LONDON) == "Tue 1 Dec at 10:00"
 
 
 def test_outcomes_are_counted_by_group() -> None:
