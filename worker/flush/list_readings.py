@@ -268,7 +268,7 @@ def pages(sender: Sender, wanted: MembersToRead) -> Iterator[Page | ClassifiedAn
             position = _Position(restarts=position.restarts + 1)
             continue
         offset = position.offset
-        if offset + len(members) >= total:
+        if offset + len(members) >= total and len(members) < calls.PAGE:  # a full page is the last only by chance
             then = _next_status(reading, base)
             position = _Position()
         else:

@@ -34,11 +34,13 @@ class Lists:
     Attributes:
         left: status to the members that have it: address and second of the last change, in that order.
         later_than: whether "since" leaves out the second itself, which the description does not tell.
+        most_total: the largest total that it gives, though there may be more members.
         before: called before each answer.
     """
 
     left: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     later_than: bool = False
+    most_total: int = 1_000_000
     before: Callable[[Lists], None] = lambda lists: None
     calls: list[Call] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
@@ -58,7 +60,7 @@ class Lists:
             _told(one, call.query.get("status", "subscribed"))
             for one in islice(left, offset, offset + int(call.query["count"]))
         ]
-        return Answer(200, {"members": told, "total_items": len(left) - first}, date=DATE)
+        return Answer(200, {"members": told, "total_items": min(len(left) - first, self.most_total)}, date=DATE)
 
 
 def _told(one: tuple[str, int], status: str) -> dict[str, Any]:

@@ -57,6 +57,13 @@ def test_many_pages_with_seconds_that_many_share_give_everybody(later_than: bool
     assert found[-1].then is None
 
 
+@pytest.mark.parametrize("most_total", [0, 900, 1000])
+def test_a_full_page_is_not_the_last_even_if_the_total_says_so(most_total: int):
+    """A total that is too small passes over nobody."""
+    lists = Lists({"unsubscribed": [(f"a{n}@b.co", n // 2) for n in range(2500)]}, most_total=most_total)
+    assert len(set(addresses(read(lists)))) == 2500
+
+
 def test_each_status_is_read_from_the_same_time():
     """One call tells one status, so there are three for a list on which nobody left."""
     lists = Lists({"archived": [("a@b.co", 5)]})
