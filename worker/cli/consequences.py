@@ -6,10 +6,10 @@ from worker.app import App
 from worker.cli import output
 from worker.clock import as_text
 from worker.flush.schedule import next_flush_time
-from worker.flush.what_follows import what_follows
 from worker.model import ListId
 from worker.sqlite.database import Database
 from worker.status.times import moment_in_words
+from worker.status.what_follows import what_follows
 from worker.store.accounts import AccountSettings
 from worker.text.plural import counted
 

@@ -13,13 +13,13 @@ from worker.cli.context import changing
 from worker.cli.progress import Progress
 from worker.clock import Stop, as_text
 from worker.errors import MailchimpError
-from worker.flush.drift import Comparison, Drift, Edited, without
 from worker.flush.list_readings import Page, read_list
 from worker.flush.member_pages import write_page
 from worker.flush.members_to_read import WHOLE, MembersToRead
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Changed, Rows
+from worker.status.drift import Comparison, Drift, Edited, without
 from worker.store import accounts, customers, ledger
 from worker.store.readings import Reading
 from worker.text.plural import counted

@@ -258,7 +258,7 @@ class Attempt(StepResult):
                 already.
             twice: whether a member that the ledger does not know counts as missing only after two answers, too.
         """
-        read = self.look_at(membership, entry, calls.read_tags(membership) if tags else None, twice=twice)
+        read = self.fetch_member(membership, entry, calls.read_tags(membership) if tags else None, twice=twice)
         known = entry
         if known is None and targets:
             known = LedgerEntry(membership, targets[0].customer.customer_id, "present", "found", self.at())
@@ -270,7 +270,7 @@ class Attempt(StepResult):
                 self.intents.note(replace(as_read(known, read.member, read.answered_at), sent_at=self.at()), targets)
         return read
 
-    def look_at(
+    def fetch_member(
         self, membership: MembershipKey, entry: LedgerEntry | None, call: Call | None = None, *, twice: bool = False
     ) -> Read:
         """Reads a member. One that the ledger knows counts as missing only after two such answers a moment apart.
@@ -300,7 +300,7 @@ class Attempt(StepResult):
             self.looked_for |= look_for(self, [list_id], self.context.wait)
         return self.looked_for[list_id]
 
-    def settle_at(self, targets: Iterable[Target], membership: MembershipKey) -> None:
+    def set_membership(self, targets: Iterable[Target], membership: MembershipKey) -> None:
         """Records that the customers are known at a membership, and that nothing prevents sending them any more."""
         self.customer_statuses += [CustomerStatus(target.customer_id, membership) for target in targets]
 

@@ -200,7 +200,7 @@ class Brake:
         withdrawn = tuple(step for step in step_group if isinstance(step, Unsubscribe))
         return withdrawn, tuple(step for step in step_group if not isinstance(step, Unsubscribe))
 
-    def may_leave(self, list_id: ListId) -> bool:
+    def admit_one(self, list_id: ListId) -> bool:
         """Counts one more departure that was found only now; returns whether it may happen."""
         with self._lock:
             if self._fits(list_id, 1):

@@ -45,7 +45,7 @@ def leave_archived(context: StepContext, adds: Sequence[Add]) -> StepResult:
     for add in adds:
         contact = add.contact
         attempt.entries.append(LedgerEntry(contact.membership, contact.owner, "present", "found", at, {}, "archived"))
-        attempt.settle_at(contact.targets, contact.membership)
+        attempt.set_membership(contact.targets, contact.membership)
         attempt.receipt(contact.targets, contact.membership, None, outcome=Outcome.LEFT, detail=detail, then=after)
         attempt.settle(contact.targets)
     return attempt

@@ -95,10 +95,21 @@ def page_changes(db: Database, read: AccountPage) -> PageChanges:
     owners = _owners(db, account_id, left) if read.strangers else {}
     # The ledger knows the person at the former address, and an opt-out belongs to the new one.
     owners = {place: entries[moved[place]].customer_id for place in left if moved.get(place) in entries} | owners
+    seen_at = text_or_none(page.answered_at)
     for place, customer_id in owners.items():
-        answered_at = text_or_none(page.answered_at)
-        changes.append(entry_of_stranger(place, customer_id, members[place], answered_at, at))
-        about[place] = members[place]
+        member = about[place] = members[place]
+        changes.append(
+            LedgerEntry(
+                place,
+                customer_id,
+                "present",
+                "found",
+                at,
+                member_status=member.status,
+                contact_id=member.contact_id,
+                seen_at=seen_at,
+            )
+        )
     met = {*entries, *owners, *moved}
     unknown = sum(_place(page.list_id, member) not in met for member in page.new)
     left_before = frozenset(place for place in about if has_left(entries.get(place)))
@@ -201,22 +212,6 @@ def entry_of_renamed(
         entry, state="gone", member_status=member.status, address_now=address_key(member.address), seen_at=seen_at
     )
     return _unless_said(now, entry, at)
-
-
-def entry_of_stranger(
-    membership: MembershipKey, customer_id: CustomerId, member: Member, date_text: str | None, at: str
-) -> LedgerEntry:
-    """Returns the entry for a customer's address that left a list where this worker knew nobody with it."""
-    return LedgerEntry(
-        membership=membership,
-        customer_id=customer_id,
-        state="present",
-        origin="found",
-        sent_at=at,
-        member_status=member.status,
-        contact_id=member.contact_id,
-        seen_at=date_text,
-    )
 
 
 def _owners(

@@ -295,7 +295,7 @@ def note_gone(attempt: Attempt, contact: Contact, entry: LedgerEntry, exchange: 
         if attempt.customer_status(target.customer_id).membership not in (None, contact.membership)
     ]
     attempt.blocked |= ids_of(arriving)
-    attempt.settle_at([target for target in contact.targets if target not in arriving], contact.membership)
+    attempt.set_membership([target for target in contact.targets if target not in arriving], contact.membership)
     detail = "Mailchimp no longer has this member: it was deleted there, or the person changed the address."
     then_ = "Not added again, because the person may have left. The worker looks again when the customer changes."
     attempt.receipt(contact.targets, contact.membership, exchange, outcome=Outcome.GONE, detail=detail, then=then_)

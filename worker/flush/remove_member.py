@@ -153,7 +153,7 @@ def _report_changed_first(
 def _read_after(attempt: Attempt, step: Archive, entry: LedgerEntry) -> Read | None:
     # None if it tells nothing.
     try:
-        after = attempt.look_at(step.membership, entry)
+        after = attempt.fetch_member(step.membership, entry)
     except Halted:
         return None
     return after if after.member is not None or after.classified.kind is AnswerClass.NOT_THERE else None
@@ -270,7 +270,7 @@ def _note_membership(attempt: Attempt, step: Unsubscribe, outcome: Outcome) -> N
     known_at = [(target, attempt.customer_status(target.customer_id)) for target in step.targets]
     nowhere = [target for target, status in known_at if status.membership is None]
     if known:
-        attempt.settle_at(nowhere, step.membership)
+        attempt.set_membership(nowhere, step.membership)
         attempt.customer_statuses += [
             # The ledger keeps the place of an earlier address; the member here may be another customer's.
             replace(status, membership=step.membership)

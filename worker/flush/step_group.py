@@ -138,7 +138,7 @@ class _StepGroupRun:
             rest = [target for target in step.targets if target.customer_id not in self.blocked]
             detail = "This member identifies another customer, who left, so it stays as it is."
             attempt.receipt(rest, step.membership, None, outcome=Outcome.LEFT_ALONE, detail=detail)
-        elif may_leave_unplanned(step) and not self.context.brake.may_leave(step.membership.list_id):
+        elif may_leave_unplanned(step) and not self.context.brake.admit_one(step.membership.list_id):
             self._hold(attempt, step, step.targets, f"Held back: {BRAKED}.")
         else:
             return None

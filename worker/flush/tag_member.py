@@ -93,7 +93,7 @@ def _write(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member, answer
 
 def _report_tagged(attempt: Attempt, step: Tag, entry: LedgerEntry, write: TagWrite, exchange: Exchange) -> None:
     attempt.entries.append(replace(entry, member_tags=write.after))
-    attempt.settle_at(step.targets, step.membership)
+    attempt.set_membership(step.targets, step.membership)
     detail = member_tags.in_words(write.changes)
     owners = [target for target in step.targets if target.customer_id == step.contact.owner]
     sharers = [target for target in step.targets if target.customer_id != step.contact.owner]

@@ -339,7 +339,7 @@ def settle_contact(
     left_out = {**contact.fields.left_out, **attempt.intents.refused.get(contact.membership, {})}
     attempt.left_out.append((contact.membership.list_id, left_out))
     detail += _note_on_fields(contact.fields, left_out)
-    attempt.settle_at(contact.targets, contact.membership)
+    attempt.set_membership(contact.targets, contact.membership)
     owners = [target for target in contact.targets if target.customer_id == contact.owner]
     sharers = [target for target in contact.targets if target.customer_id != contact.owner]
     after = next_for(status)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from worker.app import App
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.flush.eligibility import GroupEligibility
+from worker.flush.eligibility import Eligibility
 from worker.flush.run import Flusher
 from worker.flush.schedule import latest_flush_time
 from worker.jobs.finish_staging import finish_staging
@@ -57,9 +57,7 @@ class Flushing:
         with closing(self.flusher.config.open()) as db:
             with self._preparing:
                 finish_staging(app, self.owned_partitions, self.topic_id, db)
-            eligibility = GroupEligibility(
-                db, self.owned_partitions, topic, self.topic_id, app.changelog.ledger_partition
-            )
+            eligibility = Eligibility(db, self.owned_partitions, topic, self.topic_id, app.changelog.ledger_partition)
             started = time.monotonic()
             daily = trigger in ("daily", "retry")
             flush_time = latest_flush_time(now, flush.time_of_day, flush.zone) if daily else None

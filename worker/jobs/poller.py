@@ -12,13 +12,13 @@ from worker.app import App
 from worker.consumer.consumer import Consumer
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import ConsumerStopped
-from worker.flush.eligibility import partition_mismatch
 from worker.jobs.job import Job, JobThread
 from worker.jobs.refetch import Refetch, being_read
 from worker.kafka.client import session_seconds
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.status.live import LiveFile
+from worker.status.misplaced import partition_mismatch
 from worker.store.offsets import TopicSize, note_size
 from worker.web.health import STALE_SECONDS
 

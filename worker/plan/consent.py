@@ -31,39 +31,41 @@ from worker.store.forgotten import Departed
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left, keeps_out, may_leave
 
 
-def hindrance(
+def why_not_sent(
     customer: Customer,
-    choice: TargetList,
+    target_list: TargetList,
     customer_status: CustomerStatus,
     entries: Mapping[MembershipKey, LedgerEntry],
     inputs: PlanInputs,
 ) -> NoCall | None:
     """Returns why nothing may be sent for a customer that belongs on a list; None if it may."""
-    targets, address = (Target(customer, choice.reason),), customer.address
-    if choice.obstacle is not None:
-        detail = f"Held back: {choice.obstacle}."
+    targets, address = (Target(customer, target_list.reason),), customer.address
+    if target_list.obstacle is not None:
+        detail = f"Held back: {target_list.obstacle}."
         return NoCall(targets, None, Outcome.HELD, detail, "Will be sent once this is fixed.")
     if address is not None and not is_address(address):
         subject = repr(customer.state.email) if len(address) <= LONGEST_ADDRESS else f"A text of {len(address)} letters"
         detail = f"{subject} is not an e-mail address, so nothing was sent."
         return NoCall(targets, None, Outcome.REFUSED, detail, "Sent when the customer has another address.")
-    membership = MembershipKey(choice.list_id, address) if address is not None else None
+    membership = MembershipKey(target_list.list_id, address) if address is not None else None
     entry = entries.get(membership) if membership is not None else None
     departed = inputs.departed
     if membership is not None and departed.digests and (why := _erased(customer, membership, entry, departed)):
         detail = (
-            f"Not put on list {choice.list_id} as {customer.state.email}: {why}, and an opt-out goes with the "
+            f"Not put on list {target_list.list_id} as {customer.state.email}: {why}, and an opt-out goes with the "
             "person to every list."
         )
         return NoCall(targets, None, Outcome.LEFT, detail)
-    return _refusal(targets, customer_status, address, inputs.now) or _unread(targets, choice, entry, inputs)
+    return _earlier_refusal(targets, customer_status, address, inputs.now) or _unread_list(
+        targets, target_list, entry, inputs
+    )
 
 
-def _unread(
-    targets: tuple[Target, ...], choice: TargetList, entry: LedgerEntry | None, inputs: PlanInputs
+def _unread_list(
+    targets: tuple[Target, ...], target_list: TargetList, entry: LedgerEntry | None, inputs: PlanInputs
 ) -> NoCall | None:
     # The address may have left a list that could not be read. On its own list nobody is added over a member.
-    unread = sorted(inputs.not_read.keys() - {choice.list_id})
+    unread = sorted(inputs.not_read.keys() - {target_list.list_id})
     if not unread or (entry is not None and entry.state == "present"):
         return None
     detail = f"Held back: who left the list {unread[0]} could not be read: {inputs.not_read[unread[0]]}."
@@ -80,7 +82,7 @@ def _erased(customer: Customer, membership: MembershipKey, entry: LedgerEntry | 
     return None
 
 
-def _refusal(
+def _earlier_refusal(
     targets: tuple[Target, ...], customer_status: CustomerStatus, address: AddressKey | None, now: str
 ) -> NoCall | None:
     # By Mailchimp, earlier. A lasting one is a departure in the ledger, which decides.

@@ -55,15 +55,15 @@ class _Planner:
         self.inputs = inputs
         self.customers = {**related.unchanged, **related.changed}
         self.target_lists: dict[CustomerId, TargetList] = {}
-        self.destinations: dict[CustomerId, MembershipKey] = {}
-        self.wanted: dict[MembershipKey, list[Customer]] = {}
-        self.rank: dict[CustomerId, int] = {}
-        self.protected: set[MembershipKey] = set()
+        self.destinations: dict[CustomerId, MembershipKey] = {}  # of those who may be sent
+        self.wanted: dict[MembershipKey, list[Customer]] = {}  # who belongs at a place, newest first
+        self.rank: dict[CustomerId, int] = {}  # a customer's number among those
+        self.protected: set[MembershipKey] = set()  # their members stay, though nobody may be wanted there
         self.steps: list[Step] = []
         self.no_calls: list[NoCall] = []
-        self.hindrances: dict[CustomerId, NoCall] = {}
-        self.departing: dict[MembershipKey, list[Customer]] = {}
-        self.renamed: set[MembershipKey] = set()
+        self.not_sent: dict[CustomerId, NoCall] = {}  # why nothing may be sent
+        self.departing: dict[MembershipKey, list[Customer]] = {}  # changed customers that leave a place
+        self.renamed: set[MembershipKey] = set()  # their members get another address
         entries = related.entries
         owned = (
             entry for entry in entries.values() if entry.state != "archived" or entry.status_before == "unsubscribed"
@@ -71,9 +71,9 @@ class _Planner:
         self.known = KnownPlaces(
             self.customers.values(), self.customers, related.customer_statuses, owned, entries, related.strangers
         )
-        self.unsubscribed: dict[AddressKey, list[MembershipKey]] = {}
-        self.withheld: dict[AddressKey, CustomerId] = {}
-        self.kept_out: set[CustomerId] = set()
+        self.unsubscribed: dict[AddressKey, list[MembershipKey]] = {}  # where this plan unsubscribes it
+        self.withheld: dict[AddressKey, CustomerId] = {}  # without consent, and who withdrew it
+        self.kept_out: set[CustomerId] = set()  # by a departure that needs no further read
         for customer in self.customers.values():
             # For a deleted customer too, until its withdrawal is done.
             if (
@@ -115,12 +115,12 @@ class _Planner:
         if customer.customer_id not in self.related.changed and customer_status.membership not in (None, membership):
             # It is known to have left there, and must not come here just because others do.
             return
-        hindrance = consent.hindrance(customer, target_list, customer_status, self.related.entries, self.inputs)
-        if hindrance is None:
+        no_call = consent.why_not_sent(customer, target_list, customer_status, self.related.entries, self.inputs)
+        if no_call is None:
             self.destinations[customer.customer_id] = membership
             self.wanted.setdefault(membership, []).append(customer)
         else:
-            self.hindrances[customer.customer_id] = hindrance
+            self.not_sent[customer.customer_id] = no_call
             # Its leftover members elsewhere stay too: removing them would settle the customer.
             self.protected |= {membership, *self.known.of(customer.customer_id)}
 
@@ -397,4 +397,4 @@ class _Planner:
                 after,
                 waits_for=whom,
             )
-        return self.hindrances[customer.customer_id]
+        return self.not_sent[customer.customer_id]

@@ -10,12 +10,13 @@ from worker.changelog.signatures import UNSIGNED, WRONG
 from worker.changelog.topics import CheckedTopic, check_topics
 from worker.config import Kafka
 from worker.errors import KafkaError, LedgerLost, NotMoved, NotSigned
-from worker.flush import eligibility
+from worker.flush.eligibility import REMEDY
 from worker.kafka.admin import POLICY, Admin
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.status.checks import Finding, Level, ok
+from worker.status.misplaced import misplaced, partition_mismatch
 from worker.store import dead_letters, ignored, offsets
 from worker.text.plural import counted
 
@@ -137,17 +138,15 @@ def _partitions(db: Database, topic: str) -> Iterator[Finding]:
             f"{counted(len(scattered), 'account')} with events in more than one partition, even recently: {named}.",
             "Publish them as the event contract says.",
         )
-    if (differs := eligibility.partition_mismatch(topic, size)) is not None:
+    if (differs := partition_mismatch(topic, size)) is not None:
         yield Finding("numbers of partitions", Level.FAILED, differs)
     # One that was misplaced once, and published properly since, is no longer a fault.
-    misplaced = [
-        account for account in eligibility.misplaced(db, topic) if not was_last_in(account.account_id, account.ledger)
-    ]
-    if misplaced:
-        named = ", ".join(map(str, misplaced[:NAMED]))
+    still = [account for account in misplaced(db, topic) if not was_last_in(account.account_id, account.ledger)]
+    if still:
+        named = ", ".join(map(str, still[:NAMED]))
         yield Finding(
             "misplaced accounts",
             Level.FAILED,
-            f"{counted(len(misplaced), 'account')} with events and ledger in different partitions: {named}.",
-            eligibility.REMEDY,
+            f"{counted(len(still), 'account')} with events and ledger in different partitions: {named}.",
+            REMEDY,
         )

@@ -11,7 +11,6 @@ from typing import Any
 from worker.changelog.signatures import UNSIGNED, WRONG
 from worker.clock import as_moment, as_text, text_or_none
 from worker.config import Config
-from worker.flush import eligibility
 from worker.flush.schedule import (
     CLOCK_TOLERANCE,
     is_account_due,
@@ -30,6 +29,7 @@ from worker.status.account_state import AccountFacts, AccountState, State, held_
 from worker.status.json_data import missing_data
 from worker.status.left_out import sentences
 from worker.status.live import LiveWorker
+from worker.status.misplaced import misplaced
 from worker.status.next_flush import delivering, next_flush, running_flush, running_in_words
 from worker.status.other_workers import accounts_elsewhere
 from worker.status.receipts_since import receipts_since_by_account
@@ -91,7 +91,7 @@ def overview(
         "counts": counts.totals(db, topic),
         "stuck_customers": ignored.count(db),
         "misplaced_accounts": [
-            asdict(account) | {"partitions": sorted(account.partitions)} for account in eligibility.misplaced(db, topic)
+            asdict(account) | {"partitions": sorted(account.partitions)} for account in misplaced(db, topic)
         ],
         "scattered_accounts": offsets.scattered_accounts(db, topic),
         "suppressed": refusals.count(db),

@@ -12,7 +12,6 @@ from worker.accounts.settings import Missing, lists_differ, missing
 from worker.clock import as_moment, as_text
 from worker.errors import KafkaError, NotFound, WorkerError
 from worker.fields.field_mapping import MappedField, mapped
-from worker.flush.what_follows import WhatFollows, what_follows
 from worker.model import ListId, address_key
 from worker.sqlite.lock import seconds_since_beat
 from worker.status.account_facts import facts_of
@@ -21,6 +20,7 @@ from worker.status.explanation import Explanation, LiveMember, explanations_of, 
 from worker.status.next_flush import RunningFlush, running_flush_of
 from worker.status.receipts_since import receipts_since
 from worker.status.times import moment_in_words
+from worker.status.what_follows import WhatFollows, what_follows
 from worker.store import accounts, runs
 from worker.store.accounts import AccountSettings
 from worker.store.runs import PartOfRun

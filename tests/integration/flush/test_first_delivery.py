@@ -13,8 +13,8 @@ from tests.integration.flush.world import ACCOUNT, Everybody, World
 from worker.accounts import lists
 from worker.cli import consequences
 from worker.flush.schedule import latest_flush_time
-from worker.flush.what_follows import what_follows
 from worker.model import ListId
+from worker.status.what_follows import what_follows
 from worker.store.runs import Run
 
 TEN, LONDON = time(10), ZoneInfo("Europe/London")

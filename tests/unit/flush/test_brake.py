@@ -43,8 +43,8 @@ def test_departures_that_nobody_planned_are_counted_as_they_are_admitted():
     free = [step_group for step_group in plan.step_groups if brake.admit(step_group)[0]]
     assert len(free) == 50
     assert brake.held == {MASTER: 10}
-    assert not brake.may_leave(MASTER)
-    assert brake.may_leave(OTHER)
+    assert not brake.admit_one(MASTER)
+    assert brake.admit_one(OTHER)
 
 
 def test_a_confirmation_covers_the_number_that_was_shown():
@@ -71,7 +71,7 @@ def test_withdrawn_consent_is_never_held():
         [entry(n, f"a{n}@example.com") for n in range(30)],
     )
     assert all(brake.admit(one) == (one, ()) for one in make_plan(many, inputs()).step_groups)
-    assert brake.may_leave(MASTER)
+    assert brake.admit_one(MASTER)
 
 
 def test_a_member_that_stays_gives_its_room_back():
@@ -79,11 +79,11 @@ def test_a_member_that_stays_gives_its_room_back():
     plan, _ = all_deleted(12)
     brake = Brake(Expected(), {})
     assert all(brake.admit(one)[0] for one in plan.step_groups[:10])
-    assert not brake.may_leave(MASTER)
+    assert not brake.admit_one(MASTER)
     brake.stayed(MASTER, undone=False)
     assert brake.admit(plan.step_groups[10])[0]
     brake.stayed(MASTER, undone=True)
-    assert brake.may_leave(MASTER)
+    assert brake.admit_one(MASTER)
     assert brake.held == {MASTER: 2}
     assert Brake(Expected(), {}).held == {}
 

@@ -7,10 +7,11 @@ import pytest
 from tests.unit.consumer.test_batch import AT, event, stage
 from worker.consumer.batch import Batch
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.flush.eligibility import GroupEligibility, misplaced, partition_mismatch
+from worker.flush.eligibility import Eligibility
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
 from worker.sqlite.database import Database
+from worker.status.misplaced import misplaced, partition_mismatch
 from worker.store import counts, offsets
 from worker.store.offsets import TopicSize
 from worker.store.run_result import RunResult
@@ -28,11 +29,11 @@ def db(db: Database) -> Database:
     return db
 
 
-def eligibility(db: Database, *owned: int) -> GroupEligibility:
+def eligibility(db: Database, *owned: int) -> Eligibility:
     """Of a worker that has these partitions, all read."""
     owned_partitions = OwnedPartitions(lambda: 0.0)
     owned_partitions.assigned(dict.fromkeys(owned, (0, 0)))
-    return GroupEligibility(db, owned_partitions, "t", "id", lambda account: partition_of(account, 6))
+    return Eligibility(db, owned_partitions, "t", "id", lambda account: partition_of(account, 6))
 
 
 def test_an_account_in_one_partition_is_its_owners(db: Database) -> None:
