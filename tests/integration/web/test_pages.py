@@ -72,7 +72,9 @@ def test_a_sync_under_way_shows_who_is_left_and_when_it_should_end(site: Site, m
         runs.put_account(world.db, run, AccountRun(ACCOUNT, {}, 8, 6, RunResult.STOPPED))
     for number in range(3):
         world.event(f"c{number}", f"c{number}@example.com")
-    assert re.search(r"3 people left\. It should end [^.]+ at \d\d:\d\d\.", site.owner().get(PAGE).text)
+    page = site.owner().get(PAGE).text
+    assert re.search(r"3 people left\. It should end [^.]+ at \d\d:\d\d\.", page)
+    assert "did not finish" not in page
     flush = site.owner().get(f"/api/v1/accounts/{ACCOUNT}").json()["flush"]
     assert (flush["settled"], flush["left"]) == (6, 3)
     assert timedelta(minutes=89) < as_moment(flush["ends_at"]) - began < timedelta(minutes=92)

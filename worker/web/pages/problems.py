@@ -55,11 +55,13 @@ class ProblemContext:
     Attributes:
         away: why the worker gets no events; None if it does.
         next_sync: when it is, in words: "today at 10:00".
+        sync_requested: whether a sync of the account begins within seconds.
     """
 
     away: str | None
     customers: int
     next_sync: str
+    sync_requested: bool = False
 
 
 RESUME = Button("Try again", "/resume", post=True)
@@ -78,7 +80,10 @@ def problems_of(facts: AccountFacts, context: ProblemContext, now: datetime) -> 
     steps = [*_steps(settings)]
     problems = [*_outside(settings, context), *steps[:1], *_lists(settings)]
     if not steps:
-        problems += [*_by_last_sync(facts, now), *_notes(facts, context)]
+        # What the last sync left is what the next one takes up.
+        syncing = facts.delivering or context.sync_requested
+        left = () if syncing else _left_by_last_sync(facts, now)
+        problems += [*left, *_refused(facts), *_notes(facts, context)]
     order = ("problem", "step", "note")
     return sorted(problems, key=lambda problem: order.index(problem.level))
 
@@ -205,7 +210,7 @@ def _lists(settings: AccountSettings) -> Iterator[Problem]:
             )
 
 
-def _by_last_sync(facts: AccountFacts, now: datetime) -> Iterator[Problem]:
+def _left_by_last_sync(facts: AccountFacts, now: datetime) -> Iterator[Problem]:
     if facts.held_counts and facts.waiting:
         yield _held(facts, now)
     part = facts.part
@@ -234,6 +239,12 @@ def _by_last_sync(facts: AccountFacts, now: datetime) -> Iterator[Problem]:
             "is not clear. Nothing is lost.",
             Button("See who", f"/people?run={facts.run}&outcome={Outcome.HELD}"),
         )
+
+
+def _refused(facts: AccountFacts) -> Iterator[Problem]:
+    part = facts.part
+    if part is None:
+        return
     refused = sum(part.counts.get(outcome, 0) for outcome in (Outcome.REFUSED, Outcome.SUPPRESSED))
     if refused:
         text = "Usually the address is misspelled. Correct it in billmywork, and we try again."

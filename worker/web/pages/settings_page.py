@@ -89,7 +89,12 @@ def settings_response(
 
 def needing_attention(call: Call, now: CurrentState) -> list[Problem]:
     """Returns what the account's owner must do or know, the most important first; for the API too."""
-    context = ProblemContext(_away(call), customers.count_of(call.db, call.account), when(call, call.next_flush))
+    context = ProblemContext(
+        _away(call),
+        customers.count_of(call.db, call.account),
+        when(call, call.next_flush),
+        sync_requested=now.sync_requested,
+    )
     return problems_of(now.facts, context, call.now)
 
 

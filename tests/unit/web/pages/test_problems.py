@@ -122,6 +122,15 @@ def test_an_account_without_customers_is_told_so() -> None:
     assert [one.code for one in found] == ["no_customer"]
 
 
+@pytest.mark.parametrize("name", ["held", "held long ago", "held otherwise", "incomplete"])
+def test_a_sync_under_way_leaves_no_problem_of_the_last_one(name: str) -> None:
+    """While a sync runs, or begins within seconds, the page asks for nothing that this sync may settle."""
+    given, codes, _ = CASES[name]
+    assert [one.code for one in problems_of(given, CONTEXT, NOW)] == codes
+    assert problems_of(replace(given, delivering=True), CONTEXT, NOW) == []
+    assert problems_of(given, replace(CONTEXT, sync_requested=True), NOW) == []
+
+
 def test_set_up_has_four_steps() -> None:
     """Each is done once what it asks for is there."""
     assert [one.done for one in set_up(AccountSettings(WHO))] == [False] * 4
