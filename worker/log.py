@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 from collections.abc import MutableMapping
 from functools import cached_property
 from typing import Any
@@ -64,6 +65,27 @@ def configure(settings: Log) -> None:
     threading.excepthook = _thread_failed
     for chatty in ("urllib3", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    asyncio_log = logging.getLogger("asyncio")
+    if not any(isinstance(known, _OnceAMinute) for known in asyncio_log.filters):
+        asyncio_log.addFilter(_OnceAMinute())
+
+
+class _OnceAMinute(logging.Filter):
+    """Drops a message that was logged less than a minute ago.
+
+    Without free file descriptors, asyncio logs each connection that it cannot accept: 2,048 lines a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: tuple[str, float] | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message, at = record.getMessage(), time.monotonic()
+        if self._last is not None and self._last[0] == message and at < self._last[1] + 60:
+            return False
+        self._last = message, at
+        return True
 
 
 def writes_json() -> bool:

@@ -138,6 +138,19 @@ def test_levels_and_libraries(own_root, capsys):
     assert "detail" in capsys.readouterr().err
 
 
+def test_a_failure_that_asyncio_repeats_is_logged_once_a_minute(own_root, capsys, monkeypatch):
+    """Without free file descriptors, it reports thousands a second."""
+    configure(Log())
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    for at in (1000.0, 1001.0, 1059.0, 1061.0):
+        now[0] = at
+        logging.getLogger("asyncio").error("socket.accept() out of system resource")
+    assert capsys.readouterr().err.count("out of system resource") == 2
+    logging.getLogger("asyncio").error("another")
+    assert "another" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_no_address_reaches_the_log(form, own_root, capsys):
     """Neither in a message nor in a field or a traceback; what is no address stays."""

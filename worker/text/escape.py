@@ -13,7 +13,8 @@ def visible(text: str, keep: str = "") -> str:
     """
     if text.isprintable():
         return text
-    return "".join(char if _is_shown(char) or char in keep else char.encode("unicode_escape").decode() for char in text)
+    # ascii() needs no codec, which Python would load from a file when there may be no more files.
+    return "".join(char if _is_shown(char) or char in keep else ascii(char)[1:-1] for char in text)
 
 
 def json_escaped(document: str) -> str:
