@@ -77,6 +77,9 @@ def test_no_page_breaks_or_shuts_anybody_out(visited: Page, full_shop: Shop) -> 
         full_shop.page,
     ):
         wrong += _wrong(visited, url)
+    visited.goto(full_shop.url + "/")
+    table = visited.get_by_role("region", name="Table of accounts")
+    assert table.evaluate("region => region.scrollWidth <= region.clientWidth"), "what to do is seen without scrolling"
     assert wrong == []
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from worker.clock import as_text
-from worker.model import AccountId, ListId
+from worker.model import ListId
 from worker.plan.consent import prior_decision_by_ledger
 from worker.plan.steps import Add, Archive, Move, Plan, Recheck, Restore, Step, StepGroup, Unsubscribe, Update
 from worker.store.accounts import AccountList, AccountSettings
@@ -22,7 +22,7 @@ SHARE = 10
 
 UNREAD = "the list that it was on cannot be read any more, so the worker cannot find out whether the person left it"
 BRAKED = "more members would leave this list in one run than is usual"
-CONFIRM = "Confirm it within an hour of the notice: flush --account ID --confirm"
+CONFIRM = "Confirm it within an hour of the flush: mailchimp-worker flush --account ID --confirm"
 
 
 @dataclass(slots=True)
@@ -229,22 +229,24 @@ class Brake:
         """Returns a sentence for each list with held departures or moves."""
         account_id = settings.account_id
         return [
-            f"Held back: {counted(count, 'customer')} would move off list {list_id}, which cannot be read any more. "
+            f"Held back: {counted(count, 'customer')} would move off list {settings.label_of(list_id)}, which cannot be "
+            f"read any more. "
             f"{_not_known(settings.list_of(list_id))} People who left it unseen would be added elsewhere. If you want "
             f"that, confirm it within an hour: mailchimp-worker flush --account {account_id} --confirm"
             for list_id, count in sorted(self.held_moves.items())
-        ] + [self._held_notice(list_id, count, account_id) for list_id, count in sorted(self.held.items())]
+        ] + [self._held_notice(list_id, count, settings) for list_id, count in sorted(self.held.items())]
 
-    def _held_notice(self, list_id: ListId, count: int, account_id: AccountId) -> str:
+    def _held_notice(self, list_id: ListId, count: int, settings: AccountSettings) -> str:
+        name = settings.label_of(list_id)
         most = limit(self._present.get(list_id, 0))
         if count > most:
             return (
-                f"Held back on list {list_id}: {counted(count, 'member')} would leave it in one run, more than {most}. "
-                f"If you want that, confirm it within an hour: mailchimp-worker flush --account {account_id} --confirm"
+                f"Held back: {counted(count, 'member')} would leave list {name} in one run, more than {most}. If you "
+                f"want that, confirm it within an hour: mailchimp-worker flush --account {settings.account_id} --confirm"
             )
         # More than were confirmed, or some that changed during the flush.
         return (
-            f"Held back on list {list_id} until the next flush: {counted(count, 'more member')} would leave it than "
+            f"Held back on list {name} until the next flush: {counted(count, 'more member')} would leave it than "
             f"may in this run. The next flush takes them off without a confirmation, because they are not more than "
             f"{most}. If you do not want that, correct the customers in billmywork first."
         )

@@ -138,9 +138,10 @@ def _held(facts: AccountFacts, now: datetime) -> AccountState:
     account_id = facts.settings.account_id
     message = f"Held back: {'; '.join(held_in_words(facts.settings, held_count) for held_count in facts.held_counts)}."
     confirm = f"mailchimp-worker flush --account {account_id} --confirm"
-    advice = f"If you want that, confirm it within an hour of the flush: {confirm}"
+    advice = f"If the changes are right, confirm them within an hour of the flush: {confirm}"
     if not can_be_confirmed(facts.held_counts, now):
-        advice = f"If you want that: mailchimp-worker flush --account {account_id}, and then within an hour: {confirm}"
+        flush = f"mailchimp-worker flush --account {account_id}"
+        advice = f"If the changes are right: {flush}, and then within an hour: {confirm}"
     return AccountState(account_id, State.HELD, message, advice)
 
 
