@@ -75,7 +75,8 @@ class ChangelogTail:
         for thread in self._threads:
             thread.join(max(ends - time.monotonic(), 0))
 
-    def _run(self, step: Callable[[Reader, OwnedPartitions], None], owned_partitions: OwnedPartitions) -> None:
+    def _run(self, step: Callable[[Reader, OwnedPartitions], bool], owned_partitions: OwnedPartitions) -> None:
+        # A step returns whether there was anything to read. Without that, it shows nothing about Kafka.
         began, ever_read, outage = time.monotonic(), False, Outage()
         read_at = began
         try:
@@ -84,7 +85,7 @@ class ChangelogTail:
                 reader.apply_dead_letters()
                 while not self._stop.is_set():
                     try:
-                        step(reader, owned_partitions)
+                        has_read = step(reader, owned_partitions)
                     except (NotMoved, NotSigned, LedgerLost):
                         raise
                     except KafkaError as error:
@@ -94,11 +95,13 @@ class ChangelogTail:
                         self._stop.wait(LOOK_SECONDS)
                     else:
                         ever_read, read_at = True, time.monotonic()
+                        if not has_read:
+                            outage = Outage()  # the thread that reads the settings logs it
                     _log_outage(outage, read_at)
         except BaseException as error:
             self._error = error
 
-    def _follow_settings(self, reader: Reader, owned_partitions: OwnedPartitions) -> None:
+    def _follow_settings(self, reader: Reader, owned_partitions: OwnedPartitions) -> bool:
         reader.read_settings()
         if not self._whole.is_set():
             reader.check_topics()
@@ -106,6 +109,7 @@ class ChangelogTail:
             self._whole.set()
         owned_partitions.settings_read()
         self._stop.wait(LOOK_SECONDS)
+        return True
 
     def _note_ledger(self, reader: Reader) -> None:
         ledger = self._changelog.topics.ledger
@@ -116,12 +120,14 @@ class ChangelogTail:
                     reader.db, [Note(ledger.name, ledger.topic_id, ledger.partitions).of_ledger()]
                 )
 
-    def _follow_ledger(self, reader: Reader, owned_partitions: OwnedPartitions) -> None:
+    def _follow_ledger(self, reader: Reader, owned_partitions: OwnedPartitions) -> bool:
         if not self._whole.wait(STOP_SECONDS):
-            return
-        for partition, assignment in owned_partitions.wait_for_ledger(STOP_SECONDS).items():
+            return False
+        awaited = owned_partitions.wait_for_ledger(STOP_SECONDS)
+        for partition, assignment in awaited.items():
             self._take(reader, owned_partitions, partition, assignment)
         self._changelog.keep_only(owned_partitions.owned())
+        return bool(awaited)
 
     def _take(self, reader: Reader, owned_partitions: OwnedPartitions, partition: int, assignment: int) -> None:
         def wanted() -> bool:

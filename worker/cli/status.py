@@ -94,7 +94,8 @@ def _worker(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "worker", "not running"
     else:
         where = f" on {worker['host']}, process {worker['pid']}" if worker["host"] else ""
-        stuck = f", but it has done nothing for {beat:.0f} s" if beat >= ALIVE_SECONDS and worker["host"] else ""
+        silent = beat >= ALIVE_SECONDS and worker["host"] and data["broker"]["away_since"] is None
+        stuck = f", but it has done nothing for {beat:.0f} s" if silent else ""
         yield "worker", f"running{where}{stuck}"
     yield "database", worker["database"]
     yield "Kafka", data["broker"]["words"]

@@ -229,8 +229,8 @@ class Brake:
         """Returns a sentence for each list with held departures or moves."""
         account_id = settings.account_id
         return [
-            f"Held back: {counted(count, 'customer')} would move off list {settings.label_of(list_id)}, which cannot be "
-            f"read any more. "
+            f"Held back: {counted(count, 'customer')} would move off list {settings.label_of(list_id)}, which cannot "
+            f"be read any more. "
             f"{_not_known(settings.list_of(list_id))} People who left it unseen would be added elsewhere. If you want "
             f"that, confirm it within an hour: mailchimp-worker flush --account {account_id} --confirm"
             for list_id, count in sorted(self.held_moves.items())
@@ -241,8 +241,9 @@ class Brake:
         most = limit(self._present.get(list_id, 0))
         if count > most:
             return (
-                f"Held back: {counted(count, 'member')} would leave list {name} in one run, more than {most}. If you "
-                f"want that, confirm it within an hour: mailchimp-worker flush --account {settings.account_id} --confirm"
+                f"Held back: {counted(count, 'member')} would leave list {name} in one run, more than {most}. If "
+                "you want that, confirm it within an hour: mailchimp-worker flush --account "
+                f"{settings.account_id} --confirm"
             )
         # More than were confirmed, or some that changed during the flush.
         return (

@@ -101,7 +101,7 @@ def test_deletions_that_come_during_a_flush_are_counted(world: World, monkeypatc
     part = world.flush()
     world.before_call(None)
     assert archived(world) <= 20
-    assert "members would leave it in one run" in (part.message or "")
+    assert "members would leave list Master (master) in one run" in (part.message or "")
 
 
 def test_withdrawn_consent_is_never_held(world: World):

@@ -109,7 +109,7 @@ def test_when_another_list_is_stored_in_place_of_one_that_is_gone_its_customers_
     world.event("bob", "bob@example.com", list_id="spare")
     part = world.flush()
     assert world.members("spare") == {}
-    assert "1 customer would move off list other" in (part.message or "")
+    assert "1 customer would move off list Other (other)" in (part.message or "")
     assert (world.outcomes("ann")[-1], world.outcomes("bob")[-1]) == ("held", "left")
     assert world.waits("ann")
     assert world.flush(confirmed=True).message is None

@@ -139,7 +139,7 @@ def test_a_list_that_stays_gone_is_looked_for_by_each_flush(world: World):
         world.event("bob", BOB)
         message = world.flush().message or ""
         assert world.calls().count(LOOK) == 2
-        assert "1 customer would move off list other, which cannot be read any more" in message
+        assert "1 customer would move off list Other (other), which cannot be read any more" in message
         confirm(world)
         assert world.status(BOB) == "subscribed"
 

@@ -232,7 +232,7 @@ def test_of_a_large_account_only_who_may_leave_a_list_is_planned_before_its_turn
     assert summary.customers == 30
     monkeypatch.setattr(account_flush, "make_plan", counted)
     part = world.flush()
-    assert "11 members would leave it in one run" in (part.message or "")
+    assert "11 members would leave list Master (master) in one run" in (part.message or "")
     assert not any(call.method == "DELETE" for call in world.writes())
     assert {one for one, times in planned.items() if times > 1} == {f"c{number:02}" for number in range(8, 20)}
     assert len(planned) == 30

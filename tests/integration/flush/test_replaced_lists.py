@@ -126,7 +126,7 @@ def test_a_list_that_turns_out_to_be_gone_lets_nobody_go_on_before_an_operator_c
     world.standin.delete_list("other")
     part = world.flush()
     message = part.message or ""
-    assert "2 customers would move off list other, which cannot be read any more" in message
+    assert "2 customers would move off list Other (other), which cannot be read any more" in message
     assert f"does not know who left it since {read_at:%Y-%m-%dT%H:%M:%S}" in message
     assert (world.outcomes("ann")[-1], world.outcomes("bob")[-1]) == ("held", "held")
     assert world.members() == {}
@@ -276,5 +276,5 @@ def test_a_plan_tells_that_a_list_is_gone(world: World):
     replace_list(world, deleted=False)
     world.standin.delete_list("other")
     plan = world.plan()
-    assert any("1 customer would move off list other" in one for one in plan.notices)
+    assert any("1 customer would move off list Other (other)" in one for one in plan.notices)
     assert plan.settings.list_of("other").gone  # type: ignore[union-attr]

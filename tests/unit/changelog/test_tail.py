@@ -27,6 +27,7 @@ class FakeWriter:
         self.topics = ChangelogTopics(ChangelogTopic("x.ledger", "id-1", 2), ChangelogTopic("x.settings", "id-2", 1))
         self.taken: list[int] = []
         self.written: list[ChangelogRow] = []
+        self.ledger_steps = threading.Semaphore(0)
         self.lost: Callable[[int, bool], None] = lambda partition, fenced: None
 
     def take(self, topic: ChangelogTopic, partition: int, read: Callable[[], None]) -> None:
@@ -39,7 +40,8 @@ class FakeWriter:
         read(0)
 
     def keep_only(self, partitions: Any) -> None:
-        """Does nothing."""
+        """Counts."""
+        self.ledger_steps.release()
 
     def write_through(self, db: Database, rows: list[ChangelogRow]) -> None:
         """Notes what is written."""
@@ -55,6 +57,7 @@ class FakeReader:
         self.go_on = threading.Event()
         self.go_on.set()
         self.fails: KafkaError | None = None
+        self.ledger_fails: KafkaError | None = None
 
     def apply_dead_letters(self) -> int:
         """Applies none."""
@@ -70,7 +73,9 @@ class FakeReader:
             raise self.fails
 
     def read_ledger(self, partition: int, wanted: Callable[[], bool]) -> None:
-        """Reads until the test lets it end."""
+        """Reads until the test lets it end, or fails."""
+        if self.ledger_fails is not None:
+            raise self.ledger_fails
         assert self.go_on.wait(SECONDS)
 
     def ledger_note(self) -> Note | None:
@@ -146,3 +151,23 @@ def test_no_ledger_is_taken_when_the_topics_are_not_whole(reader: FakeReader, mo
             tail.check()
     assert changelog.taken == []
     assert changelog.written == []
+
+
+def test_a_ledger_that_nobody_reads_any_more_is_not_said_to_be_read_again(
+    reader: FakeReader, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While Kafka is away, the worker loses its partitions, and then has nothing to read: that is no answer."""
+    monkeypatch.setattr("worker.changelog.tail.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("worker.changelog.tail.STOP_SECONDS", 0.01)
+    monkeypatch.setattr("worker.kafka.outage.SETTLED_SECONDS", 0.0)
+    caplog.set_level("INFO")
+    reader.ledger_fails = KafkaError("No Kafka broker answers.", "Check the network.")
+    changelog, owned_partitions = FakeWriter(), OwnedPartitions(follows=True)
+    owned_partitions.assigned({0: (0, 0)})
+    with following(reader, changelog, owned_partitions):
+        while "cannot be read now" not in caplog.text:
+            assert reader.settings_reads.acquire(timeout=SECONDS)
+        owned_partitions.removed([0])
+        for _ in range(5):
+            assert changelog.ledger_steps.acquire(timeout=SECONDS)
+    assert "can be read again" not in caplog.text
