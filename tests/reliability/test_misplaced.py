@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 
 from tests.integration.reading import reading
 from tests.integration.topic import Topic, event
-from tests.reliability.commands import Commands
+from tests.reliability.commands import Commands, end
 from worker.kafka.partitioner import partition_of
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
+from worker.store import customers
 
 pytestmark = pytest.mark.kafka
 ONE, TWO = "acct-1", "acct-2"
@@ -87,6 +89,42 @@ def test_another_number_of_partitions_than_the_ledgers_is_reported_at_the_start(
     found = {one["what"]: one for one in json.loads(_failing(commands, "check", "--json"))}
     assert found["numbers of partitions"]["level"] == "failed"
     assert ONE in found["misplaced accounts"]["found"] or TWO in found["misplaced accounts"]["found"]
+
+
+def test_partitions_added_while_the_worker_runs_are_read_and_counted_within_half_a_minute(
+    commands: Commands, topic: Topic, standin: StandIn, until: Callable[..., None]
+) -> None:
+    """A flush delivers what is in them, without a restart; check counts by the numbers that the topics have now."""
+    publish(topic, 1, lambda account: partition_of(account, 2))
+    commands.environment["WORKER_FLUSH__SPREAD"] = "0"
+    process = commands.spawn("run")
+    try:
+        until(lambda: len(delivered(standin)) == 2)
+        topic.admin.create_partitions([NewPartitions(topic.name, 6)])[topic.name].result(30)
+        found = {one["what"]: one for one in json.loads(_failing(commands, "check", "--json"))}
+        assert found["numbers of partitions"]["level"] == "failed"
+        assert "has 6 partitions, and this worker has found 2 so far" in found["new partitions"]["found"]
+        grown = Topic(topic.broker, topic.name, 6)
+        grown._await_leaders()
+        publish(grown, 2, lambda account: partition_of(account, 6))
+        until(lambda: _customers(commands) == 4)
+        commands("flush")
+        assert len(delivered(standin)) == 4
+        until(lambda: "Publishers place accounts by the first number" in " ".join(commands.log().split()))
+        found = {one["what"]: one for one in json.loads(_failing(commands, "check", "--json"))}
+        assert {"new partitions", "partitions"}.isdisjoint(found)
+        moved = [one for one in (ONE, TWO) if partition_of(one, 6) != partition_of(one, 2)]
+        for account in moved:
+            expected = f"by the contract in {partition_of(account, 6)}, with 6 partitions"
+            assert expected in found["misplaced accounts"]["found"]
+        assert moved
+    finally:
+        assert end(process) == 0
+
+
+def _customers(commands: Commands) -> int:
+    with closing(commands.database()) as db:
+        return customers.total_count(db)
 
 
 def _failing(commands: Commands, *arguments: str) -> str:

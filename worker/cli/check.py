@@ -25,7 +25,7 @@ from worker.sqlite.database import Database
 from worker.sqlite.existing import is_there, is_writable
 from worker.status.account_facts import facts_of
 from worker.status.check_accounts import check_account
-from worker.status.check_kafka import check_changelog, check_staging, check_topics_of
+from worker.status.check_kafka import check_changelog, check_staging, checked_topics
 from worker.status.checks import Finding, Level, exit_code, ok
 from worker.status.previous_key import finding, previous_key
 from worker.store import accounts
@@ -81,7 +81,7 @@ def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
     if not is_there(path):
         advice = "Run this in the worker's folder, or connect the first account: mailchimp-worker account connect ID"
         yield Finding("database", Level.ATTENTION, f"There is no database at {path.absolute()} yet.", advice)
-        yield from check_topics_of(app.config.kafka, outcomes=app.config.outcomes.enabled)
+        yield from checked_topics(app.config.kafka, outcomes=app.config.outcomes.enabled).findings
         return
     with closing(app.open_existing()) as db:
         yield _database(path)
@@ -91,15 +91,15 @@ def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
                 yield finding(before)
         except WorkerError as error:
             yield Finding("secret key", Level.FAILED, error.message, error.advice)
-        topics = list(check_topics_of(app.config.kafka, outcomes=app.config.outcomes.enabled))
-        yield from topics
+        topics = checked_topics(app.config.kafka, outcomes=app.config.outcomes.enabled)
+        yield from topics.findings
         if not is_writable(path):
             text = "Not checked: this user may not write to the database."
             yield Finding("ledger", Level.ATTENTION, text, "Run check as the worker's user.")
-        elif not any(result.hinders for result in topics if result.subject != POLICY):
+        elif not any(result.hinders for result in topics.findings if result.subject != POLICY):
             with suppress(KafkaError), closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
                 yield check_changelog(reader)
-        yield from check_staging(db, app.config.kafka.topic)
+        yield from check_staging(db, app.config.kafka.topic, topics.partitions)
         for facts in facts_of(db):
             yield check_account(app, db, facts)
         if deep:

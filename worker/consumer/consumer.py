@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from confluent_kafka import Consumer as LibraryConsumer
 from confluent_kafka import KafkaError as LibraryError
@@ -28,7 +28,7 @@ from worker.consumer.report import ConsumerReport
 from worker.consumer.retention_gap import RetentionGap
 from worker.consumer.start_offset_lookup import find_start
 from worker.errors import ConsumerStopped
-from worker.kafka.admin import Admin, TopicId
+from worker.kafka.admin import Admin, TopicWatch
 from worker.kafka.client import Problems, bounds, client
 from worker.metrics import Metrics
 from worker.sqlite.database import Database
@@ -88,6 +88,8 @@ class Consumer:
         self._notices: list[tuple[Message, int | None]] = []
         self._unreported: dict[int, tuple[int | None, int]] = {}
         self._turns = PartitionTurns(settings.topic)
+        self.topic_changed: Callable[[], None] = lambda: None
+        """Called by the poll thread when the topic was recreated, or has another number of partitions now."""
         self._instance = instance_of(db, f"worker-{uuid.uuid4()}")
         self.commits = Commits(settings, self._instance, owned_partitions, self._next_of, call_seconds)
         admin = Admin(settings, self._problems)
@@ -96,11 +98,11 @@ class Consumer:
         self._name = f"{self._instance}-of-{self.partitions}"
         self._consumer = self._opened()
         try:
-            self._id = TopicId(admin, settings.topic)
+            self._watch = TopicWatch(admin, settings.topic)
             asked = None if admin.mock else admin
             self._membership = Membership(settings, self._name, asked)
             self._retention_gap = RetentionGap(settings, db, owned_partitions, clock, asked, self._bounds)
-            self.topic_id, self._began = self._id.now(), time.monotonic()
+            self.topic_id, self._began = self._watch.topic_id(), time.monotonic()
             self._begin_batch()
         except BaseException:
             self._consumer.close()
@@ -260,16 +262,23 @@ class Consumer:
     def _after_writing(self, *, idle: bool) -> None:
         self.commits.claim(self._assignment.partitions)
         self._retention_gap.watch()
-        new_id = self._id.watch()
-        if new_id is not None and self._assignment.state is State.ASSIGNED and not self._assignment.partitions:
-            self._ownership.kafka_answered()
-        if new_id not in (None, self.topic_id):
-            self._begin_again()
+        if (news := self._watch.news()) is not None:
+            self._compare(*news)
         if self._membership.has_nothing(self._assignment.state):
             self._assignment.assign({})
             self._ownership.assigned({})
         if idle or self.commits.due():
             self.commits.commit(self._consumer)
+
+    def _compare(self, topic_id: str, partitions: int) -> None:
+        if self._assignment.state is State.ASSIGNED and not self._assignment.partitions:
+            self._ownership.kafka_answered()
+        if partitions != self.partitions:
+            self.partitions = partitions
+            self._begin_batch()
+            self.topic_changed()
+        if topic_id != self.topic_id:
+            self._begin_again()
 
     def _begin_batch(self) -> None:
         self._turns.over = False
@@ -304,12 +313,13 @@ class Consumer:
         if self._assignment.state is State.FENCED:
             return
         partitions = {position.partition for position in assigned}
-        topic_id = self._id.now()
+        topic_id = self._watch.topic_id()
         if topic_id != self.topic_id:
             # What this worker has is of the topic before it was recreated.
             partitions |= self._stop_all()
             self.topic_id = topic_id
             self._begin_batch()
+            self.topic_changed()
         before = {partition: self._takings[partition] for partition in partitions}
         compaction = self._retention_gap.ask()
         topic, spans, again = self._settings.topic, {}, {}

@@ -17,6 +17,9 @@ from worker.consumer.assignment import State
 from worker.kafka.admin import Admin
 from worker.kafka.client import fetching, heartbeat_ms
 
+METADATA_MS = 10_000
+"""How often librdkafka looks for new partitions of the topic; its default is five minutes."""
+_METADATA = "topic.metadata.refresh.interval.ms"
 ASK_SECONDS = 1.0
 """How often to query whether the group has partitions for this worker."""
 
@@ -41,6 +44,8 @@ def properties(settings: Kafka, name: str) -> dict[str, Any]:
         "isolation.level": "read_committed",
         **fetching(settings),
     }
+    if _METADATA not in settings.client:
+        own[_METADATA] = METADATA_MS
     if settings.group_protocol == "classic":
         own["partition.assignment.strategy"] = "cooperative-sticky"
         interval = heartbeat_ms(settings)

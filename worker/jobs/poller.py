@@ -58,7 +58,8 @@ class Poller:
         refetch = Refetch(app, self.owned_partitions, lambda: self.consumer.topic_id)
         failure = "customers of accounts that were connected cannot be read again now"
         self._refetch = JobThread(Job("refetch", failure, refetch.step, 0.5, 10.0), app.open_database)
-        _note_size(app, self._db, self.consumer)
+        self.consumer.topic_changed = lambda: _note_size(app, self._db, self.consumer)
+        self.consumer.topic_changed()
 
     def start(self) -> None:
         """Starts reading."""

@@ -29,7 +29,7 @@ from worker.kafka.client import ANSWER_SECONDS, MOCK, Problems, client, partitio
 POLICY, MIN_INSYNC = "cleanup.policy", "min.insync.replicas"
 MOST_LAG, SEGMENT = "max.compaction.lag.ms", "segment.ms"
 WATCH_SECONDS = 10.0
-"""How often to check whether the topic was recreated: a consumer reads on in the new one without an error."""
+"""How often to check whether the topic was recreated, or has other partitions: a consumer reads on without an error."""
 CREATED_SECONDS = 10.0
 """How long a new topic may take to appear."""
 POLL_SECONDS = 0.1
@@ -204,8 +204,8 @@ class Admin:
         return self._client.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group]
 
 
-class TopicId:
-    """The id of one topic, queried now and then. Not thread-safe."""
+class TopicWatch:
+    """The id and the partitions of one topic, queried now and then. Not thread-safe."""
 
     def __init__(self, admin: Admin, topic: str) -> None:
         self._admin = admin
@@ -213,7 +213,7 @@ class TopicId:
         self._asked_at = time.monotonic()
         self._asked: Future[Any] | None = None
 
-    def now(self) -> str:
+    def topic_id(self) -> str:
         """Returns the id; see :meth:`Admin.topic_id`.
 
         Raises:
@@ -222,8 +222,8 @@ class TopicId:
         self._asked_at = time.monotonic()
         return self._admin.topic_id(self._topic)
 
-    def watch(self) -> str | None:
-        """Returns the id if a new answer has arrived, else None. Never blocks."""
+    def news(self) -> tuple[str, int] | None:
+        """Returns the id and the number of partitions if a new answer has arrived, else None. Never blocks."""
         if self._admin.mock:
             return None
         if self._asked is None:
@@ -234,7 +234,10 @@ class TopicId:
         if not self._asked.done():
             return None
         asked, self._asked = self._asked, None
-        return None if asked.exception() is not None else str(asked.result().topic_id)
+        if asked.exception() is not None:
+            return None
+        described = asked.result()
+        return str(described.topic_id), len(described.partitions)
 
 
 def _text(error: KafkaException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 from worker.changelog.reader import Reader
 from worker.changelog.signatures import UNSIGNED, WRONG
@@ -18,6 +19,7 @@ from worker.sqlite.database import Database
 from worker.status.checks import Finding, Level, ok
 from worker.status.misplaced import misplaced, partition_mismatch
 from worker.store import dead_letters, ignored, offsets
+from worker.store.offsets import TopicSize
 from worker.text.plural import counted
 
 NAMED = 5
@@ -30,18 +32,35 @@ _KEY_CHANGED = (
 )
 
 
-def check_topics_of(kafka: Kafka, *, outcomes: bool) -> Iterator[Finding]:
+@dataclass(frozen=True, slots=True)
+class CheckedTopics:
+    """What the broker and the topics are like.
+
+    Attributes:
+        partitions: of the events topic and of the ledger topic; None if there is no answer or no such topic.
+    """
+
+    findings: list[Finding]
+    partitions: tuple[int, int] | None = None
+
+
+def checked_topics(kafka: Kafka, *, outcomes: bool) -> CheckedTopics:
     """Checks the broker and the topics."""
     try:
         admin = Admin(kafka)
     except KafkaError as error:
-        yield Finding("Kafka", Level.FAILED, f"{error.message} {error.advice}")
-        return
-    yield ok("Kafka", f"{kafka.bootstrap_servers} answers")
-    yield ok("topic", f"{kafka.topic} has {counted(admin.partitions, 'partition')}")
-    yield _policy(admin, kafka.topic)
+        return CheckedTopics([Finding("Kafka", Level.FAILED, f"{error.message} {error.advice}")])
+    findings = [ok("Kafka", f"{kafka.bootstrap_servers} answers")]
+    findings.append(ok("topic", f"{kafka.topic} has {counted(admin.partitions, 'partition')}"))
+    findings.append(_policy(admin, kafka.topic))
+    topics: list[CheckedTopic] = []
     with suppress(KafkaError):  # reported above
-        yield from map(_topic, check_topics(kafka, outcomes=outcomes))
+        topics += check_topics(kafka, outcomes=outcomes)
+    ledger = next((topic.partitions for topic in topics if topic.name == kafka.ledger_topic), 0)
+    differs = partition_mismatch(kafka.topic, TopicSize("", admin.partitions, ledger)) if ledger else None
+    if differs is not None:
+        findings.append(Finding("numbers of partitions", Level.FAILED, differs, hinders=False))
+    return CheckedTopics([*findings, *map(_topic, topics)], (admin.partitions, ledger) if ledger else None)
 
 
 def _policy(admin: Admin, topic: str) -> Finding:
@@ -82,9 +101,13 @@ def check_changelog(reader: Reader) -> Finding:
     return ok("ledger", "complete, from its beginning")
 
 
-def check_staging(db: Database, topic: str) -> Iterator[Finding]:
-    """Checks what the staged records reveal about their publishers, and about ledger and settings."""
-    yield from _partitions(db, topic)
+def check_staging(db: Database, topic: str, partitions: tuple[int, int] | None = None) -> Iterator[Finding]:
+    """Checks what the staged records reveal about their publishers, and about ledger and settings.
+
+    Args:
+        partitions: of the events topic and of the ledger topic; None for those that a worker last found.
+    """
+    yield from _partitions(db, topic, partitions)
     if stuck := ignored.stuck(db, NAMED):
         named = ", ".join(
             f"{customer.account_id}/{customer.customer_id} ({customer.address or 'without an address'}: "
@@ -117,10 +140,19 @@ def check_staging(db: Database, topic: str) -> Iterator[Finding]:
         )
 
 
-def _partitions(db: Database, topic: str) -> Iterator[Finding]:
-    size = offsets.size_of(db, topic)
-    if size is None:
+def _partitions(db: Database, topic: str, partitions: tuple[int, int] | None) -> Iterator[Finding]:
+    known = offsets.size_of(db, topic)
+    if known is None:
         return
+    size = known if partitions is None else TopicSize(known.topic_id, *partitions)
+    if size.partitions > known.partitions:
+        yield Finding(
+            "new partitions",
+            Level.ATTENTION,
+            f"{topic} has {counted(size.partitions, 'partition')}, and this worker has found {known.partitions} so "
+            "far.",
+            "While it runs, it finds and reads the others within a minute.",
+        )
 
     def was_last_in(account_id: AccountId, partition: int | None) -> bool:
         return offsets.last_partition(db, account_id, topic, size.topic_id) in (None, partition)
@@ -136,12 +168,10 @@ def _partitions(db: Database, topic: str) -> Iterator[Finding]:
             "partitions",
             Level.FAILED,
             f"{counted(len(scattered), 'account')} with events in more than one partition, even recently: {named}.",
-            "Publish them as the event contract says.",
+            f"Publish them as the event contract says, by {counted(size.partitions, 'partition')}.",
         )
-    if (differs := partition_mismatch(topic, size)) is not None:
-        yield Finding("numbers of partitions", Level.FAILED, differs)
     # One that was misplaced once, and published properly since, is no longer a fault.
-    still = [account for account in misplaced(db, topic) if not was_last_in(account.account_id, account.ledger)]
+    still = [account for account in misplaced(db, topic, size) if not was_last_in(account.account_id, account.ledger)]
     if still:
         named = ", ".join(map(str, still[:NAMED]))
         yield Finding(

@@ -182,7 +182,7 @@ def scattered_accounts(db: Database, topic: str) -> dict[AccountId, int]:
 
 @dataclass(frozen=True, slots=True)
 class TopicSize:
-    """The partitions of the events topic and of its ledger topic, as a worker found them at its last start."""
+    """The partitions of the events topic and of its ledger topic, as a worker last found them."""
 
     topic_id: str
     partitions: int

@@ -58,7 +58,8 @@ def test_an_account_in_another_partition_than_its_ledger_may_be_nobodys(db: Data
     assert refused is not None
     assert refused.end is RunResult.DONE
     assert [str(one) for one in misplaced(db, "t")] == [
-        f"acct-1 (events in partition {OTHER}, by the contract {MINE}, ledger in {MINE})"
+        f"acct-1 (events in partition {OTHER}; by the contract in {MINE}, with 6 partitions; "
+        f"its ledger in {MINE}, with 6)"
     ]
 
 
@@ -78,7 +79,11 @@ def test_added_partitions_misplace_accounts_whose_publisher_obeys(db: Database) 
         with db.transaction():
             offsets.note_accounts(db, "t", "id", [(name, partition_of(name, 12))])
     moved = [name for name in names if partition_of(name, 12) != partition_of(name, 6)]
-    assert [one.account_id for one in misplaced(db, "t")] == sorted(moved)
+    found = misplaced(db, "t")
+    assert [one.account_id for one in found] == sorted(moved)
+    for one in found:
+        assert (one.expected, one.counted_by) == (partition_of(one.account_id, 12), 12)
+        assert (one.ledger, one.ledger_counted_by) == (partition_of(one.account_id, 6), 6)
     assert 10 < len(moved) < 30
     told = partition_mismatch("t", TopicSize("id", 12, 6))
     assert "t has 12 partitions, and its ledger's topic 6" in str(told)
