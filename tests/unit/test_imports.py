@@ -21,7 +21,6 @@ DECISIONS = (
     "worker.plan",
     "worker.mailchimp.answers",
     "worker.mailchimp.calls",
-    "worker.flush.refusals",
     "worker.flush.schedule",
 )
 """What decides about a customer, and touches nothing."""

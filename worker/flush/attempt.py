@@ -15,13 +15,13 @@ from worker.flush.brake import Brake
 from worker.flush.delivery import DeliveryRequest
 from worker.flush.list_lookup import look_for
 from worker.flush.recorder import Recorder
-from worker.flush.refusals import customer_status_after
 from worker.flush.step_result import Exchange, Halted, StepResult
 from worker.mailchimp import calls
 from worker.mailchimp.answers import SECOND_LOOK, Answer, AnswerClass, ClassifiedAnswer, Member, member_in
 from worker.mailchimp.calls import Call, Sender
 from worker.mailchimp.sender import RetryingSender
 from worker.model import CustomerId, ListId, MembershipKey
+from worker.plan.after_refusal import customer_status_after
 from worker.plan.identity import add_was_done, as_read, entry_if_left, lost
 from worker.plan.outcomes import NOTICED_DAILY, Outcome
 from worker.plan.steps import Target, ids_of

@@ -97,7 +97,7 @@ def _rename(attempt: Attempt, step: Move, old: PriorRead, destination: Read) -> 
         attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
         return
     attempt.dropped.append(prior.membership)
-    attempt.entries.append(entry_after_changes(attempt, contact, entry, written.member, written))
+    attempt.entries.append(entry_after_changes(attempt, contact, entry, written))
     detail = f"The member {prior.membership.address} got the new address."
     settle_contact(attempt, contact, written.exchange, Outcome.RENAMED, detail, written.member.status)
 

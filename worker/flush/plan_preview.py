@@ -59,7 +59,7 @@ class AccountPlan(AccountFlush):
         self.advice: str | None = None
         self.summary = PlanSummary()
         self.notices: Sequence[str] = ()
-        self._of_others = accounts.stored_by_others(db, settings.account_id)
+        self._stored_by_others = accounts.stored_by_others(db, settings.account_id)
         self._confirms = confirmed
         self._prepared: Prepared | None = None
 
@@ -90,7 +90,7 @@ class AccountPlan(AccountFlush):
 
     def on_page(self, page: Page) -> None:
         """Records who left a list, or is back. A plan needs nothing else that the ledger lacks."""
-        account_id, strangers = self.settings.account_id, page.list_id not in self._of_others
+        account_id, strangers = self.settings.account_id, page.list_id not in self._stored_by_others
         moved = KnownContacts(self.db, account_id).moved(page)
         changes = page_changes(
             self.db, AccountPage(account_id, page, as_text(self.now), strangers, moved, self.unwritten)

@@ -51,7 +51,7 @@ def update(attempt: Attempt, step: Update) -> None:
     written = write_fields(attempt, step.membership, step.changes)
     contact = step.contact
     if written.member is not None:
-        attempt.entries.append(entry_after_changes(attempt, contact, step.entry, written.member, written))
+        attempt.entries.append(entry_after_changes(attempt, contact, step.entry, written))
         detail = f"Updated.{status_note(written.member.status)}"
         settle_contact(attempt, contact, written.exchange, Outcome.UPDATED, detail, written.member.status)
     elif attempt.lacks_member(step.membership, written.classified):
@@ -107,7 +107,7 @@ def write_existing(attempt: Attempt, step: Found) -> None:
         attempt.intents.note(added, contact.targets)
     written = write_fields(attempt, contact.membership, contact.fields.values)
     if written.member is not None:
-        _report_found(attempt, contact, entry, written, origin_of(entry, written.member), written.member)
+        _report_found(attempt, contact, entry, written, origin_of(entry, written.member))
     else:
         _note_not_written(attempt, contact, entry, written)
 
@@ -127,7 +127,7 @@ def write_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, r
     if written.member is None:
         _note_not_written(attempt, contact, entry, written)
         return
-    _report_found(attempt, contact, entry, written, origin, written.member)
+    _report_found(attempt, contact, entry, written, origin)
     since = None if entry is None or is_same_member(entry, seen) else attempt.at()
     attempt.entries[-1] = replace(attempt.entries[-1], names_agreed=agreed, customer_since=since)
 
@@ -181,14 +181,11 @@ def _note_failed(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, 
 
 
 def _report_found(
-    attempt: Attempt,
-    contact: Contact,
-    entry: LedgerEntry | None,
-    written: Written,
-    origin: Origin,
-    member: Member,
+    attempt: Attempt, contact: Contact, entry: LedgerEntry | None, written: Written, origin: Origin
 ) -> None:
-    attempt.entries.append(entry_for(attempt, contact, entry, member, origin, written))
+    member = written.member
+    assert member is not None, "it was written"
+    attempt.entries.append(entry_for(attempt, contact, entry, written, origin))
     lost = entry is not None and entry.intent is not None and was_done(entry, member)
     begun = "A call whose answer was lost had added it" if lost else "It was a member already"
     by = f" It was taken off the list {MAY_HAVE_ARCHIVED}." if may_have_archived(entry, member) else ""
@@ -244,7 +241,7 @@ def add_or_find(
         attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
         return
     origin: Origin = "added" if is_new(written.member, read.answered_at) else "found"
-    attempt.entries.append(entry_for(attempt, contact, entry, written.member, origin, written))
+    attempt.entries.append(entry_for(attempt, contact, entry, written, origin))
     added = "Moved: added here" if outcome is Outcome.MOVED else "Added"
     detail = f"{added} as {written.member.status}."
     settle_contact(attempt, contact, written.exchange, outcome, detail, written.member.status)
@@ -265,7 +262,7 @@ def _restore_archived(attempt: Attempt, step: Restore, seen: Member, read: Read)
     if written.member is None:
         attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
         return
-    attempt.entries.append(entry_for(attempt, contact, entry, written.member, entry.origin, written))
+    attempt.entries.append(entry_for(attempt, contact, entry, written, entry.origin))
     detail = f"Put back as {status}, as it was when this worker archived it."
     settle_contact(attempt, contact, written.exchange, Outcome.RESTORED, detail, written.member.status)
 

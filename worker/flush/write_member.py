@@ -244,17 +244,12 @@ def _sent_before(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, 
 
 
 def entry_for(
-    attempt: Attempt,
-    contact: Contact,
-    before: LedgerEntry | None,
-    member: Member,
-    origin: Origin,
-    written: Written | None,
+    attempt: Attempt, contact: Contact, before: LedgerEntry | None, written: Written, origin: Origin
 ) -> LedgerEntry:
     """Returns the entry of a member whose fields were just written as a whole."""
-    answered_at = written.answered_at if written is not None else None
+    member = written.member
+    assert member is not None, "it was written"
     owner = owner_of(contact, before, member)
-    sent = written.sent if written is not None else contact.fields.values
     known = _sent_before(attempt, contact, before, member)
     entry = LedgerEntry(
         membership=contact.membership,
@@ -262,10 +257,10 @@ def entry_for(
         state="present",
         origin=origin,
         sent_at=attempt.at(),
-        fields=attempt.context.hashes.sent_after(known, sent, contact.fields.values),
+        fields=attempt.context.hashes.sent_after(known, written.sent, contact.fields.values),
         member_status=member.status,
         contact_id=member.contact_id,
-        seen_at=text_or_none(answered_at),
+        seen_at=text_or_none(written.answered_at),
         names_agreed=before.names_agreed if before is not None and before.customer_id == owner else None,
         member_tags=tags_of(before, member),
     )
@@ -273,10 +268,10 @@ def entry_for(
     return as_unconfirmed(entry) if waits else entry
 
 
-def entry_after_changes(
-    attempt: Attempt, contact: Contact, entry: LedgerEntry, member: Member, written: Written
-) -> LedgerEntry:
+def entry_after_changes(attempt: Attempt, contact: Contact, entry: LedgerEntry, written: Written) -> LedgerEntry:
     """Returns what the ledger says of a member after only some of its fields were written."""
+    member = written.member
+    assert member is not None, "it was written"
     before = entry if entry.state in ("present", "gone") else replace(entry, state="present")
     now = as_read(before, member, written.answered_at)
     owner = owner_of(contact, entry, member)

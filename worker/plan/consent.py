@@ -192,7 +192,7 @@ class KnownPlaces:
             entry = hashed_entry(place, met_by, list_gone=list_gone)
         return PriorMembership(place, entry, list_gone, known, own)
 
-    def of_others(
+    def places_of_others(
         self,
         destination: MembershipKey,
         own: Sequence[MembershipKey],
@@ -241,7 +241,7 @@ class KnownPlaces:
         """Returns the places where a contact's address or customers have left, so that it may not be added."""
         destination, mine = contact.membership, ids_of(contact.targets)
         own = [place for customer_id in mine for place in self.of(customer_id) if place != destination]
-        of_others = self.of_others(destination, own, mine)
+        of_others = self.places_of_others(destination, own, mine)
         left = (place for place in dict.fromkeys([*own, *of_others]) if keeps_out(self.entries.get(place), destination))
         return [self.prior(place, own=place in own, whom=of_others.get(place, ())) for place in left]
 

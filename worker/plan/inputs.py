@@ -21,7 +21,7 @@ class PlanInputs:
     Attributes:
         fields: of each stored list that is not gone.
         hashes: recognise what was sent.
-        of_others: lists that other accounts have stored: nothing is written to them.
+        stored_by_others: lists that other accounts have stored: nothing is written to them.
         not_read: lists whose departures are unknown now, and why: nobody moves off them, or is added to another list.
         read_now: lists whose members were just read, so that departures are known without another read.
         unwritten: entries that are not in the ledger yet, because a plan that is only shown writes nothing.
@@ -33,7 +33,7 @@ class PlanInputs:
     now: str
     departed: Departed
     hashes: FieldHashes
-    of_others: frozenset[ListId] = frozenset()
+    stored_by_others: frozenset[ListId] = frozenset()
     not_read: Mapping[ListId, str] = field(default_factory=dict)
     read_now: frozenset[ListId] = frozenset()
     unwritten: Mapping[MembershipKey, LedgerEntry] = field(default_factory=dict)

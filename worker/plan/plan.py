@@ -154,7 +154,7 @@ class _Planner:
         # Where the address left another list, and where somebody else who has it now left.
         there = [prior.membership for prior in own]
         withdrawn = [place for place in self.unsubscribed.get(destination.address, ()) if place != destination]
-        of_others = self.known.of_others(destination, there, ids_of(targets), self.related.changed, withdrawn)
+        of_others = self.known.places_of_others(destination, there, ids_of(targets), self.related.changed, withdrawn)
         rest, owner = {place: whom for place, whom in of_others.items() if place not in there}, targets[0].customer_id
         return tuple(
             self.known.prior(place, list_gone=self._is_gone(place.list_id), own=False, whom=whom, met_by=owner)
@@ -181,7 +181,7 @@ class _Planner:
                 }
                 memberships.update(self.known.with_address.get(customer.address, ()))
             for membership in memberships:
-                if membership.list_id in self.inputs.of_others:
+                if membership.list_id in self.inputs.stored_by_others:
                     self._note_list_of_others(membership, (Target(customer, "consent withdrawn"),))
                 elif not self._is_gone(membership.list_id) and membership not in self.wanted:
                     targets.setdefault(membership, []).append(Target(customer, "consent withdrawn"))
@@ -326,7 +326,7 @@ class _Planner:
             return
         moved = any(customer.customer_id in self.destinations for customer in departing)
         targets = tuple(Target(customer, self._why_left(customer)) for customer in departing)
-        if membership.list_id in self.inputs.of_others:
+        if membership.list_id in self.inputs.stored_by_others:
             self._note_list_of_others(membership, targets)
             return
         if moved and entry.intent is None and has_left(entry) and membership.list_id in self.inputs.read_now:

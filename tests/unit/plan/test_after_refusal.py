@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from worker.flush.refusals import customer_status_after
 from worker.mailchimp.answers import AnswerClass, ClassifiedAnswer
 from worker.model import AddressKey, CustomerId, ListId, MembershipKey
+from worker.plan.after_refusal import customer_status_after
 from worker.store.ledger import CustomerStatus
 
 ANN = AddressKey("ann@example.com")
