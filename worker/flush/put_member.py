@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from worker.clock import text_or_none
 from worker.flush.attempt import Attempt, Read
@@ -13,22 +15,21 @@ from worker.flush.write_member import (
     check_priors,
     departed_meanwhile,
     entry_after_changes,
-    entry_for,
     owner_of,
     settle_contact,
-    status_note,
-    whole_fields,
     write_after_read,
-    write_fields,
+    write_once,
 )
 from worker.mailchimp import calls
-from worker.mailchimp.answers import AnswerClass, ClassifiedAnswer, Member
-from worker.model import Origin
+from worker.mailchimp.answers import SECOND_LOOK, AnswerClass, ClassifiedAnswer, Member
+from worker.model import MembershipKey, Origin
 from worker.plan.identity import (
     MAY_HAVE_ARCHIVED,
     agreed_when_found,
     as_gone,
     as_read,
+    as_unconfirmed,
+    fields_of,
     is_first_sight,
     is_new,
     is_ours,
@@ -48,11 +49,11 @@ from worker.store.ledger import LedgerEntry
 
 def update(attempt: Attempt, step: Update) -> None:
     """Writes the changes of a member."""
-    written = write_fields(attempt, step.membership, step.changes)
+    written = _write_fields(attempt, step.membership, step.changes)
     contact = step.contact
     if written.member is not None:
         attempt.entries.append(entry_after_changes(attempt, contact, step.entry, written))
-        detail = f"Updated.{status_note(written.member.status)}"
+        detail = f"Updated.{_status_note(written.member.status)}"
         settle_contact(attempt, contact, written.exchange, Outcome.UPDATED, detail, written.member.status)
     elif attempt.lacks_member(step.membership, written.classified):
         note_gone(attempt, contact, step.entry, written.exchange)
@@ -105,7 +106,7 @@ def write_existing(attempt: Attempt, step: Found) -> None:
         # Recorded first, however the write ends.
         added = LedgerEntry(contact.membership, contact.owner, "present", "found", attempt.at(), names_agreed=False)
         attempt.intents.note(added, contact.targets)
-    written = write_fields(attempt, contact.membership, contact.fields.values)
+    written = _write_fields(attempt, contact.membership, contact.fields.values)
     if written.member is not None:
         _report_found(attempt, contact, entry, written, origin_of(entry, written.member))
     else:
@@ -123,7 +124,7 @@ def write_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, r
     assert seen is not None, "it was found"
     agreed = origin == "found" and agreed_when_found(entry, seen, contact.owner, contact.fields.values)
     entry = note_found(attempt, contact, entry, read)
-    written = write_fields(attempt, contact.membership, whole_fields(attempt, contact, entry, seen))
+    written = _write_fields(attempt, contact.membership, _whole_fields(attempt, contact, entry, seen))
     if written.member is None:
         _note_not_written(attempt, contact, entry, written)
         return
@@ -185,11 +186,11 @@ def _report_found(
 ) -> None:
     member = written.member
     assert member is not None, "it was written"
-    attempt.entries.append(entry_for(attempt, contact, entry, written, origin))
+    attempt.entries.append(_entry_for(attempt, contact, entry, written, origin))
     lost = entry is not None and entry.intent is not None and was_done(entry, member)
     begun = "A call whose answer was lost had added it" if lost else "It was a member already"
     by = f" It was taken off the list {MAY_HAVE_ARCHIVED}." if may_have_archived(entry, member) else ""
-    detail = f"{begun}; its fields were written.{status_note(member.status)}{by}"
+    detail = f"{begun}; its fields were written.{_status_note(member.status)}{by}"
     settle_contact(attempt, contact, written.exchange, Outcome.FOUND, detail, member.status)
 
 
@@ -241,7 +242,7 @@ def add_or_find(
         attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
         return
     origin: Origin = "added" if is_new(written.member, read.answered_at) else "found"
-    attempt.entries.append(entry_for(attempt, contact, entry, written, origin))
+    attempt.entries.append(_entry_for(attempt, contact, entry, written, origin))
     added = "Moved: added here" if outcome is Outcome.MOVED else "Added"
     detail = f"{added} as {written.member.status}."
     settle_contact(attempt, contact, written.exchange, outcome, detail, written.member.status)
@@ -255,14 +256,14 @@ def _restore_archived(attempt: Attempt, step: Restore, seen: Member, read: Read)
         attempt,
         contact,
         lambda fields: calls.restore(contact.membership, contact.email, status, fields),
-        whole_fields(attempt, contact, entry, seen),
+        _whole_fields(attempt, contact, entry, seen),
         replace(entry, state="present", sent_at=attempt.at(), intent=new_intent("restore", read.answered_at, seen)),
         entry,
     )
     if written.member is None:
         attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
         return
-    attempt.entries.append(entry_for(attempt, contact, entry, written, entry.origin))
+    attempt.entries.append(_entry_for(attempt, contact, entry, written, entry.origin))
     detail = f"Put back as {status}, as it was when this worker archived it."
     settle_contact(attempt, contact, written.exchange, Outcome.RESTORED, detail, written.member.status)
 
@@ -296,3 +297,72 @@ def note_gone(attempt: Attempt, contact: Contact, entry: LedgerEntry, exchange: 
     detail = "Mailchimp no longer has this member: it was deleted there, or the person changed the address."
     then_ = "Not added again, because the person may have left. The worker looks again when the customer changes."
     attempt.receipt(contact.targets, contact.membership, exchange, outcome=Outcome.GONE, detail=detail, then=then_)
+
+
+# Fields that are written, and the entry afterwards
+
+
+def _write_fields(attempt: Attempt, membership: MembershipKey, fields: Mapping[str, Any]) -> Written:
+    """Writes fields alone, which depends on no read, repeating the call without refused fields.
+
+    Returns:
+        The result; a refused field that was not sent leaves FIELD, which is final for this run.
+    """
+    looked_twice = False
+    while True:
+        written = write_once(attempt, membership, partial(calls.update, membership), fields)
+        if written.classified.kind is AnswerClass.AGAIN and written.refused != attempt.intents.refused.get(
+            membership, {}
+        ):
+            continue
+        if written.classified.kind is AnswerClass.NOT_THERE and not looked_twice:
+            looked_twice = True
+            attempt.context.wait(SECOND_LOOK)
+            continue
+        return written
+
+
+def _whole_fields(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, seen: Member) -> dict[str, Any]:
+    """Returns all fields that a member gets: the contact's, and "" for what this worker filled and it no longer has.
+
+    Args:
+        entry: of its place before it was read.
+    """
+    return contact.fields.to_send(_sent_before(attempt, contact, entry, seen))
+
+
+def _sent_before(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, member: Member) -> Mapping[str, str]:
+    # An earlier step may have filled fields since the flush was planned.
+    return fields_of(attempt.intents.known.get(contact.membership, entry), member)
+
+
+def _entry_for(
+    attempt: Attempt, contact: Contact, before: LedgerEntry | None, written: Written, origin: Origin
+) -> LedgerEntry:
+    """Returns the entry of a member whose fields were just written as a whole."""
+    member = written.member
+    assert member is not None, "it was written"
+    owner = owner_of(contact, before, member)
+    known = _sent_before(attempt, contact, before, member)
+    entry = LedgerEntry(
+        membership=contact.membership,
+        customer_id=owner,
+        state="present",
+        origin=origin,
+        sent_at=attempt.at(),
+        fields=attempt.context.hashes.sent_after(known, written.sent, contact.fields.values),
+        member_status=member.status,
+        contact_id=member.contact_id,
+        seen_at=text_or_none(written.answered_at),
+        names_agreed=before.names_agreed if before is not None and before.customer_id == owner else None,
+        member_tags=tags_of(before, member),
+    )
+    waits = origin == "found" and before is not None and is_unconfirmed(before, member)
+    return as_unconfirmed(entry) if waits else entry
+
+
+def _status_note(status: str) -> str:
+    """Returns a sentence about a status that a write did not change; empty if it is subscribed or pending."""
+    if status in ("subscribed", "pending"):
+        return ""
+    return f" The member is {status} in Mailchimp and stays so."

@@ -1,4 +1,4 @@
-"""Writes one member: its fields, which may be tried again, or what depends on a read, which is sent once.
+"""What all writes of a member share: the checks that nobody left, the call, and the receipts.
 
 Before a contact is put anywhere, it is checked twice that nobody left: in Mailchimp, where its customers are known
 (:func:`check_priors`), and right before the call in the ledger, since other calls of this flush may have found a
@@ -9,20 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
-from worker.clock import text_or_none
 from worker.fields.field_hashes import not_sure
 from worker.fields.merge_values import ADDRESS, Fields
 from worker.flush.attempt import Attempt, Read
 from worker.flush.step_result import Exchange
-from worker.mailchimp import calls
-from worker.mailchimp.answers import SECOND_LOOK, AnswerClass, Member, member_in
+from worker.mailchimp.answers import AnswerClass, Member, member_in
 from worker.mailchimp.calls import Call
-from worker.model import CustomerId, MembershipKey, Origin
+from worker.model import CustomerId, MembershipKey
 from worker.plan.consent import AddDecision, PriorRead, decide, departure_of
-from worker.plan.identity import as_gone, as_read, as_unconfirmed, fields_of, is_unconfirmed, tags_of
+from worker.plan.identity import as_gone, as_read, is_unconfirmed
 from worker.plan.outcomes import MEANINGS, NOTHING_NEXT, ONLY_THE_PERSON, Outcome
 from worker.plan.steps import Contact, PriorDecision, PriorMembership, ids_of
 from worker.store.ledger import LedgerEntry, keeps_out
@@ -162,26 +159,6 @@ Build = Callable[[Mapping[str, Any]], Call]
 """Builds a call from fields."""
 
 
-def write_fields(attempt: Attempt, membership: MembershipKey, fields: Mapping[str, Any]) -> Written:
-    """Writes fields alone, which depends on no read, repeating the call without refused fields.
-
-    Returns:
-        The result; a refused field that was not sent leaves FIELD, which is final for this run.
-    """
-    looked_twice = False
-    while True:
-        written = write_once(attempt, membership, partial(calls.update, membership), fields)
-        if written.classified.kind is AnswerClass.AGAIN and written.refused != attempt.intents.refused.get(
-            membership, {}
-        ):
-            continue
-        if written.classified.kind is AnswerClass.NOT_THERE and not looked_twice:
-            looked_twice = True
-            attempt.context.wait(SECOND_LOOK)
-            continue
-        return written
-
-
 def write_once(attempt: Attempt, membership: MembershipKey, build: Build, fields: Mapping[str, Any]) -> Written:
     """Sends a write once, without the fields that Mailchimp refused there before.
 
@@ -229,45 +206,6 @@ def write_after_read(
     return written
 
 
-def whole_fields(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, seen: Member) -> dict[str, Any]:
-    """Returns all fields that a member gets: the contact's, and "" for what this worker filled and it no longer has.
-
-    Args:
-        entry: of its place before it was read.
-    """
-    return contact.fields.to_send(_sent_before(attempt, contact, entry, seen))
-
-
-def _sent_before(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, member: Member) -> Mapping[str, str]:
-    # An earlier step may have filled fields since the flush was planned.
-    return fields_of(attempt.intents.known.get(contact.membership, entry), member)
-
-
-def entry_for(
-    attempt: Attempt, contact: Contact, before: LedgerEntry | None, written: Written, origin: Origin
-) -> LedgerEntry:
-    """Returns the entry of a member whose fields were just written as a whole."""
-    member = written.member
-    assert member is not None, "it was written"
-    owner = owner_of(contact, before, member)
-    known = _sent_before(attempt, contact, before, member)
-    entry = LedgerEntry(
-        membership=contact.membership,
-        customer_id=owner,
-        state="present",
-        origin=origin,
-        sent_at=attempt.at(),
-        fields=attempt.context.hashes.sent_after(known, written.sent, contact.fields.values),
-        member_status=member.status,
-        contact_id=member.contact_id,
-        seen_at=text_or_none(written.answered_at),
-        names_agreed=before.names_agreed if before is not None and before.customer_id == owner else None,
-        member_tags=tags_of(before, member),
-    )
-    waits = origin == "found" and before is not None and is_unconfirmed(before, member)
-    return as_unconfirmed(entry) if waits else entry
-
-
 def entry_after_changes(attempt: Attempt, contact: Contact, entry: LedgerEntry, written: Written) -> LedgerEntry:
     """Returns what the ledger says of a member after only some of its fields were written."""
     member = written.member
@@ -300,13 +238,6 @@ def _note_on_fields(fields: Fields, left_out: Mapping[str, str]) -> str:
     if fields.state_filled_in is not None and ADDRESS not in left_out:
         said += f" The address has no state, so {fields.state_filled_in} was sent as its state."
     return said
-
-
-def status_note(status: str) -> str:
-    """Returns a sentence about a status that a write did not change; empty if it is subscribed or pending."""
-    if status in ("subscribed", "pending"):
-        return ""
-    return f" The member is {status} in Mailchimp and stays so."
 
 
 def next_for(status: str) -> str:
