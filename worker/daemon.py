@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Set
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -16,7 +16,7 @@ from worker import __version__
 from worker.app import App
 from worker.clock import as_moment, as_text
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.errors import RequestWithdrawn, WorkerError
+from worker.errors import DatabaseError, RequestWithdrawn, WorkerError
 from worker.flush.account_runner import level_of
 from worker.flush.run import end_left
 from worker.flush.schedule import (
@@ -122,6 +122,7 @@ class Daemon:
         # Its first step comes late too: a worker that starts does not know its partitions yet.
         drop_due = partial(retention.drop_due, app, owned_partitions)
         yield Job("retention", "what is too old could not be dropped", drop_due, 600.0, 600.0)
+        yield Job("runs", "a flush that failed is not recorded yet", self._flusher.failed.record, 1.0, 5.0)
         failure = "customers that were delivered elsewhere are not settled yet"
         yield Job("settle", failure, Settle(owned_partitions).step, 1.0, 30.0)
         if app.config.web.port and app.config.web.worker_url:
@@ -169,9 +170,11 @@ class Daemon:
                 open_requests.append(request)
                 continue
             facts = {"account": request.account_id, "requested_at": request.requested_at}
-            log.warning("the request for a flush of %s is dropped: it is too old", request.requested_at, extra=facts)
-            with db.transaction():
-                runs.withdraw(db, request.request)
+            with suppress(DatabaseError):  # then in a second, as long as the disk is full
+                with db.transaction():
+                    runs.withdraw(db, request.request)
+                message = "the request for a flush of %s is dropped: it is too old"
+                log.warning(message, request.requested_at, extra=facts)
         return open_requests
 
     def _due_accounts(self, db: Database, poller: Poller, now: datetime, unread: Set[AccountId]) -> list[AccountId]:

@@ -300,7 +300,8 @@ FLUSH = RunDisplay("flush", "delivering", _so_far, _print_with_states)
 def _print_run(run: Run) -> None:
     """Prints the result of a run, account by account."""
     if not run.accounts:
-        output.say(f"Run {run.run}: nothing has changed since the last flush.")
+        failed = run.ended is RunResult.FAILED
+        output.say(f"Run {run.run}: {'failed' if failed else 'nothing has changed since the last flush'}.")
         return
     rows = [
         (

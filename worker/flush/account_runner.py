@@ -19,7 +19,7 @@ from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.store import accounts, bare_customers, customers, forgotten, runs
 from worker.store.accounts import AccountSettings
-from worker.store.run_result import RunResult, worst
+from worker.store.run_result import INTERNAL_ERROR, RunResult, worst
 from worker.store.runs import AccountRun, Request, Trigger
 
 log = logging.getLogger("worker.flush")
@@ -41,7 +41,8 @@ class AccountRunner:
     queue: CommitQueue
 
     @property
-    def _for_one_account(self) -> bool:
+    def for_one_account(self) -> bool:
+        """Whether an operator requested this one account."""
         return self.request is not None and self.request.account_id is not None
 
     def run_account(self, account_id: AccountId, next_turn: Callable[[], object]) -> AccountRun:
@@ -66,7 +67,7 @@ class AccountRunner:
                     account_run = self._not_delivered(db, account_id, lacking[0].message, ended_by_missing(lacking))
                 elif (refused := self._refusal(db, account_id)) is not None:
                     # A request for one account at the wrong worker cannot be fulfilled.
-                    left = self._for_one_account and refused.end is RunResult.DONE
+                    left = self.for_one_account and refused.end is RunResult.DONE
                     end = RunResult.INCOMPLETE if left else refused.end
                     account_run = self._not_delivered(db, account_id, refused.reason, end)
                 else:
@@ -78,7 +79,7 @@ class AccountRunner:
                 log.exception(
                     "account %s could not be flushed", account_id, extra={"account": account_id, "run": self.run}
                 )
-                account_run = self._failed(db, account_id, "An internal error of the worker ended it; see the log.")
+                account_run = self._failed(db, account_id, INTERNAL_ERROR)
             with db.transaction():
                 whole = forgotten.is_whole_account_erased(db, account_id)
                 forgotten.end_counting(db, account_id)
@@ -106,10 +107,10 @@ class AccountRunner:
             return  # it was not a flush, so none is retried
         if account_run.ended not in (RunResult.STOPPED, RunResult.FAILED):
             # Neither another worker's delivery nor a request for this account alone completes a daily flush.
-            completes = here and not self._for_one_account
+            completes = here and not self.for_one_account
             if completes or _is_reported(account_run):
                 runs.account_done(db, who, began, completes=completes)
-        elif account_run.failed and not self._for_one_account:
+        elif account_run.failed and not self.for_one_account:
             # An operator who requests one account sees the result, and decides.
             runs.account_failed(db, who, as_text(self.config.clock()), again=self.trigger == "retry")
 
@@ -117,7 +118,7 @@ class AccountRunner:
         if self.trigger == "read back":
             # A flush of all accounts does not report each disabled one.
             account_run = AccountRun(account_id, {}, 0, ended=worst([end, RunResult.INCOMPLETE]), message=reason)
-            return account_run if self._for_one_account or end is not RunResult.DONE else AccountRun(account_id, {}, 0)
+            return account_run if self.for_one_account or end is not RunResult.DONE else AccountRun(account_id, {}, 0)
         to_do = customers.changed_count(db, account_id)
         return AccountRun(account_id, {}, to_do, ended=end, message=reason) if to_do else AccountRun(account_id, {}, 0)
 
@@ -125,7 +126,7 @@ class AccountRunner:
         config, who = self.config, settings.account_id
         if config.stop.is_set():
             return AccountRun(who, {}, customers.changed_count(db, who), ended=RunResult.STOPPED)
-        if not self._for_one_account and not config.data_centres.may_call(settings.data_centre):
+        if not self.for_one_account and not config.data_centres.may_call(settings.data_centre):
             return self._failed(db, who, f"Mailchimp's data centre {settings.data_centre} {_SILENT}")
         # Before the key is read: a change from here on is seen.
         with (

@@ -18,6 +18,7 @@ from worker.flush.account_runner import AccountRunner
 from worker.flush.commit_queue import CommitQueue
 from worker.flush.delivery import DeliveryConfig
 from worker.flush.eligibility import Eligibility
+from worker.flush.failed_runs import FailedRuns
 from worker.flush.schedule import takes_part
 from worker.flush.turns import Capacity, QueuedAccount, Turns, start_delay
 from worker.model import AccountId
@@ -39,6 +40,7 @@ class Flusher:
 
     Attributes:
         changelog: commits changes of ledger or settings.
+        failed: runs that an error ended and that are not recorded as ended yet.
         accounts_at_once: how many large accounts are delivered in parallel: see :class:`worker.flush.turns.Capacity`.
         spread: seconds within which the accounts of a daily flush start, each at its own time.
     """
@@ -48,13 +50,15 @@ class Flusher:
     accounts_at_once: int
     spread: float = 0.0
     turns: Turns = field(init=False)
+    failed: FailedRuns = field(init=False)
     _commits: _SharedCommits = field(init=False)
 
     def __post_init__(self) -> None:
         config = self.config
+        self.failed = FailedRuns(config.clock)
         capacity = Capacity(self.accounts_at_once, config.connections)
         self.turns = Turns(capacity, config.clock, config.stop, config.data_centres.silent)
-        self._commits = _SharedCommits(self.config, self.changelog)
+        self._commits = _SharedCommits(self.config, self.changelog, self.failed)
 
     def flush(
         self,
@@ -89,40 +93,54 @@ class Flusher:
                 run = runs.start(db, as_text(self.config.clock()), trigger, account_id)
                 if request is not None and not runs.take(db, request.request, run):
                     raise RequestWithdrawn("The request for this flush was withdrawn.", "Ask for another.")
-            chosen = self._choose_accounts(db, trigger, account_id, only, flush_time)
-            self._store_as_unfinished(db, run, chosen)
-            kind = "read-back" if trigger == "read back" else "flush"
-            log.info("a %s begins", kind, extra={"run": run, "trigger": trigger, "accounts": len(chosen)})
-            runner = AccountRunner(self.config, run, trigger, eligibility, request, queue)
-            ended = SimpleQueue[AccountRun | BaseException]()
-            waiting = {account.account_id for account, _ in chosen}
-            for account, size in chosen:
-                queued = QueuedAccount(
-                    account.account_id,
-                    run,
-                    requested=account_id is not None,
-                    size=size,
-                    data_centre=account.data_centre,
-                    # A person's request starts at once.
-                    not_before=flush_time + start_delay(account.account_id, self.spread)
-                    if flush_time and trigger == "daily"
-                    else None,
-                )
-                self.turns.put(queued, partial(self._start_thread, runner, waiting, ended))
-            begun()
             try:
-                account_runs = self._wait_for(run, len(chosen), waiting, ended)
-            except WorkerError:
-                with suppress(WorkerError), db.transaction():
-                    runs.end(db, run, as_text(self.config.clock()), RunResult.FAILED)
+                chosen = self._choose_accounts(db, trigger, account_id, only, flush_time)
+                self._store_as_unfinished(db, run, chosen)
+                kind = "read-back" if trigger == "read back" else "flush"
+                log.info("a %s begins", kind, extra={"run": run, "trigger": trigger, "accounts": len(chosen)})
+                runner = AccountRunner(self.config, run, trigger, eligibility, request, queue)
+                account_runs = self._deliver(runner, chosen, flush_time if trigger == "daily" else None, begun)
+                with db.transaction():
+                    early = RunResult.STOPPED if self.config.stop.is_set() else RunResult.DONE
+                    result = worst([early, *(account_run.ended for account_run in account_runs)])
+                    runs.end(db, run, as_text(self.config.clock()), result)
+                ended_run = runs.get(db, run)
+            except BaseException as error:
+                # Nothing may wait for a run that has ended: neither its accounts nor the command that requested it.
+                self.turns.withdraw(run)
+                self.failed.add(run, trigger, account_id, error)
+                with suppress(WorkerError):
+                    self.failed.record(db)
                 raise
-            with db.transaction():
-                early = RunResult.STOPPED if self.config.stop.is_set() else RunResult.DONE
-                result = worst([early, *(account_run.ended for account_run in account_runs)])
-                runs.end(db, run, as_text(self.config.clock()), result)
-            ended_run = runs.get(db, run)
         assert ended_run is not None, "the run was just written"
         return ended_run
+
+    def _deliver(
+        self,
+        runner: AccountRunner,
+        chosen: Sequence[tuple[AccountSettings, int]],
+        spread_from: datetime | None,
+        begun: Callable[[], object],
+    ) -> list[AccountRun]:
+        """Queues the accounts of a run, and returns their parts once all have ended.
+
+        Args:
+            spread_from: each account starts at its own time after this; None for at once, as a person's request does.
+        """
+        ended = SimpleQueue[AccountRun | BaseException]()
+        waiting = {account.account_id for account, _ in chosen}
+        for account, size in chosen:
+            queued = QueuedAccount(
+                account.account_id,
+                runner.run,
+                requested=runner.for_one_account,
+                size=size,
+                data_centre=account.data_centre,
+                not_before=spread_from + start_delay(account.account_id, self.spread) if spread_from else None,
+            )
+            self.turns.put(queued, partial(self._start_thread, runner, waiting, ended))
+        begun()
+        return self._wait_for(runner.run, len(chosen), waiting, ended)
 
     def _choose_accounts(
         self,
@@ -168,7 +186,12 @@ class Flusher:
     ) -> None:
         waiting.discard(queued.account_id)
         name = f"account {queued.account_id}"
-        threading.Thread(target=self._run_account, args=(runner, ended, queued), name=name, daemon=True).start()
+        thread = threading.Thread(target=self._run_account, args=(runner, ended, queued), name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # this machine has no more threads
+            self.turns.leave(queued)
+            ended.put(error)
 
     def _run_account(
         self, runner: AccountRunner, ended: SimpleQueue[AccountRun | BaseException], queued: QueuedAccount
@@ -208,9 +231,10 @@ class Flusher:
 class _SharedCommits:
     """The one queue that commits what all runs of a process write, while any is running."""
 
-    def __init__(self, config: DeliveryConfig, changelog: Changelog) -> None:
+    def __init__(self, config: DeliveryConfig, changelog: Changelog, failed: FailedRuns) -> None:
         self._config = config
         self._changelog = changelog
+        self._failed = failed
         self._lock = threading.Lock()
         self._queue: CommitQueue | None = None
         self._runs = 0
@@ -220,6 +244,7 @@ class _SharedCommits:
         """Yields the queue to one run."""
         with self._lock:
             if self._queue is None:
+                self._failed.record(db)  # which were not left by a dead process
                 end_left(db, self._config.clock)
                 self._queue = CommitQueue(self._config.open(), self._changelog).__enter__()
             self._runs += 1

@@ -195,10 +195,14 @@ class Turns:
 
     def end(self, account: QueuedAccount) -> None:
         """Ends an account's last turn."""
+        self.leave(account)
+        self.start_turns()
+
+    def leave(self, account: QueuedAccount) -> None:
+        """Ends an account's last turn, and starts no other."""
         with self._lock:
             self._active.discard(account)
             self._waiting.pop(account, None)
-        self.start_turns()
 
     def withdraw(self, run: int) -> int:
         """Gives up the places of a run that had no turn yet; returns how many."""

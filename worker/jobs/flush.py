@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from worker.app import App
 from worker.consumer.owned_partitions import OwnedPartitions
+from worker.errors import RequestWithdrawn
 from worker.flush.eligibility import Eligibility
 from worker.flush.run import Flusher
 from worker.flush.schedule import latest_flush_time
@@ -61,12 +62,21 @@ class Flushing:
             started = time.monotonic()
             daily = trigger in ("daily", "retry")
             flush_time = latest_flush_time(now, flush.time_of_day, flush.zone) if daily else None
-            run = self.flusher.flush(trigger, eligibility, request, only, flush_time, begun)
-            if trigger != "read back":
-                app.metrics.flushed(run.ended or "failed", time.monotonic() - started)
+            try:
+                run = self.flusher.flush(trigger, eligibility, request, only, flush_time, begun)
+            except RequestWithdrawn:
+                raise  # nothing was started
+            except BaseException:
+                self._count(trigger, "failed", started)
+                raise
+            self._count(trigger, run.ended or "failed", started)
             with self._preparing:
                 drop_old(db, now, app.config)
         return run
+
+    def _count(self, trigger: Trigger, ended: str, started: float) -> None:
+        if trigger != "read back":
+            self.app.metrics.flushed(ended, time.monotonic() - started)
 
 
 class FlushThread:

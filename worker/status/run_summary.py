@@ -40,6 +40,8 @@ def last_line(run: Run, states: Iterable[AccountState]) -> str:
         for part in run.accounts
         if part.ended is not RunResult.DONE
     ]
+    if not lines and run.ended is RunResult.FAILED:
+        return "To do: see the log of the worker for the reason, then try again: mailchimp-worker flush"
     if not lines:
         return f"To do: {RESULT_MEANINGS[run.ended].advice}"
     more = len(lines) - NAMED

@@ -41,6 +41,8 @@ class ResultMeaning:
         return self.advice.format(account=account_id, run=run) if self.advice is not None else None
 
 
+INTERNAL_ERROR = "An internal error of the worker ended it; see the log."
+"""The reason of a part or a run that met an error without advice."""
 ATTENTION_CODE = 3
 """The exit code of a command that ran and left something for a person to look at."""
 

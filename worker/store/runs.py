@@ -149,6 +149,23 @@ def end(db: Database, run: int, at: str, ended: RunResult) -> None:
     db.execute("UPDATE flush_run SET ended_at = ?, ended = ? WHERE run = ?", (at, ended, run))
 
 
+def fail(db: Database, run: int, at: str, reason: str) -> list[AccountId]:
+    """Ends a run that an error ended, with its accounts' parts that had not ended. Call it in a transaction.
+
+    Returns:
+        The accounts of those parts; none if the run has ended already.
+    """
+    if not db.exists("flush_run WHERE run = ? AND ended IS NULL", (run,)):
+        return []
+    end(db, run, at, RunResult.FAILED)
+    rows = db.execute(
+        "UPDATE flush_run_account SET ended = ?, message = ? WHERE run = ? AND ended = ? AND message IS NULL "
+        "RETURNING account_id",
+        (RunResult.FAILED, reason, run, RunResult.STOPPED),
+    )
+    return [AccountId(row["account_id"]) for row in rows]
+
+
 def put_account(db: Database, run: int, part: AccountRun) -> None:
     """Stores the progress of an account's part."""
     db.execute(_PART.insert("flush_run_account", "run", verb="INSERT OR REPLACE"), (run, *_PART.values(part)))
