@@ -177,7 +177,7 @@ def test_whatever_ends_a_requested_flush_ends_its_run(
     error: BaseException,
     told: str | None,
 ) -> None:
-    """Before its accounts are chosen, while they are delivered or afterwards: nothing waits for it for ever."""
+    """Before its accounts are chosen, while they are delivered or afterwards: nothing waits for it any more."""
     worker.changed(ONE)
     worker.failing = {ONE}
     with monkeypatch.context() as patched:
