@@ -50,7 +50,7 @@ class DatabaseLock:
             os.close(descriptor)
             raise AlreadyRunning(
                 f"Another worker is running with this database ({self._path} is locked).",
-                "To deliver, ask it: mailchimp-worker flush. For anything else that needs the database alone, stop it first.",
+                "To deliver, ask it: mailchimp-worker flush. For what needs the database alone, stop it first.",
             ) from error
         self._descriptor = descriptor
         self.beat()
