@@ -307,7 +307,7 @@ class PageWriter:
         if page.trivial and not page.new:
             return
         at, account_id = as_text(self.clock()), self.account_id
-        # The list belongs to another account now, and so do its strangers.
+        # If the list belongs to another account now, so do those who leave it from now on.
         ours = page.list_id not in accounts.stored_by_others(self.db, account_id)
         read = AccountPage(account_id, page, at, ours, self.contacts.moved(page), hashes=self.hashes)
         if page.trivial and not page.reading.whole:
@@ -340,7 +340,6 @@ def write_page(db: Database, read: AccountPage, reopened: set[CustomerId] | None
 def _keep_strangers(db: Database, hashes: AddressHashes, read: AccountPage, result: PageChanges) -> None:
     page, reading = read.page, read.page.reading
     if not read.strangers:
-        strangers.drop(db, read.account_id, page.list_id)
         return
     strangers.put(db, hashes, page.list_id, result.strangers, result.met)
     if page.then is None and reading.strangers and reading.began_at is not None:

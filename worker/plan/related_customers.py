@@ -115,7 +115,6 @@ def with_strangers(db: Database, related: RelatedCustomers, inputs: PlanInputs) 
     addresses |= {membership.address for membership in related.entries}
     known = related.entries.keys() | inputs.unwritten.keys()
     left = strangers.departed(db, inputs.strangers, addresses) - known
-    left = {place for place in left if place.list_id not in inputs.stored_by_others}
     return replace(related, strangers=left) if left else related
 
 

@@ -9,10 +9,10 @@ import pytest
 from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
-from worker.accounts import api_keys, forget
+from worker.accounts import api_keys, forget, lists
 from worker.accounts.secrets import parsed
 from worker.mailchimp.calls import Call, read
-from worker.model import AddressKey, ListId, MembershipKey
+from worker.model import AccountId, AddressKey, ListId, MembershipKey
 from worker.sandbox.faults import Fault
 from worker.store import accounts
 
@@ -248,6 +248,22 @@ def test_the_hashes_survive_a_change_of_the_secret_key(world: World):
     world.flush()
     assert world.status(ANN) is None
     assert world.outcomes("ann") == ["left"]
+
+
+def test_the_hashes_count_once_another_account_has_stored_the_list(world: World):
+    """Who left the list while it was this account's is added to no other list of it."""
+    leaves(world)
+    world.daily()
+    setters.store(world.db, CHANGELOG, ACCOUNT, [ListId("master")])
+    second, secret, at = AccountId("second"), world.app.secret, world.clock()
+    with_ = {"secret": secret, "open_sender": world.app.open_client, "at": at}
+    api_keys.connect(world.db, CHANGELOG, second, "0123456789abcdef0123456789abcdef-us1", **with_)  # type: ignore[arg-type]
+    setters.enable(world.db, CHANGELOG, second)
+    lists.refresh(world.db, CHANGELOG, second, **with_)  # type: ignore[arg-type]
+    setters.store(world.db, CHANGELOG, second, [ListId("other")])
+    world.event("ann", ANN)
+    world.daily()
+    assert (world.status(ANN), world.outcomes("ann")) == (None, ["left"])
 
 
 def test_forgetting_the_account_removes_the_hashes(world: World):
