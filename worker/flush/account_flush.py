@@ -29,7 +29,7 @@ from worker.plan.plan import make_plan
 from worker.plan.related_customers import CHUNK, RelatedCustomers, Selection, apart, chunks, with_strangers
 from worker.plan.steps import Add, Plan
 from worker.sqlite.database import Database
-from worker.store import accounts, customers, ledger
+from worker.store import accounts, customers, ledger, list_members, strangers
 from worker.store.accounts import AccountSettings
 from worker.store.forgotten import Departed
 from worker.store.held_counts import HeldCount
@@ -157,9 +157,10 @@ class AccountFlush(ABC):
             return None
         # Before anybody is added to a list, departures of the other stored lists are read, and before anybody moves off
         # a list, its own. Everything is planned with them. Most often, newcomers alone show which: one plan is enough.
-        if self._stored_lists() - self.readings.done:
+        former = self._unknown_former_lists()
+        if (self._stored_lists() | former) - self.readings.done:
             newcomers = candidates.new_by_list(self.db, self.settings)
-            self._read_lists(self._other_stored_lists(newcomers), rechecked=True)
+            self._read_lists(self._lists_beside(newcomers, former), rechecked=True)
         while self.may_continue():
             inputs = replace(
                 inputs,
@@ -173,7 +174,7 @@ class AccountFlush(ABC):
             counted = planned is not None or self.everyone
             new = expected.adds if counted else candidates.new_by_list(self.db, inputs.settings)
             sources = expected.sources - self.readings.done
-            beside = self._other_stored_lists(expected.destinations.union(new)) - self.readings.done - sources
+            beside = self._lists_beside(expected.destinations.union(new), former) - self.readings.done - sources
             if not (sources or beside):
                 present = ledger.present_count(self.db, inputs.settings.account_id)
                 return Prepared(inputs, new, Brake(expected, present, self.confirmed(), inputs.not_read), planned)
@@ -238,11 +239,24 @@ class AccountFlush(ABC):
     def _stored_lists(self) -> set[ListId]:
         return {stored_list.list_id for stored_list in self.settings.stored if not stored_list.gone}
 
-    def _other_stored_lists(self, destinations: Collection[ListId]) -> set[ListId]:
-        """Returns the stored lists other than the one that contacts are added to: all, if they are added to several."""
+    def _lists_beside(self, destinations: Collection[ListId], former: Collection[ListId]) -> set[ListId]:
+        """Returns lists whose departures are needed before contacts are added to others.
+
+        These are the former ones, and the stored ones: all but one if contacts are added to that alone.
+        """
         if not destinations:
             return set()
-        return self._stored_lists() if len(destinations) > 1 else self._stored_lists().difference(destinations)
+        stored = self._stored_lists() if len(destinations) > 1 else self._stored_lists().difference(destinations)
+        return stored.union(former)
+
+    def _unknown_former_lists(self) -> set[ListId]:
+        """Returns lists that were stored once, and of which this worker does not know who left them."""
+        settings, hashes = self.settings, self.inputs.strangers
+        former = {known.list_id for known in settings.lists if not (known.stored or known.gone)}
+        if former:
+            former &= list_members.lists_of(self.db, settings.account_id)
+            former -= accounts.stored_by_others(self.db, settings.account_id)
+        return {list_id for list_id in former if strangers.read_at(self.db, hashes, list_id) is None}
 
     def _read_lists(self, wanted: Collection[ListId], *, whole: bool = False, rechecked: bool = False) -> None:
         refused = self.readings.read(self.settings, wanted, whole=whole, rechecked=rechecked)

@@ -171,6 +171,28 @@ def test_hashes_that_are_lost_are_read_again_from_mailchimp(world: World, lost: 
     assert world.status(ANN) is None
 
 
+@pytest.mark.parametrize("used", [True, False])
+def test_another_worker_reads_who_left_a_list_that_is_no_longer_stored(world: World, used: bool):
+    """Once, if the account's customers were ever there; it has no hashes of that list."""
+    leaves(world)
+    if used:
+        world.event("bob", BOB, list_id="other")
+    world.daily()
+    setters.store(world.db, CHANGELOG, ACCOUNT, [ListId("master")])
+    world.daily()  # moves Bob
+    with world.db.transaction():
+        world.db.execute("DELETE FROM departed_stranger")
+        world.db.execute("DELETE FROM departed_list")
+    world.event("ann", ANN)
+    planned = {planned.call.path for planned in world.plan().calls()}
+    world.flush()
+    assert {call.path for call in world.calls()} <= planned
+    assert world.status(ANN) == (None if used else "subscribed")
+    world.event("dot", DOT)
+    world.flush()
+    assert (world.status(DOT), listings(world)) == ("subscribed", [])
+
+
 def test_a_first_flush_by_command_knows_who_left_the_other_lists(world: World):
     """Though no daily flush has read them, it reads departures of the others before it adds a newcomer."""
     leaves(world)
