@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from worker.accounts.settings import missing
 from worker.fields.field_hashes import FieldHashes
 from worker.flush.account_flush import plan_chunk
-from worker.flush.brake import SHARE, leaves
+from worker.flush.brake import SHARE, leaves, unreadable_sources
 from worker.model import ListId
 from worker.plan.inputs import PlanInputs
 from worker.plan.related_customers import Selection, chunks
@@ -34,6 +34,7 @@ class WhatFollows:
         moves: contacts that would move from one list to another.
         leaves: members that would leave each list for no other.
         departures: members that would leave each list in all.
+        unreadable: of those who move, how many wait for a confirmation, by the list that can no longer be read.
         unread: customers whose fields are still being read, and who are not counted.
     """
 
@@ -43,12 +44,14 @@ class WhatFollows:
     moves: Counter[tuple[ListId, ListId]] = field(default_factory=Counter)
     leaves: Counter[ListId] = field(default_factory=Counter)
     departures: Counter[ListId] = field(default_factory=Counter)
+    unreadable: Counter[ListId] = field(default_factory=Counter)
     unread: int = 0
 
     def add(self, plan: Plan) -> None:
         """Counts one more chunk of the account's plan."""
         self.adds += len(plan.adds)
         for step in plan.steps():
+            self.unreadable.update(unreadable_sources(step))
             if isinstance(step, Move):
                 to = step.membership.list_id
                 self.moves.update(
@@ -81,6 +84,11 @@ class WhatFollows:
         phrases += [f"{count} leave {self._name(list_id)}" for list_id, count in sorted(self.leaves.items())]
         if phrases:
             parts.append(", ".join(phrases) + ("" if self.adds else f", {when}"))
+        parts += [
+            f"{self._name(list_id)} cannot be read any more, so {counted(count, 'customer')} of it move only after you "
+            "confirm what the next flush says about them"
+            for list_id, count in sorted(self.unreadable.items())
+        ]
         if self.unread:
             parts.append(
                 f"{counted(self.unread, 'customer')} of this account are still being read, and are not counted"

@@ -20,6 +20,7 @@ from worker.errors import AccountError
 from worker.fields import field_mapping
 from worker.fields.field_mapping import MappedField
 from worker.model import ListId
+from worker.status.times import moment_in_words
 from worker.store import marking, runs
 from worker.store.accounts import AccountSettings
 from worker.store.runs import Request
@@ -157,12 +158,13 @@ def sync_now(call: Call, *, confirm_held: bool = False) -> Request:
     """Requests a flush of the account now.
 
     Args:
-        confirm_held: whether to do what the last flush held back; this may be requested at any time.
+        confirm_held: whether to do what the last flush held back; this may be requested whenever no flush of the
+            account is under way or about to begin.
 
     Raises:
         NotFound: the account has no settings.
         AccountError: something is missing, so that nothing would be delivered, or nothing is held back.
-        TooManyTries: a flush was requested within the last ten minutes.
+        TooManyTries: a flush was requested within the last ten minutes, or could change what is to be confirmed.
     """
     settings.load(call.db, call.account)
     current = current_state(call)
@@ -170,9 +172,12 @@ def sync_now(call: Call, *, confirm_held: bool = False) -> Request:
         raise AccountError(f"Nothing can be delivered yet. {current.missing[0].message}", current.missing[0].advice)
     if confirm_held and not current.facts.held_counts:
         raise AccountError("Nothing is held back.", "Check the account again.")
-    if current.sync_requested or (current.sync_again_at is not None and not confirm_held):
-        assert current.sync_again_at is not None, "who asked may ask again some time"
-        at = as_text(current.sync_again_at)
-        raise TooManyTries("A sync was asked for within the last ten minutes.", f"You can ask again at {at}.")
+    if confirm_held and current.syncing:
+        raise TooManyTries(
+            "A sync begins or is under way, so the numbers may change.", "Once it has ended, look at them again."
+        )
+    if current.sync_again_at is not None and not confirm_held:
+        at = moment_in_words(current.sync_again_at, call.now, call.app.config.flush.zone)
+        raise TooManyTries("A sync was asked for within the last ten minutes.", f"You can ask again {at}.")
     with call.db.transaction():
         return runs.ask(call.db, as_text(call.now), call.account, confirmed=confirm_held)

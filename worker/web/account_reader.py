@@ -38,6 +38,7 @@ class CurrentState:
     Attributes:
         missing: what it needs before anything is delivered, in the order of the steps.
         sync_again_at: when the account may request a sync again; None if it may now.
+        held_confirmed: whether a flush that was requested, or is under way, does what was held back.
         flush: progress of the running flush of the account; None if none runs.
     """
 
@@ -45,7 +46,13 @@ class CurrentState:
     missing: tuple[Missing, ...]
     sync_again_at: datetime | None
     sync_requested: bool
+    held_confirmed: bool
     flush: RunningFlush | None
+
+    @property
+    def syncing(self) -> bool:
+        """Whether a flush of the account is under way or begins within seconds."""
+        return self.sync_requested or self.facts.delivering
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +112,13 @@ def current_state(call: Call) -> CurrentState:
     running = runs.under_way(call.db) if seconds_since_beat(call.app.config.staging.path) else ()
     (facts,) = facts_of(call.db, running, settings)
     requests = runs.requests_since(call.db, call.account, as_text(call.now - SYNC_AGAIN))
+    not_ended = {None, *(run.run for run in running)}
     return CurrentState(
         facts=facts,
         missing=missing(settings),
         sync_again_at=as_moment(requests[-1].requested_at) + SYNC_AGAIN if requests else None,
         sync_requested=any(request.run is None for request in requests),
+        held_confirmed=any(request.confirmed and request.run in not_ended for request in requests),
         flush=running_flush_of(call.account, running, facts.waiting, call.now),
     )
 

@@ -11,8 +11,9 @@ from worker.accounts.settings import missing
 from worker.plan.outcomes import Outcome
 from worker.status.account_state import AccountFacts
 from worker.store.accounts import AccountSettings, Pause
-from worker.store.held_counts import HeldCount, can_be_confirmed
+from worker.store.held_counts import can_be_confirmed
 from worker.store.run_result import RunResult
+from worker.web.pages.held import held_in_words
 from worker.web.pages.words import people
 
 Level = Literal["problem", "step", "note"]
@@ -195,7 +196,8 @@ def _lists(settings: AccountSettings) -> Iterator[Problem]:
                 "problem",
                 f"“{mailing_list.name}” is no longer in Mailchimp",
                 "Its customers wait. Each sync looks for it again, and sends them once it is back. Only if you deleted "
-                "it for good, untick it: then they go to your master list, if they have not left it.",
+                "it for good, untick it. Then we ask you before we add them to another list, because we cannot see who "
+                "has unsubscribed.",
                 CHOOSE_LISTS,
             )
         elif mailing_list.pause is not None:
@@ -255,22 +257,15 @@ def _refused(facts: AccountFacts) -> Iterator[Problem]:
 def _held(facts: AccountFacts, now: datetime) -> Problem:
     fresh = can_be_confirmed(facts.held_counts, now)
     lines = tuple(held_in_words(facts.settings, held_count) for held_count in facts.held_counts)
+    only_moves = all(held_count.kind == "moves" for held_count in facts.held_counts)
+    why = "We cannot see who has unsubscribed" if only_moves else "That is more than usual"
     text = (
-        "That is more than usual, so we stopped and ask you first. If it is what you want, confirm it."
+        f"{why}, so we stopped and ask you first. If it is what you want, confirm it."
         if fresh
-        else "That is more than usual, so we stopped to ask you. The numbers may have changed: let us count again."
+        else f"{why}, so we stopped to ask you. The numbers may have changed: let us count again."
     )
     button = Button("Review and confirm", "/held") if fresh else Button("Count again", "/sync", post=True)
     return Problem("held", "problem", "Some changes need your confirmation", text, button, lines)
-
-
-def held_in_words(settings: AccountSettings, held_count: HeldCount) -> str:
-    """Returns what was held back on a list, for an owner: "5,000 people would leave “Readers”."."""
-    known = settings.list_of(held_count.list_id)
-    name = f"“{known.name}”" if known is not None else f"the list {held_count.list_id}"
-    if held_count.kind == "moves":
-        return f"{people(held_count.count)} would move off {name}. We can no longer see who had unsubscribed from it."
-    return f"{people(held_count.count)} would leave {name}."
 
 
 def _notes(facts: AccountFacts, context: ProblemContext) -> Iterator[Problem]:

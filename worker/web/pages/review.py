@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,15 +17,15 @@ from worker.model import ListId
 from worker.status.account_state import AccountFacts
 from worker.store import accounts
 from worker.store.accounts import AccountSettings, StatusIfNew
-from worker.store.held_counts import CONFIRM_WITHIN
+from worker.store.held_counts import CONFIRM_WITHIN, HeldCount, can_be_confirmed
 from worker.web import account_editor, account_reader
 from worker.web.access.signing_in import account_path
 from worker.web.account_reader import Preview, current_state, settings_of
 from worker.web.call import Call
 from worker.web.error_responses import message_for_owner
 from worker.web.errors import ConfirmationNeeded
+from worker.web.pages.held import confirmed_in_words, held_in_words, held_remarks
 from worker.web.pages.layout import back, page, when
-from worker.web.pages.problems import held_in_words
 from worker.web.pages.settings_page import settings_response
 from worker.web.pages.words import list_name, people
 
@@ -34,7 +35,7 @@ UNKNOWN_CONSENT = (
     "At present, a customer who has not told billmywork whether they want marketing mail counts as a yes. Those who "
     "said no are always left out."
 )
-NEVER_BACK = "Nobody who unsubscribed is moved or added again."
+NEVER_BACK = "Nobody who we know unsubscribed is moved or added again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def _review(call: Call, form: SettingsForm, error: str | None = None) -> Respons
     if form.kind == "enable":
         ticks.append(("agreed", "I may write to these people", UNKNOWN_CONSENT))
     ticks += [_tick(preview, list_id, count) for list_id, count in preview.to_confirm.items()]
-    remarks = [] if follows is None else [NEVER_BACK]
+    remarks = [] if follows is None else [*_asked_again(preview), NEVER_BACK]
     if form.kind == "enable":
         remarks.insert(0, CONFIRM_MAIL if form.requested.status_if_new == "pending" else WELCOME)
     confirmed = [(f"leave-{list_id}", str(count)) for list_id, count in preview.to_confirm.items()]
@@ -158,6 +159,15 @@ def _review(call: Call, form: SettingsForm, error: str | None = None) -> Respons
 
 def _question(call: Call, **values: Any) -> Response:
     return page(call, "review.html", **{"fields": (), "ticks": (), "error": None, "instead": None, **values})
+
+
+def _asked_again(preview: Preview) -> list[str]:
+    unreadable = preview.follows.unreadable if preview.follows is not None else {}
+    return [
+        f"“{list_name(preview.settings, list_id)}” is no longer in your Mailchimp account, so we cannot see who "
+        f"unsubscribed from it. The next sync asks you before it adds {people(count)} from it to another list."
+        for list_id, count in sorted(unreadable.items())
+    ]
 
 
 def _ask_instead(call: Call, form: SettingsForm) -> tuple[str, str] | None:
@@ -250,25 +260,33 @@ def disconnect(call: Call) -> Response:
 
 
 def held(call: Call) -> Response:
-    """Shows how many would leave which list, for the owner to confirm."""
-    facts = current_state(call).facts
-    if not facts.held_counts:
+    """Shows what was held back on which list, and what confirming it does, for the owner to confirm."""
+    return _held(call)
+
+
+def _held(call: Call, error: str | None = None) -> Response:
+    current = current_state(call)
+    facts = current.facts
+    counts = facts.held_counts
+    if not counts or current.syncing or not can_be_confirmed(counts, call.now):
         return back(call)
-    until = when(call, min(as_moment(held_count.shown_at) for held_count in facts.held_counts) + CONFIRM_WITHIN)
+    until = when(call, min(as_moment(held_count.shown_at) for held_count in counts) + CONFIRM_WITHIN)
     return _question(
         call,
         title="Confirm",
         question="Let these changes happen?",
-        lines=[held_in_words(facts.settings, held_count) for held_count in facts.held_counts],
+        lines=[held_in_words(facts.settings, held_count) for held_count in counts],
         remarks=[
-            "They are archived in Mailchimp: off your list, and not deleted. Nobody gets a mail about it.",
+            *held_remarks(facts.settings, counts, partial(when, call)),
             f"You can confirm this until {until}. It begins within seconds, with whatever else is waiting.",
         ],
         action="held",
         fields=list(_held_fields(facts).items()),
-        ticks=[("sure", "Yes, I want these people off these lists", "")],
+        ticks=[(_held_tick(held_count), confirmed_in_words(facts.settings, held_count), "") for held_count in counts],
+        error=error,
         danger=True,
         button="Confirm and sync now",
+        status=422 if error else 200,
     )
 
 
@@ -277,12 +295,23 @@ def _held_fields(facts: AccountFacts) -> dict[str, str]:
     return {f"held-{held_count.list_id}-{held_count.kind}": str(held_count.count) for held_count in facts.held_counts}
 
 
+def _held_tick(held_count: HeldCount) -> str:
+    return f"sure-{held_count.list_id}-{held_count.kind}"
+
+
 def confirm_held(call: Call) -> Response:
-    """Confirms what was held back, if it is still what the owner saw."""
-    facts = current_state(call).facts
+    """Confirms what was held back, if it is still what the owner saw. Confirming it twice is the same as once."""
+    current = current_state(call)
+    if current.held_confirmed:
+        return back(call, "", "confirmed")
+    if current.syncing:
+        warning = "A sync begins or is under way, so the numbers may change. Once it has ended, look at them again."
+        return settings_response(call, warning=warning, status=409)
     confirmed = {name: call.field(name) for name in call.form if name.startswith("held-")}
-    if not call.form.get("sure") or confirmed != _held_fields(facts):
-        return held(call)
+    if confirmed != _held_fields(current.facts):
+        return _held(call, "This is not what you saw before. Look at the numbers again.")
+    if not all(call.form.get(_held_tick(held_count)) for held_count in current.facts.held_counts):
+        return _held(call, "Tick every box if you want all of this. Otherwise nothing of it happens.")
     try:
         account_editor.sync_now(call, confirm_held=True)
     except AccountError as error:

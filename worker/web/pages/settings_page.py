@@ -184,10 +184,8 @@ def sync(call: Call) -> Response:
     """Requests a sync now; says so if there has just been one."""
     try:
         account_editor.sync_now(call)
-    except TooManyTries:
-        again = current_state(call).sync_again_at
-        advice = f" You can ask again {when(call, again)}." if again is not None else ""
-        return settings_response(call, warning=f"A sync was asked for within the last ten minutes.{advice}", status=429)
+    except TooManyTries as error:
+        return settings_response(call, warning=" ".join(message_for_owner(error)), status=429)
     except AccountError:
         return settings_response(call, warning="A sync cannot begin yet. See below what is missing.", status=409)
     return back(call, "", "syncing")
