@@ -29,9 +29,10 @@ from worker.sqlite.database import Database
 from worker.sqlite.lock import DatabaseLock, is_locked
 from worker.status.account_facts import facts_of
 from worker.status.account_state import AccountState, state_of
+from worker.status.confirmation import confirmation_in_words
 from worker.status.left_out import sentences
 from worker.status.run_summary import last_line, run_data
-from worker.store import accounts, bare_customers, runs
+from worker.store import accounts, bare_customers, held_counts, runs
 from worker.store.run_result import ATTENTION_CODE, RESULT_MEANINGS, RunResult
 from worker.store.runs import Request, Run
 from worker.system.process_exit import leave
@@ -83,12 +84,24 @@ def flush(
         raise UsageError("--calls was given without --plan.", "Give both to see the calls before they are made.")
     if plan:
         app.open_existing().close()  # a plan creates no database
+    if confirm and account is not None:
+        _note_what_is_confirmed(app, account)
+    if plan:
         read_for_plan(app, stop_on_signals())
         with closing(app.open_database()) as db:
             account_id = _known(db, account)
             flush_plan.show(app, db, account_id, confirmed=confirm, calls=calls, json=json)
         return
     carry_out(app, FLUSH, account, confirmed=confirm, as_json=json)
+
+
+def _note_what_is_confirmed(app: App, account: str) -> None:
+    with closing(app.open_database()) as db:
+        settings, now = accounts.find(db, AccountId(account)), app.clock()
+        counts = held_counts.all_shown(db).get(AccountId(account), [])
+        # An account without settings is reported later.
+        for sentence in confirmation_in_words(settings, counts, now) if settings is not None else ():
+            output.note(sentence)
 
 
 @dataclass(frozen=True, slots=True)

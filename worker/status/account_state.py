@@ -111,7 +111,8 @@ def _hindrances(facts: AccountFacts, now: datetime) -> Iterator[AccountState]:
     for mailing_list in settings.stored:
         if mailing_list.gone:
             message = f"List {mailing_list.name} ({mailing_list.list_id}) is gone from Mailchimp; its customers wait."
-            advice = f"{LOOKED_FOR} store another one: mailchimp-worker lists store {account_id} LIST..."
+            store = f"mailchimp-worker lists store {account_id} LIST..."
+            advice = f"{LOOKED_FOR} store another one: {store} The next flush then says what to confirm."
             yield AccountState(account_id, State.HELD, message, advice)
         if mailing_list.pause is not None:
             message = f"List {mailing_list.name} ({mailing_list.list_id}) is paused: {mailing_list.pause.reason}."
