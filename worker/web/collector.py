@@ -123,7 +123,8 @@ class WorkerCollector(Collector):
     def _counted(self) -> Iterator[Metric]:
         snapshot = self.metrics.snapshot()
         yield _counter("events", "Events that were read, by result.", "result", _with_zeros(RESULTS, snapshot.events))
-        yield _counter("contacts", "Receipts, by outcome.", "outcome", _with_zeros(Outcome, snapshot.contacts))
+        message = "Receipts, by outcome. Each flush counts a contact that still waits again; see customers_waiting."
+        yield _counter("contacts", message, "outcome", _with_zeros(Outcome, snapshot.contacts))
         yield _counter("flushes", "Flushes that ended, by how.", "ended", _with_zeros(RunResult, snapshot.flushes))
         refused = _with_zeros(("ledger", "settings"), snapshot.refused)
         message = "Records of ledger and settings that were not signed with this worker's secret key."

@@ -120,6 +120,15 @@ def test_what_was_counted_and_read_is_shown(world: World) -> None:
     assert values["partitions",] == 1
 
 
+def test_a_contact_that_waits_is_counted_by_each_flush(world: World) -> None:
+    """Two flushes that hold the same contact are two receipts, and the HELP text says so."""
+    world.metrics.contacts_recorded({"held": 1})
+    world.metrics.contacts_recorded({"held": 1})
+    assert world.values()["contacts_total", "held"] == 2
+    (line,) = [line for line in world.scrape().splitlines() if line.startswith(f"# HELP {PREFIX}contacts_total")]
+    assert "Each flush counts a contact that still waits again; see customers_waiting." in line
+
+
 def test_names_have_units_and_labels_have_few_values(world: World) -> None:
     """By Prometheus' conventions; no label is for an account, a list, a customer or an address."""
     for family in text_string_to_metric_families(world.scrape()):
