@@ -18,17 +18,19 @@ from worker.cli.context import Json, load_app
 from worker.cli.drift import differences
 from worker.cli.progress import Progress
 from worker.clock import Stop
-from worker.errors import KafkaError, WorkerError
+from worker.errors import DatabaseError, KafkaError, WorkerError
 from worker.kafka.admin import POLICY
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.sqlite.existing import is_there, is_writable
+from worker.sqlite.file import why_no_room
 from worker.status.account_facts import facts_of
 from worker.status.check_accounts import check_account
 from worker.status.check_kafka import check_changelog, check_staging, checked_topics
 from worker.status.checks import Finding, Level, exit_code, ok
 from worker.status.previous_key import finding, previous_key
 from worker.store import accounts
+from worker.store.totals import why_not_writable
 from worker.system.private_files import is_open_to_others
 from worker.system.signals import stop_on_signals
 from worker.text.plural import counted
@@ -66,8 +68,15 @@ def _secret_key(app: App) -> Finding:
     return ok("secret key", where)
 
 
-def _database(path: Path) -> Finding:
-    can = f"{path.absolute()} can be used"
+def _database(db: Database, path: Path) -> Finding:
+    writable = is_writable(path)
+    db.must_end = lambda: True  # a probe waits for no lock
+    why = why_not_writable(db) if writable else why_no_room(path)
+    db.must_end = None
+    if why is not None:
+        advice = "Make room on the disk, or make the file system and the file writable."
+        return Finding("database", Level.FAILED, f"Nothing can be written. {why}", advice)
+    can = f"{path.absolute()} can be {'used' if writable else 'read'}"
     if is_open_to_others(path.absolute().parent):
         advice = "Only the worker's user can read its files anyway. To close the folder: chmod 700"
         text = f"{can}; other users may enter its folder."
@@ -83,8 +92,16 @@ def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
         yield Finding("database", Level.ATTENTION, f"There is no database at {path.absolute()} yet.", advice)
         yield from checked_topics(app.config.kafka, outcomes=app.config.outcomes.enabled).findings
         return
-    with closing(app.open_existing()) as db:
-        yield _database(path)
+    try:
+        opened = app.open_existing()
+    except DatabaseError as error:
+        message = f"{error.message} {why_no_room(path) or ''}".rstrip()
+        yield Finding("database", Level.FAILED, message, error.advice)
+        yield from checked_topics(app.config.kafka, outcomes=app.config.outcomes.enabled).findings
+        return
+    with closing(opened) as db:
+        database = _database(db, path)
+        yield database
         try:
             yield _secret_key(app)
             if (before := previous_key(db, app.secret, app.config.kafka.topic)) is not None:
@@ -93,7 +110,9 @@ def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
             yield Finding("secret key", Level.FAILED, error.message, error.advice)
         topics = checked_topics(app.config.kafka, outcomes=app.config.outcomes.enabled)
         yield from topics.findings
-        if not is_writable(path):
+        if database.level is Level.FAILED:
+            yield Finding("ledger", Level.ATTENTION, "Not checked: nothing can be written to the database.")
+        elif not is_writable(path):
             text = "Not checked: this user may not write to the database."
             yield Finding("ledger", Level.ATTENTION, text, "Run check as the worker's user.")
         elif not any(result.hinders for result in topics.findings if result.subject != POLICY):

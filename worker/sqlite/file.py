@@ -43,11 +43,28 @@ def translated_file() -> Iterator[None]:
         ) from error
 
 
+LEAST_FREE = 4 << 20
+"""Bytes on the disk below which it counts as full: a batch of events may not fit any more."""
+
+
+def why_no_room(path: Path) -> str | None:
+    """Returns why nothing more can be written to a database, by its disk; None if there is room."""
+    file_system = os.statvfs(path.absolute().parent)
+    if file_system.f_flag & os.ST_RDONLY:
+        return f"The file system of {path.absolute()} is read-only."
+    free = file_system.f_bavail * file_system.f_frsize
+    return f"The disk of {path.absolute()} is full: {free >> 10} KiB are free." if free < LEAST_FREE else None
+
+
 def advice(message: str) -> str:
     """Returns what to do about an SQLite error, by its message."""
     for part, advice in (
         ("locked", "Another process has held it for a long time. End that process, then start again."),
         ("full", "Make room on the disk, then start again; nothing is half-done."),
+        (
+            "disk I/O",
+            "Look whether the disk is full or broken, make room on it, then start again; nothing is half-done.",
+        ),
         ("readonly", "Grant this user write access to the file and its folder, then start again."),
         ("unable to open", "Check staging.path (WORKER_STAGING__PATH) and the rights of its folder."),
         ("not a database", "The file is something else or damaged; restore a copy, or name another path."),

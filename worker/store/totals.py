@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from worker.errors import DatabaseError
 from worker.sqlite.database import Database
+from worker.sqlite.file import why_no_room
 
 ACCOUNT_STATES = ("ready", "paused", "not_ready", "off")
 """not_ready: something is missing before anything can be delivered · off: on purpose."""
@@ -101,6 +103,10 @@ def _older(first: str | None, second: str | None) -> str | None:
 
 def why_not_writable(db: Database) -> str | None:
     """Returns why the database cannot be written; None if it can, or if somebody is just writing."""
+    # A full disk may still take this write, in room that the write-ahead log has already.
+    path = db.value(Path, "SELECT file FROM pragma_database_list WHERE name = 'main'")
+    if path is not None and (why := why_no_room(path)) is not None:
+        return why
     try:
         # Writes the page that contains it to disk, though its value stays the same; nothing else uses it.
         db.execute("PRAGMA user_version = 0")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -130,3 +132,16 @@ def test_a_database_is_writable_also_while_somebody_writes(tmp_path) -> None:
             assert totals.why_not_writable(one) is None
         one.execute("PRAGMA query_only = ON")
         assert "readonly" in (totals.why_not_writable(one) or "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [({"f_bavail": 3, "f_frsize": 4096}, "is full: 12 KiB are free"), ({"f_flag": os.ST_RDONLY}, "is read-only")],
+)
+def test_a_database_on_a_full_or_read_only_disk_is_not_writable(tmp_path, monkeypatch, changes, why) -> None:
+    """Whatever room its write-ahead log has for a small write: the next batch does not fit."""
+    with closing(open_database(tmp_path / "x.db")) as db:
+        assert totals.why_not_writable(db) is None
+        disk = {"f_bavail": 1 << 30, "f_frsize": 4096, "f_flag": 0} | changes
+        monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(**disk))
+        assert why in (totals.why_not_writable(db) or "")
