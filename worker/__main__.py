@@ -5,12 +5,13 @@ It imports only what each command needs, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import sys
 
-from worker.errors import WorkerError
+from worker.errors import TooManyOpenFiles, WorkerError
 from worker.system.process_exit import leave
 from worker.text.escape import json_escaped, visible
 from worker.text.redaction import redacted
@@ -36,9 +37,14 @@ def main() -> None:
         # The reader closed the pipe. The rest is discarded, or Python would complain when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception:
-        _log_internal_error()
-        _print_error("internal_error", "internal error; see the traceback above.", "Please report it, with that log.")
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            limit = TooManyOpenFiles("Too many files are open: this process, or the whole machine, may open no more.")
+            _print_error(limit.code, limit.message, limit.advice)
+        else:
+            _log_internal_error()
+            report = "Please report it, with that log."
+            _print_error("internal_error", "internal error; see the traceback above.", report)
         leave(1)
 
 

@@ -49,6 +49,19 @@ class AlreadyRunning(WorkerError):
     """Another process holds this database's lock."""
 
 
+_MORE_FILES = (
+    "Raise the limit to 1024 or more: ulimit -n 1024, LimitNOFILE= in a systemd unit, or --ulimit nofile=1024 of a "
+    "container."
+)
+
+
+class TooManyOpenFiles(WorkerError):
+    """The process may not have as many files open as it needs."""
+
+    def __init__(self, message: str, advice: str = _MORE_FILES) -> None:
+        super().__init__(message, advice)
+
+
 class SecretKeyError(WorkerError):
     """The key that encrypts API keys is missing, malformed or another than the one that encrypted them."""
 

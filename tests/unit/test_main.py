@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -43,6 +44,7 @@ CODES = {
     "publish_stopped",
     "request_withdrawn",
     "secret_key_error",
+    "too_many_open_files",
     "usage_error",
     "web_error",
     "worker_error",
@@ -74,6 +76,14 @@ def ends(monkeypatch, capsys):
 def test_an_error_is_reported_with_its_advice_and_its_code(ends, kind, code):
     """What happened and what to do come on a line each, and no traceback; the kind of error says the code."""
     assert ends(kind("It is gone.", "Look elsewhere.")) == (code, "error: It is gone.\nLook elsewhere.\n")
+
+
+def test_a_process_that_may_open_no_more_files_says_so(ends):
+    """It is no error of the worker: the message names the limit to raise, without a traceback."""
+    code, told = ends(OSError(errno.EMFILE, "Too many open files", "worker/changelog/tail.py"))
+    assert (code, told.count("\n")) == (1, 2)
+    assert told.startswith("error: Too many files are open")
+    assert "ulimit -n 1024" in told
 
 
 def test_an_error_does_not_tell_an_api_key(ends):

@@ -35,6 +35,7 @@ from worker.status.run_summary import last_line, run_data
 from worker.store import accounts, bare_customers, held_counts, runs
 from worker.store.run_result import ATTENTION_CODE, RESULT_MEANINGS, RunResult
 from worker.store.runs import Request, Run
+from worker.system.open_files import allow_open_files
 from worker.system.process_exit import leave
 from worker.system.signals import stop_on_signals
 
@@ -54,6 +55,7 @@ def run(
     With --once, exits with 0 if everything due was settled, 3 if somebody must look, 1 if it failed.
     """
     app = load_app()
+    allow_open_files()
     stop = stop_on_signals()
     if not once:
         Daemon(app, stop).run()
@@ -135,6 +137,7 @@ def carry_out(
         AccountError: the account does not exist.
         WorkerError: the run did not start, or did not end.
     """
+    allow_open_files()
     with closing(app.open_database()) as db:
         account_id, stop = _known(db, account), stop_on_signals()
         new_request = partial(flush_request, app, db, account_id, confirmed=confirmed, reads_back=reads_back)
