@@ -18,6 +18,7 @@ from worker.flush import account_runner, run
 from worker.sqlite.database import Database
 from worker.status.account_facts import facts_of
 from worker.store import customers, runs
+from worker.store.accounts import AccountSettings
 from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun
 
@@ -214,3 +215,33 @@ def test_an_account_whose_thread_cannot_start_is_not_under_way(worker: Worker, m
     worker.go_to(TEN)
     assert worker.tick() == [ONE, TWO]
     assert customers.accounts_with_changes(worker.db) == {}
+
+
+def test_an_account_that_stopped_early_keeps_its_reason_in_a_run_that_fails(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only accounts whose part had not ended get the error as their reason, and count what they had settled."""
+    put = runs.put_account
+    under_way = AccountRun(TWO, {"updated": 3}, 7, 3, RunResult.STOPPED, "Held back on a list.")
+
+    def deliver(db: Database, settings: AccountSettings, *_: object) -> AccountRun:
+        if settings.account_id == ONE:
+            return AccountRun(ONE, {}, 1, ended=RunResult.STOPPED, message="Ended early, because.")
+        with db.transaction():
+            put(db, 1, under_way)
+        raise KafkaError("No broker answers.", "Start it.")
+
+    def refuse_two(db: Database, number: int, part: AccountRun) -> None:
+        if part.account_id == TWO and part.ended is RunResult.FAILED:
+            raise DatabaseError("The database is locked.", "Wait.")
+        put(db, number, part)
+
+    worker.changed(ONE, TWO)
+    with monkeypatch.context() as patched:
+        patched.setattr(account_runner, "deliver", deliver)
+        patched.setattr(runs, "put_account", refuse_two)
+        number = request(worker, None)
+    one, two = run_of(worker, number).accounts
+    assert (one.ended, one.message) == (RunResult.STOPPED, "Ended early, because.")
+    assert two == AccountRun(TWO, {"updated": 3}, 7, 3, RunResult.FAILED, "The database is locked. Wait.")
+    assert [account.account_id for account in runs.failed_accounts(worker.db)] == [TWO]

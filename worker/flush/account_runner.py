@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.accounts.settings import ended_by_missing, missing_before_calls
 from worker.clock import as_text
@@ -101,7 +101,7 @@ class AccountRunner:
     def _store(self, db: Database, account_run: AccountRun, began: str, *, here: bool) -> None:
         who = account_run.account_id
         # Its progress may be stored although there was nothing to deliver: a list was found to be gone.
-        if _is_reported(account_run) or runs.has_account(db, self.run, who):
+        if _is_reported(account_run) or runs.part_of(db, self.run, who) is not None:
             runs.put_account(db, self.run, account_run)
         if self.trigger == "read back":
             return  # it was not a flush, so none is retried
@@ -147,9 +147,11 @@ class AccountRunner:
             return deliver(db, settings, sender, delivery)
 
     def _failed(self, db: Database, account_id: AccountId, message: str) -> AccountRun:
-        return AccountRun(
-            account_id, {}, customers.changed_count(db, account_id), ended=RunResult.FAILED, message=message
+        # What it settled before is stored.
+        part = runs.part_of(db, self.run, account_id) or AccountRun(
+            account_id, {}, customers.changed_count(db, account_id)
         )
+        return replace(part, ended=RunResult.FAILED, message=message)
 
 
 _STILL_READING = (

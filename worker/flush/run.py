@@ -93,13 +93,14 @@ class Flusher:
                 run = runs.start(db, as_text(self.config.clock()), trigger, account_id)
                 if request is not None and not runs.take(db, request.request, run):
                     raise RequestWithdrawn("The request for this flush was withdrawn.", "Ask for another.")
+            account_runs = list[AccountRun]()
             try:
                 chosen = self._choose_accounts(db, trigger, account_id, only, flush_time)
                 self._store_as_unfinished(db, run, chosen)
                 kind = "read-back" if trigger == "read back" else "flush"
                 log.info("a %s begins", kind, extra={"run": run, "trigger": trigger, "accounts": len(chosen)})
                 runner = AccountRunner(self.config, run, trigger, eligibility, request, queue)
-                account_runs = self._deliver(runner, chosen, flush_time if trigger == "daily" else None, begun)
+                self._deliver(runner, chosen, flush_time if trigger == "daily" else None, begun, account_runs)
                 with db.transaction():
                     early = RunResult.STOPPED if self.config.stop.is_set() else RunResult.DONE
                     result = worst([early, *(account_run.ended for account_run in account_runs)])
@@ -108,7 +109,7 @@ class Flusher:
             except BaseException as error:
                 # Nothing may wait for a run that has ended: neither its accounts nor the command that requested it.
                 self.turns.withdraw(run)
-                self.failed.add(run, trigger, account_id, error)
+                self.failed.add(run, trigger, account_id, error, account_runs)
                 with suppress(WorkerError):
                     self.failed.record(db)
                 raise
@@ -121,10 +122,12 @@ class Flusher:
         chosen: Sequence[tuple[AccountSettings, int]],
         spread_from: datetime | None,
         begun: Callable[[], object],
-    ) -> list[AccountRun]:
-        """Queues the accounts of a run, and returns their parts once all have ended.
+        account_runs: list[AccountRun],
+    ) -> None:
+        """Queues the accounts of a run, and waits until all have ended.
 
         Args:
+            account_runs: gets the part of each account that ended, also if this raises.
             spread_from: each account starts at its own time after this; None for at once, as a person's request does.
         """
         ended = SimpleQueue[AccountRun | BaseException]()
@@ -140,7 +143,7 @@ class Flusher:
             )
             self.turns.put(queued, partial(self._start_thread, runner, waiting, ended))
         begun()
-        return self._wait_for(runner.run, len(chosen), waiting, ended)
+        self._wait_for(runner.run, len(chosen), waiting, ended, account_runs)
 
     def _choose_accounts(
         self,
@@ -208,9 +211,14 @@ class Flusher:
             self.turns.end(queued)
 
     def _wait_for(
-        self, run: int, left: int, waiting: set[AccountId], ended: SimpleQueue[AccountRun | BaseException]
-    ) -> list[AccountRun]:
-        account_runs, errors = list[AccountRun](), list[BaseException]()
+        self,
+        run: int,
+        left: int,
+        waiting: set[AccountId],
+        ended: SimpleQueue[AccountRun | BaseException],
+        account_runs: list[AccountRun],
+    ) -> None:
+        errors = list[BaseException]()
         while left:
             if waiting:
                 self.turns.start_turns()
@@ -225,7 +233,6 @@ class Flusher:
             errors += [result] if isinstance(result, BaseException) else []
         if errors:
             raise errors[0]
-        return account_runs
 
 
 class _SharedCommits:

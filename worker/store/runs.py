@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -149,8 +149,11 @@ def end(db: Database, run: int, at: str, ended: RunResult) -> None:
     db.execute("UPDATE flush_run SET ended_at = ?, ended = ? WHERE run = ?", (at, ended, run))
 
 
-def fail(db: Database, run: int, at: str, reason: str) -> list[AccountId]:
+def fail(db: Database, run: int, at: str, reason: str, ended: Collection[AccountId]) -> list[AccountId]:
     """Ends a run that an error ended, with its accounts' parts that had not ended. Call it in a transaction.
+
+    Args:
+        ended: the accounts whose parts had ended.
 
     Returns:
         The accounts of those parts; none if the run has ended already.
@@ -159,9 +162,9 @@ def fail(db: Database, run: int, at: str, reason: str) -> list[AccountId]:
         return []
     end(db, run, at, RunResult.FAILED)
     rows = db.execute(
-        "UPDATE flush_run_account SET ended = ?, message = ? WHERE run = ? AND ended = ? AND message IS NULL "
-        "RETURNING account_id",
-        (RunResult.FAILED, reason, run, RunResult.STOPPED),
+        "UPDATE flush_run_account SET ended = ?, message = ? WHERE run = ? AND ended = ? "
+        "AND account_id NOT IN (SELECT value FROM json_each(?)) RETURNING account_id",
+        (RunResult.FAILED, reason, run, RunResult.STOPPED, json.dumps(sorted(ended))),
     )
     return [AccountId(row["account_id"]) for row in rows]
 
@@ -171,9 +174,9 @@ def put_account(db: Database, run: int, part: AccountRun) -> None:
     db.execute(_PART.insert("flush_run_account", "run", verb="INSERT OR REPLACE"), (run, *_PART.values(part)))
 
 
-def has_account(db: Database, run: int, account_id: AccountId) -> bool:
-    """Returns whether an account's part of a run is stored."""
-    return db.exists("flush_run_account WHERE run = ? AND account_id = ?", (run, account_id))
+def part_of(db: Database, run: int, account_id: AccountId) -> AccountRun | None:
+    """Returns an account's part of a run as stored so far; None if it is not."""
+    return next(iter(_PART.select(db, "flush_run_account WHERE run = ? AND account_id = ?", (run, account_id))), None)
 
 
 def account_done(db: Database, account_id: AccountId, began: str, *, completes: bool) -> None:

@@ -1,14 +1,20 @@
 """What a flush counts while customers come in, and what a plan says that could not ask."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.checked_changelog import CheckedChangelog
 from tests.integration.flush.world import World
 from worker.cli import flush_plan
-from worker.errors import NotPlanned
+from worker.errors import KafkaError, NotPlanned, WriterFenced
 from worker.mailchimp.calls import Call
 from worker.sandbox.faults import Fault
+from worker.sqlite.database import Database
+from worker.sqlite.rows import Changed
 
 ANN, BOB = "ann@example.com", "bob@example.com"
 
@@ -56,3 +62,40 @@ def test_a_plan_that_could_not_ask_mailchimp_is_an_error(
     assert "Nothing would be sent" not in shown
     assert "no useful answer: HTTP 503" in (json.loads(shown)[0]["problem"] if as_json else shown)
     assert as_json or "Not planned." in shown
+
+
+class Refusing(CheckedChangelog):
+    """A changelog that refuses every write after so many calls that write to Mailchimp."""
+
+    def __init__(self, world: World, after: int, error: KafkaError) -> None:
+        self._world, self._after, self._error = world, len(world.writes()) + after, error
+
+    def commit(self, db: Database, write: Callable[[], Changed[Any]], *, erase: bool = False) -> Any:
+        """Commits, or refuses."""
+        if len(self._world.writes()) >= self._after:
+            raise self._error
+        return super().commit(db, write, erase=erase)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KafkaError("No Kafka broker answers.", "Check that it runs."), "No Kafka broker answers."),
+        (WriterFenced("Another worker or command took over partition 0.", "Try again."), "as forget"),
+    ],
+)
+def test_a_flush_that_fails_late_counts_whom_it_settled(tmp_path: Path, error: KafkaError, told: str):
+    """What was settled, found or written before the failure stays counted, and so does what it had to do."""
+    with World(tmp_path, direct=True, connections=1) as world:
+        for customer in ("ann", "bob", "eve"):
+            world.event(customer, f"{customer}@example.com")
+        world.flush()
+        for customer in ("ann", "bob", "eve"):
+            world.event(customer, f"{customer}-new@example.com")
+        world.app.__dict__["changelog"] = Refusing(world, 2, error)
+        part = world.flush()
+        settled = sum(not world.waits(customer) for customer in ("ann", "bob", "eve"))
+        assert settled > 0
+        assert (part.settled, part.to_do, part.ended) == (settled, 3, "failed")
+        assert sum(part.counts.values()) == settled
+        assert told in (part.message or "")
