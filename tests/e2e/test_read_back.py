@@ -78,7 +78,8 @@ def test_a_lost_database_gets_the_last_outcomes_back(cli: Cli, standin: StandIn)
             file.unlink()
     cli("stage")
     said = cli("explain", "ann@example.com")
-    assert "Last outcome (this database has no receipt for it): unsubscribed on Master (master) since " in said
+    assert "Last outcome (no receipt is left here: it is too old, another database has it, or " in said
+    assert "): unsubscribed on Master (master) since " in said
     assert "Next: Only the person can join again" in said
     (told,) = cli.json("explain", "ann@example.com")
     assert (told["receipts"], told["outcome"]["member_status"]) == ([], "unsubscribed")

@@ -116,8 +116,15 @@ def _print_explanation(explanation: Explanation, live: LiveMember | None) -> Non
     output.say(f"Next: {explanation.next}")
 
 
+_NO_RECEIPT = (
+    "no receipt is left here: it is too old, another database has it, or the worker was killed before it stored it"
+)
+
+
 def _last_known(explanation: Explanation, news: CustomerOutcome) -> str:
-    why = "since the last receipt" if explanation.receipts else "this database has no receipt for it"
+    last = explanation.receipts[-1] if explanation.receipts else None
+    read_since = last is not None and (news.run is None or news.event_id == last.event_id)
+    why = "since the last receipt" if read_since else _NO_RECEIPT
     where = f" on {explanation.list_name(news.list_id)}" if news.list_id is not None else ""
     by = {"person": "the person", "mailchimp": "somebody in Mailchimp", "worker": "this worker"}.get(news.caused_by)
     status = f"{news.member_status}{where} since {news.since}, by {by or news.caused_by}"

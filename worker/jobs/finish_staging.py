@@ -1,6 +1,6 @@
 """The last steps of staging, once everything is read and before anything is planned or delivered.
 
-After a take-over, customers that were delivered elsewhere are settled at once.
+After a take-over or a crash, customers that were delivered already are settled at once.
 """
 
 from __future__ import annotations
@@ -39,9 +39,12 @@ def finish_staging(app: App, owned_partitions: OwnedPartitions, topic_id: str, d
 
 
 def settle_delivered(db: Database) -> None:
-    """Settles customers whose newest event was settled already, by another worker or with another database."""
+    """Settles customers whose newest event was settled already, as only Kafka knew.
+
+    By another worker, with another database, or by this worker, killed before it had written that to its database.
+    """
     if settled := customers.settle_known(db):
-        line = "%s delivered already, by another worker or with another database"
+        line = "%s delivered already, by another worker, with another database, or right before this worker was killed"
         log.info(line, counted(settled, "customer"), extra={"count": settled})
 
 

@@ -185,7 +185,7 @@ _KNOWN = (
 
 
 def settle_known(db: Database) -> int:
-    """Settles customers whose event was settled already, by another worker or with another database.
+    """Settles customers whose event was settled already: elsewhere, or right before this worker was killed.
 
     Uses many transactions. If interrupted, call it again.
 
