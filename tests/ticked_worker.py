@@ -81,12 +81,12 @@ class OwnedPartitions:
 class Worker:
     """A daemon that is ticked by hand, whose accounts' deliveries end as the test says."""
 
-    def __init__(self, path: Path, patched: pytest.MonkeyPatch) -> None:
+    def __init__(self, path: Path, patched: pytest.MonkeyPatch, spread: float = 0) -> None:
         self.now = TEN
         self.failing: set[AccountId] = set()
         self.delivered: list[list[AccountId]] = []
         self.broken: Exception | None = None
-        self.app = FakeApp(Config(staging=Staging(path=path), flush=Flush(spread=0)), lambda: self.now)
+        self.app = FakeApp(Config(staging=Staging(path=path), flush=Flush(spread=spread)), lambda: self.now)
         self.app.__dict__["changelog"] = SimpleNamespace(ledger_partition=lambda account: 0)
         self.db = self.app.open_database()
         self.daemon = Daemon(self.app, Event())
@@ -138,9 +138,9 @@ class Worker:
 
 
 @contextmanager
-def ticked_worker(path: Path, patched: pytest.MonkeyPatch) -> Iterator[Worker]:
+def ticked_worker(path: Path, patched: pytest.MonkeyPatch, spread: float = 0) -> Iterator[Worker]:
     """Yields a worker with two accounts, whose daily flush of the day before is done."""
-    made = Worker(path, patched)
+    made = Worker(path, patched, spread)
     at = TEN - 30 * DAY
     with made.db.transaction():
         for one in (ONE, TWO):

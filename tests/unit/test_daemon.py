@@ -19,6 +19,7 @@ from worker.clock import as_text
 from worker.daemon import Daemon, run_pending
 from worker.errors import DatabaseError
 from worker.flush.run import Flusher
+from worker.flush.turns import Turns
 from worker.sqlite.database import open_database
 from worker.status.run_summary import last_line
 from worker.store import bare_customers, customers, runs
@@ -179,6 +180,22 @@ def test_a_flush_that_cannot_be_carried_out_is_begun_again_after_growing_waits(
     assert caplog.text.count("could not be carried out") == 6
     worker.go_to(TEN + timedelta(seconds=1000))
     assert worker.tick() == [ONE]
+
+
+def test_a_clock_that_is_set_back_during_a_flush_delays_no_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accounts start at seconds of their own, by a clock that is never set back."""
+    with ticked_worker(tmp_path / "y.db", monkeypatch, spread=0.5) as worker:
+        worker.changed(ONE, TWO)
+        put = Turns.put
+
+        def queue_and_set_back(*arguments: Any) -> None:
+            put(*arguments)
+            worker.go_to(TEN - HOUR)
+
+        monkeypatch.setattr(Turns, "put", queue_and_set_back)
+        assert worker.tick() == [ONE, TWO]
 
 
 # What operators ask for

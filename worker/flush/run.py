@@ -57,7 +57,7 @@ class Flusher:
         config = self.config
         self.failed = FailedRuns(config.clock)
         capacity = Capacity(self.accounts_at_once, config.connections)
-        self.turns = Turns(capacity, config.clock, config.stop, config.data_centres.silent)
+        self.turns = Turns(capacity, config.stop, config.data_centres.silent)
         self._commits = _SharedCommits(self.config, self.changelog, self.failed)
 
     def flush(
@@ -132,6 +132,9 @@ class Flusher:
         """
         ended = SimpleQueue[AccountRun | BaseException]()
         waiting = {account.account_id for account, _ in chosen}
+        passed = self.spread
+        if spread_from is not None:  # in the future if the clock was set back
+            passed = max(0.0, (self.config.clock() - spread_from).total_seconds())
         for account, size in chosen:
             queued = QueuedAccount(
                 account.account_id,
@@ -139,9 +142,9 @@ class Flusher:
                 requested=runner.for_one_account,
                 size=size,
                 data_centre=account.data_centre,
-                not_before=spread_from + start_delay(account.account_id, self.spread) if spread_from else None,
             )
-            self.turns.put(queued, partial(self._start_thread, runner, waiting, ended))
+            delay = start_delay(account.account_id, self.spread) - passed
+            self.turns.put(queued, partial(self._start_thread, runner, waiting, ended), delay)
         begun()
         self._wait_for(runner.run, len(chosen), waiting, ended, account_runs)
 

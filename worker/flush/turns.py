@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from itertools import count
 
-from worker.clock import Clock, Stop
+from worker.clock import Stop
 from worker.flush.task_pool import call_threads
 from worker.model import AccountId
 
@@ -24,13 +24,13 @@ CHECK_SECONDS = 0.5
 """How often a thread that waits for its account's turn checks whether it must end."""
 
 
-def start_delay(account_id: AccountId, spread: float) -> timedelta:
-    """Returns how long after the daily flush's time an account starts: always the same, less than `spread` seconds.
+def start_delay(account_id: AccountId, spread: float) -> float:
+    """Returns how many seconds after the daily flush's time an account starts: always the same, less than `spread`.
 
     So not all accounts of all workers call Mailchimp in the same second.
     """
     share = int.from_bytes(hashlib.sha256(account_id.encode()).digest()[:4]) / 2**32
-    return timedelta(seconds=share * spread)
+    return share * spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class QueuedAccount:
     Attributes:
         requested: whether an operator requested this one account.
         number: a sequence number, which :meth:`Turns.put` gives.
-        not_before: when it may start; None for at once.
+        not_before: when it may start, by the clock of :class:`Turns`; None for at once.
         turns: how many it has had.
     """
 
@@ -50,7 +50,7 @@ class QueuedAccount:
     size: int
     number: int = 0
     data_centre: str = ""
-    not_before: datetime | None = None
+    not_before: float | None = None
     turns: int = 0
 
     @property
@@ -90,7 +90,7 @@ class Capacity:
 
 
 def next_account(
-    waiting: Iterable[QueuedAccount], active: Collection[QueuedAccount], capacity: Capacity, now: datetime
+    waiting: Iterable[QueuedAccount], active: Collection[QueuedAccount], capacity: Capacity, now: float
 ) -> QueuedAccount | None:
     """Returns the account whose turn is next; None if none may start or continue now.
 
@@ -125,36 +125,43 @@ class Turns:
     """Schedules the turns of accounts. Thread-safe."""
 
     def __init__(
-        self, capacity: Capacity, clock: Clock, stop: Stop, silent: Callable[[], Collection[str]] = tuple
+        self,
+        capacity: Capacity,
+        stop: Stop,
+        silent: Callable[[], Collection[str]] = tuple,
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         """Starts with an empty queue.
 
         Args:
             silent: returns the silent data centres, whose accounts start one after the other.
+            seconds: a clock that is never set back.
         """
         self._silent = silent
         self._capacity = capacity
-        self._clock = clock
+        self._seconds = seconds
         self._stop = stop
         self._lock = threading.Lock()
         self._waiting: dict[QueuedAccount, Callable[[QueuedAccount], object]] = {}
         self._active: set[QueuedAccount] = set()
         self._numbers = count()
 
-    def put(self, account: QueuedAccount, begin: Callable[[QueuedAccount], object]) -> None:
+    def put(self, account: QueuedAccount, begin: Callable[[QueuedAccount], object], delay: float = 0.0) -> None:
         """Queues an account for its first turn, behind those that were queued before: see :meth:`start_turns`.
 
         Args:
             begin: starts its turn in another thread, which calls :meth:`end` at its end.
+            delay: seconds that it waits at least; 0 or less for none.
         """
+        not_before = self._seconds() + delay if delay > 0 else None
         with self._lock:
-            self._waiting[replace(account, number=next(self._numbers))] = begin
+            self._waiting[replace(account, number=next(self._numbers), not_before=not_before)] = begin
 
     def start_turns(self) -> None:
         """Starts the turns that there is capacity for now."""
         while not self._stop.is_set():
             with self._lock:
-                account = next_account(self._may_start(), self._active, self._capacity, self._clock())
+                account = next_account(self._may_start(), self._active, self._capacity, self._seconds())
                 if account is None:
                     return
                 begin = self._waiting.pop(account)
@@ -170,7 +177,7 @@ class Turns:
         later, ready = replace(account, turns=account.turns + 1), threading.Event()
         with self._lock:
             self._active.remove(account)
-            upcoming = next_account([*self._may_start(), later], self._active, self._capacity, self._clock())
+            upcoming = next_account([*self._may_start(), later], self._active, self._capacity, self._seconds())
             # A small one may have begun beyond those who may wait: it goes on, so that no more wait than may.
             beyond = later.size <= self._capacity.connections and self._capacity.is_full(self._waiting)
             if upcoming is None or upcoming == later or beyond:
