@@ -123,7 +123,7 @@ class AccountRunner:
         return AccountRun(account_id, {}, to_do, ended=end, message=reason) if to_do else AccountRun(account_id, {}, 0)
 
     def _deliver(self, db: Database, settings: AccountSettings, next_turn: Callable[[], object]) -> AccountRun:
-        config, who = self.config, settings.account_id
+        config, who, request = self.config, settings.account_id, self.request
         if config.stop.is_set():
             return AccountRun(who, {}, customers.changed_count(db, who), ended=RunResult.STOPPED)
         if not self.for_one_account and not config.data_centres.may_call(settings.data_centre):
@@ -136,7 +136,7 @@ class AccountRunner:
             delivery = DeliveryRequest(
                 config=config,
                 run=self.run,
-                confirmed=self.request is not None and self.request.confirmed,
+                confirmed_at=request.requested_at if request is not None and request.confirmed else None,
                 delivers=self.trigger != "read back",
                 reads_members=self.trigger != "command",
                 permission=permission,

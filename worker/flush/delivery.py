@@ -47,7 +47,7 @@ class DeliveryRequest:
     """How to deliver one account in one run.
 
     Attributes:
-        confirmed: whether an operator confirmed what was held back.
+        confirmed_at: when an operator confirmed what was held back, as text; None if nobody did.
         delivers: whether to deliver customers; otherwise only members are read.
         reads_members: whether to read the members of each stored list, even unchanged ones; otherwise only departures
             from lists that customers move off.
@@ -57,7 +57,7 @@ class DeliveryRequest:
 
     config: DeliveryConfig
     run: int
-    confirmed: bool
+    confirmed_at: str | None
     delivers: bool
     reads_members: bool
     permission: CallPermission

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from worker.accounts.settings import ended_by_missing, missing
-from worker.clock import as_text
+from worker.clock import as_moment, as_text
 from worker.fields.field_hashes import not_sure
 from worker.flush import bulk_add, not_sent
 from worker.flush.account_flush import AccountFlush, Prepared, batches, split_adds
@@ -181,11 +181,10 @@ class _Execution(AccountFlush):
         chosen = confirmed_of(self.settings)
         if chosen:
             self.recorder.write(lambda db: accounts.take_confirmed(db, account_id))
-        if not self.request.confirmed:
+        if self.request.confirmed_at is None:
             return chosen
-        shown = held_counts.shown_since(
-            self.db, account_id, as_text(self.request.config.clock() - held_counts.CONFIRM_WITHIN)
-        )
+        now = self.request.config.clock()
+        shown = held_counts.confirmed_counts(self.db, account_id, as_moment(self.request.confirmed_at), now)
         self._write_locally(held_counts.delete_account)
         return [*chosen, *shown]
 

@@ -83,10 +83,10 @@ class AccountPlan(AccountFlush):
 
     def confirmed(self) -> Sequence[HeldCount]:
         """Returns what was confirmed with the settings, and what an operator would confirm."""
-        chosen, since = confirmed_of(self.settings), as_text(self.now - held_counts.CONFIRM_WITHIN)
-        return (
-            [*chosen, *held_counts.shown_since(self.db, self.settings.account_id, since)] if self._confirms else chosen
-        )
+        chosen = confirmed_of(self.settings)
+        if not self._confirms:
+            return chosen
+        return [*chosen, *held_counts.confirmed_counts(self.db, self.settings.account_id, self.now, self.now)]
 
     def on_page(self, page: Page) -> None:
         """Records who left a list, or is back. A plan needs nothing else that the ledger lacks."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Literal
 
-from worker.clock import as_moment
+from worker.clock import as_moment, as_text
 from worker.model import AccountId, ListId
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Form, RowMapper
@@ -49,9 +49,11 @@ def show(db: Database, account_id: AccountId, counts: Iterable[HeldCount], at: s
     db.executemany(_ROW.insert("held_back", "account_id"), rows)
 
 
-def shown_since(db: Database, account_id: AccountId, moment: str) -> list[HeldCount]:
-    """Returns an account's counts that were shown since a time."""
-    return _ROW.select(db, "held_back WHERE account_id = ? AND shown_at >= ?", (account_id, moment))
+def confirmed_counts(db: Database, account_id: AccountId, confirmed: datetime, now: datetime) -> list[HeldCount]:
+    """Returns what a confirmation covers: an account's counts that were shown before it, and within an hour."""
+    since, until = as_text(now - CONFIRM_WITHIN), as_text(confirmed)
+    which = "held_back WHERE account_id = ? AND shown_at BETWEEN ? AND ?"
+    return _ROW.select(db, which, (account_id, since, until))
 
 
 def all_shown(db: Database) -> dict[AccountId, list[HeldCount]]:

@@ -6,12 +6,14 @@ import pytest
 
 from tests import setters
 from tests.checked_changelog import CHANGELOG
-from tests.integration.flush.world import ACCOUNT, World
+from tests.integration.flush.world import ACCOUNT, Everybody, World
+from worker.clock import as_text
 from worker.flush import account_flush, brake
 from worker.mailchimp.calls import Call
 from worker.model import ListId
 from worker.plan.related_customers import chunks
 from worker.sandbox.audit import BY_HAND
+from worker.store import runs
 
 
 def address(number: int) -> str:
@@ -129,6 +131,24 @@ def test_what_comes_after_the_notice_is_not_confirmed(world: World):
     assert "36 members" in (part.message or "")
     world.flush(confirmed=True)
     assert archived(world) == 106
+
+
+def test_what_another_flush_shows_after_the_confirmation_is_not_confirmed(world: World):
+    """A flush between the confirmation and the run that carries it out shows more, which nobody has seen."""
+    added(world, 40)
+    deleted(world, range(20))
+    world.run()
+    world.clock.forward(seconds=1)
+    with world.db.transaction():
+        request = runs.ask(world.db, as_text(world.clock()), ACCOUNT, confirmed=True)
+    deleted(world, range(20, 30))
+    world.daily()
+    world.clock.forward(seconds=1)
+    run = world.app.flusher(world.stop).flush("command", Everybody(), request)
+    assert archived(world) == 0
+    assert "30 members would leave list Master (master) in one run" in (run.accounts[0].message or "")
+    world.flush(confirmed=True)
+    assert archived(world) == 30
 
 
 def test_a_few_that_are_left_after_a_confirmation_leave_in_the_next_flush_and_the_notice_says_so(world: World):
