@@ -129,6 +129,7 @@ def test_a_confirmed_change_is_asked_for_no_more(site: Site) -> None:
     for _ in range(2):
         status, page = sent(owner, form.fields)
         assert (status, "Confirmed." in page, NOTICE in page) == (200, True, False)
+        assert "Sync now" not in page
         assert len(runs.open_requests(world.db)) == 1
     carry_out(world)
     assert list(world.members().values()).count("archived") == 20

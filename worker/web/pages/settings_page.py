@@ -76,6 +76,7 @@ def settings_response(
         refresh=REFRESH,
         refresh_problem=message_for_owner(refresh.problem) if refresh and refresh.problem else None,
         sync=SYNC,
+        syncing=current.syncing,
         last=last_sync(call, parts),
         next_sync=next_sync,
         waiting=people(facts.waiting) if facts.waiting else None,
