@@ -20,6 +20,11 @@ MOST_AT_ONCE = 1000
 """Records returned in one batch."""
 WAIT_SECONDS = 0.5
 """How long to wait for a record before checking whether to continue."""
+_IF_MISSING = (
+    "Nothing is delivered without it, because it says who left a list. If it exists, grant this Kafka user access to "
+    "it. If it was deleted, stop all workers; run mailchimp-worker move-ledger at each whose database still has the "
+    "ledger, which also creates the topic; then run mailchimp-worker ledger accept-loss, which says what is lost."
+)
 LINGER_SECONDS = 0.02
 """How long to wait for more records after the first; during a long read more are already fetched."""
 
@@ -56,10 +61,10 @@ class TopicLog:
         """Returns a partition's low and high watermark.
 
         Raises:
-            KafkaError: they cannot be queried.
+            KafkaError: they cannot be queried, or the topic does not exist.
         """
         settings = self._kafka.model_copy(update={"topic": topic.name})
-        return bounds(consumer or self._consumer, settings, partition, self._problems)
+        return bounds(consumer or self._consumer, settings, partition, self._problems, _IF_MISSING)
 
     def bounds_beyond(self, topic: ChangelogTopic, partition: int, known: int) -> tuple[int, int]:
         """Returns the watermarks of a partition that is known up to an offset.

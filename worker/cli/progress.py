@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Self
 
 from rich.console import Console
@@ -9,7 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from worker.cli import output
 from worker.cli.output import err
+
+QUIET_SECONDS = 5.0
+"""How long a command waits for something before it says so."""
 
 
 class Progress:
@@ -55,6 +61,29 @@ class Progress:
     def counted(self, done: int) -> None:
         """Shows progress towards an unknown total."""
         self._bar.update(self._task, completed=done)
+
+
+class Waiting:
+    """Says once what a command waits for, if that lasts."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Waits for nothing yet.
+
+        Args:
+            clock: monotonic, in seconds.
+        """
+        self._clock = clock
+        self._reason: str | None = None
+        self._since = clock()
+        self._said = True
+
+    def update(self, reason: str | None) -> None:
+        """Records what the command waits for now; None for nothing."""
+        if reason != self._reason:
+            self._reason, self._since, self._said = reason, self._clock(), reason is None
+        if not self._said and self._clock() - self._since >= QUIET_SECONDS:
+            self._said = True
+            output.note(f"Waiting: {reason}")
 
 
 class _Rate(ProgressColumn):

@@ -14,9 +14,10 @@ import typer
 from worker.app import App
 from worker.cli import flush_plan, output
 from worker.cli.context import AccountOption, Json, load_app
-from worker.cli.progress import Progress
+from worker.cli.progress import Progress, Waiting
 from worker.cli.stage import read_for_plan
 from worker.clock import as_text, utc_now
+from worker.consumer.waiting import why_waiting
 from worker.daemon import FLUSH_END_SECONDS, Daemon
 from worker.errors import AccountError, AlreadyRunning, FlushEndedEarly, UsageError, WorkerError
 from worker.jobs import rehash
@@ -31,6 +32,7 @@ from worker.status.account_facts import facts_of
 from worker.status.account_state import AccountState, state_of
 from worker.status.confirmation import confirmation_in_words
 from worker.status.left_out import sentences
+from worker.status.live import read_live
 from worker.status.run_summary import last_line, run_data
 from worker.store import accounts, bare_customers, held_counts, runs
 from worker.store.run_result import ATTENTION_CODE, RESULT_MEANINGS, RunResult
@@ -188,8 +190,14 @@ def _read_and_flush(
     poller.start()
     calls_ended = True
     try:
+        waiting = Waiting()
         with Progress("staging") as progress:
-            read_to_end(poller, stop, progress.update)
+
+            def update(done: int, total: int) -> None:
+                progress.update(done, total)
+                waiting.update(why_waiting(poller.owned_partitions))
+
+            read_to_end(poller, stop, update)
         if stop.is_set():
             output.note("Stopped before the flush. What was read is staged; nothing is lost.")
             return STOPPED_CODE
@@ -228,6 +236,7 @@ def _follow(
     app: App, db: Database, request: Request, stop: threading.Event, display: RunDisplay, *, as_json: bool
 ) -> int:
     output.note(f"A worker is running; it was asked to {display.request}.")
+    waiting = Waiting()
     with Progress(display.progress) as progress:
         while not stop.wait(FOLLOW_SECONDS):
             working = is_locked(app.config.staging.path)  # checked first: the worker may end once the run is over
@@ -235,6 +244,8 @@ def _follow(
             if request_now is None:
                 raise _not_begun(db, request)
             followed = runs.get(db, request_now.run) if request_now.run is not None else None
+            live = read_live(app.config.staging.path) if followed is None else None
+            waiting.update(None if live is None else live.waits_for)
             if followed is not None:
                 progress.update(*display.so_far(db, followed))
                 if followed.ended is not None:

@@ -66,7 +66,7 @@ def status(
     for label, text in (*_worker(data), *_attention(data), *_publishers(data), *_failures(data)):
         output.say(f"{label:<12} {text}")
     _print_partitions(data)
-    if data["workers"] is not None:
+    if len(data["workers"] or ()) > 1:  # the only one is this worker
         output.say("")
         rows = [(worker["name"], ", ".join(map(str, worker["partitions"])) or "none") for worker in data["workers"]]
         output.table(("worker", "partitions"), rows, title="workers of the group now")
@@ -99,6 +99,8 @@ def _worker(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "worker", f"running{where}{stuck}"
     yield "database", worker["database"]
     yield "Kafka", data["broker"]["words"]
+    if worker["waits_for"] is not None and data["broker"]["away_since"] is None:
+        yield "waiting", f"before it can flush: {worker['waits_for']}"
     for flush in data["flushes"]:
         yield "delivering", flush["words"]
     if (previous := data["previous_key"]) is not None:
@@ -179,7 +181,8 @@ def _print_partitions(data: dict[str, Any]) -> None:
     if not data["partitions"]:
         if data["worker"]["host"]:
             output.say("")
-            why = "while Kafka does not answer" if data["broker"]["away_since"] else "now: the group gave it none"
+            yet = "now" if data["worker"]["waits_for"] is None else "yet"
+            why = "while Kafka does not answer" if data["broker"]["away_since"] else yet
             output.say(f"This worker has no partition {why}.")
         return
     output.say("")

@@ -98,7 +98,7 @@ class Consumer:
         self._name = f"{self._instance}-of-{self.partitions}"
         self._consumer = self._opened()
         try:
-            self._watch = TopicWatch(admin, settings.topic)
+            self._watch = TopicWatch(admin, owned_partitions.topic_is_missing)
             asked = None if admin.mock else admin
             self._membership = Membership(settings, self._name, asked)
             self._retention_gap = RetentionGap(settings, db, owned_partitions, clock, asked, self._bounds)

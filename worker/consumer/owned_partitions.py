@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from worker.consumer.waiting import Faults
+
 SESSION_SECONDS = 45.0
 """How long a member may be silent before the group assigns its partitions to others: librdkafka's default."""
 SILENT = 2 / 3
@@ -80,6 +82,7 @@ class OwnedPartitions:
         self._answered_at = clock()
         self.away_since: float | None = None
         """When the current outage of all brokers began, in seconds since 1970; None if there is none."""
+        self.faults = Faults()
 
     # Called by the poll thread
 
@@ -99,6 +102,12 @@ class OwnedPartitions:
     def kafka_answered(self) -> None:
         """Records that the group or a partition's broker answered this worker."""
         self._answered_at = self._clock()
+
+    def topic_is_missing(self, words: str | None) -> None:
+        """Records the broker's answer that the events topic is missing, in words; None if it exists."""
+        self.faults.topic = words
+        if words is not None:
+            self.kafka_answered()
 
     def fenced(self) -> None:
         """Records that the group fenced this worker: from now on, no call may start."""
@@ -127,6 +136,7 @@ class OwnedPartitions:
                 return
             self._answered_at = self._assigned_at = now
             self._assigned = True
+            self.faults.topic = None if spans else self.faults.topic
             self._assignments += 1
             for partition, (start, end) in spans.items():
                 free_at = now + (waits or {}).get(partition, 0.0)
@@ -307,7 +317,7 @@ class OwnedPartitions:
             if self._fenced:
                 return "The group no longer accepts this worker."
             if not self._assigned and not self._partitions:
-                return "The group has not assigned partitions to this worker yet."
+                return self.faults.topic or "The group has not assigned partitions to this worker yet."
         if self.seconds_since_answer() >= silent_seconds:
             return f"Kafka has confirmed nothing for {self.seconds_since_answer():.0f} seconds."
         return None
@@ -319,11 +329,12 @@ class OwnedPartitions:
 
     def why_changelog_unread(self) -> str | None:
         """Returns which parts of ledger and settings are not read yet; None if this worker has all that it needs."""
-        if (why := self.why_settings_unread()) is not None:
-            return why
+        why = self.why_settings_unread()
         with self._lock:
             unread = sorted(number for number, state in self._partitions.items() if not state.ledger_read)
-        return f"The ledger of these partitions is not read yet: {', '.join(map(str, unread))}." if unread else None
+        if why is None and unread:
+            why = f"The ledger of these partitions is not read yet: {', '.join(map(str, unread))}."
+        return why and " ".join([why, *dict.fromkeys(self.faults.changelog.copy().values())])
 
     def seconds_since_poll(self) -> float | None:
         """Returns the seconds since the last poll of the consumer; None before the first."""

@@ -47,6 +47,7 @@ class ConsumerReport:
         self._looked_at = self._times_at = self._progress_at = clock()
         self._letters_at = -LETTERS_SECONDS
         self._letters, self._reason = 0, ""
+        self._missing: str | None = None
         self._staged = 0
         self._began: float | None = None
         """When reading the backlog began; None without one."""
@@ -85,6 +86,7 @@ class ConsumerReport:
         self._looked_at = now
         self._note_ends(consumer)
         self._log_outage(now)
+        self._log_missing()
         self._log_progress(now)
         if now - self._letters_at >= LETTERS_SECONDS:
             self._log_letters(now)
@@ -114,6 +116,15 @@ class ConsumerReport:
             log.warning("Kafka cannot be reached; still retrying: %s", reason, extra=facts)
         else:
             log.info("Kafka answers again", extra=facts)
+
+    def _log_missing(self) -> None:
+        missing, before = self._ownership.faults.topic, self._missing
+        self._missing = missing
+        if missing != before:
+            if missing is None:
+                log.info("the topic %s exists again", self._topic, extra={"topic": self._topic})
+            else:
+                log.error("%s", missing, extra={"topic": self._topic, "reason": missing})
 
     def _log_progress(self, now: float) -> None:
         behind = self._ownership.behind()

@@ -7,7 +7,7 @@ a user may lack the right. What a broker does not report is None here, and "" fo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from worker.config import Kafka
 from worker.errors import KafkaError
-from worker.kafka.client import ANSWER_SECONDS, MOCK, Problems, client, partitions_of_topic
+from worker.kafka.client import ANSWER_SECONDS, MISSING, MOCK, Problems, client, no_topic, partitions_of_topic
 
 POLICY, MIN_INSYNC = "cleanup.policy", "min.insync.replicas"
 MOST_LAG, SEGMENT = "max.compaction.lag.ms", "segment.ms"
@@ -68,6 +68,7 @@ class Admin:
 
     Attributes:
         bootstrap_servers: where it answers.
+        kafka: the config.
         partitions: of the topic of events.
         mock: whether this is librdkafka's mock, which answers no admin request.
     """
@@ -84,6 +85,7 @@ class Admin:
         """
         problems = problems or Problems()
         self.bootstrap_servers = kafka.bootstrap_servers
+        self.kafka = kafka
         self._client = client(AdminClient, kafka, {"error_cb": problems})
         self.partitions, cluster_id = partitions_of_topic(self._client, kafka, problems)
         self.mock = cluster_id.startswith(MOCK)
@@ -205,11 +207,16 @@ class Admin:
 
 
 class TopicWatch:
-    """The id and the partitions of one topic, queried now and then. Not thread-safe."""
+    """The id and the partitions of the events topic, queried now and then. Not thread-safe."""
 
-    def __init__(self, admin: Admin, topic: str) -> None:
-        self._admin = admin
-        self._topic = topic
+    def __init__(self, admin: Admin, missing: Callable[[str | None], None]) -> None:
+        """Queries nothing yet.
+
+        Args:
+            missing: called with each answer of the broker: that the topic is missing, in words, or None if it exists.
+        """
+        self._admin, self._missing = admin, missing
+        self._topic = admin.kafka.topic
         self._asked_at = time.monotonic()
         self._asked: Future[Any] | None = None
 
@@ -234,8 +241,12 @@ class TopicWatch:
         if not self._asked.done():
             return None
         asked, self._asked = self._asked, None
-        if asked.exception() is not None:
+        if (error := asked.exception()) is not None:
+            if isinstance(error, KafkaException) and error.args[0].code() in MISSING:
+                missing = no_topic(self._admin.kafka, _text(error))
+                self._missing(f"{missing.message} {missing.advice}")
             return None
+        self._missing(None)
         described = asked.result()
         return str(described.topic_id), len(described.partitions)
 

@@ -27,6 +27,8 @@ ELECTION_SECONDS = 0.2
 _ELECTING = {LibraryError.NOT_LEADER_FOR_PARTITION, LibraryError.LEADER_NOT_AVAILABLE}
 _FORGOTTEN = {LibraryError._UNKNOWN_PARTITION, LibraryError._UNKNOWN_TOPIC}
 """librdkafka's errors for a partition that it knew before its broker restarted, until it fetches metadata again."""
+MISSING = {LibraryError.UNKNOWN_TOPIC_OR_PART, LibraryError.UNKNOWN_TOPIC_ID}
+"""A broker's errors for a topic that does not exist."""
 AWAY = {
     LibraryError._TRANSPORT,
     LibraryError._ALL_BROKERS_DOWN,
@@ -210,23 +212,36 @@ def partitions_of_topic(client: Any, kafka: Kafka, problems: Problems) -> tuple[
     problems.connected = True
     topic = metadata.topics.get(kafka.topic)
     if topic is None or topic.error is not None or not topic.partitions:
-        reason = f": {topic.error.str()}" if topic is not None and topic.error is not None else ""
-        raise KafkaError(
-            f"Kafka has no topic {kafka.topic} for this user{reason}.",
-            f"Create it (kafka-topics.sh --create --topic {kafka.topic} --bootstrap-server {kafka.bootstrap_servers} "
-            "--partitions 12 --config cleanup.policy=compact), grant this Kafka user access to it, or correct "
-            "kafka.topic (WORKER_KAFKA__TOPIC).",
-        )
+        raise no_topic(kafka, topic.error.str() if topic is not None and topic.error is not None else None)
     return len(topic.partitions), metadata.cluster_id or ""
 
 
-def bounds(client: Any, kafka: Kafka, partition: int, problems: Problems) -> tuple[int, int]:
+def no_topic(kafka: Kafka, reason: str | None) -> KafkaError:
+    """Returns the error for a missing events topic.
+
+    Args:
+        reason: the broker's; None if it gave none.
+    """
+    return KafkaError(
+        f"Kafka has no topic {kafka.topic} for this user{f': {reason}' if reason else ''}.",
+        f"Create it (kafka-topics.sh --create --topic {kafka.topic} --bootstrap-server {kafka.bootstrap_servers} "
+        "--partitions 12 --config cleanup.policy=compact), grant this Kafka user access to it, or correct "
+        "kafka.topic (WORKER_KAFKA__TOPIC).",
+    )
+
+
+def bounds(
+    client: Any, kafka: Kafka, partition: int, problems: Problems, if_missing: str | None = None
+) -> tuple[int, int]:
     """Returns a partition's low and high watermark.
 
     Waits while a leader is elected: a new partition has none at first, nor has one whose broker just went away.
 
+    Args:
+        if_missing: advice for a topic that does not exist; None for that about the events topic.
+
     Raises:
-        KafkaError: no broker answers, or the partition gets no leader.
+        KafkaError: no broker answers, there is no such topic, or the partition gets no leader.
     """
     ends = time.monotonic() + ANSWER_SECONDS
     place = TopicPartition(kafka.topic, partition)
@@ -234,6 +249,9 @@ def bounds(client: Any, kafka: Kafka, partition: int, problems: Problems) -> tup
         try:
             low, high = answer(lambda: client.get_watermark_offsets(place, ANSWER_SECONDS), client, kafka, problems)
         except KafkaException as error:
+            if error.args[0].code() in MISSING | _FORGOTTEN:
+                missing = no_topic(kafka, error.args[0].str())
+                raise KafkaError(missing.message, if_missing or missing.advice) from error
             if error.args[0].code() not in _ELECTING:
                 raise unreachable(kafka, problems.last, error) from error
             if time.monotonic() > ends:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from worker.clock import Clock, as_text
 from worker.consumer.owned_partitions import Lag, OwnedPartitions
+from worker.consumer.waiting import why_waiting
 from worker.sqlite.rows import json_text, parser_of
 from worker.system.private_files import open_file
 
@@ -27,6 +28,7 @@ class LiveWorker:
         since: when it started, as text.
         at: when it wrote this, as text.
         away_since: since when it can reach no broker, as text; None if it can.
+        waits_for: what a flush must wait for; None if it may start.
     """
 
     host: str
@@ -35,6 +37,7 @@ class LiveWorker:
     at: str
     away_since: str | None
     partitions: dict[int, Lag]
+    waits_for: str | None = None
 
 
 _parsed = parser_of(LiveWorker)
@@ -66,6 +69,7 @@ class LiveFile:
             at=as_text(at),
             away_since=None if away is None else as_text(datetime.fromtimestamp(away, UTC)),
             partitions=owned_partitions.lags(at.timestamp()),
+            waits_for=why_waiting(owned_partitions),
         )
         with suppress(OSError):
             new = self._path.with_name(f"{self._path.name}.new")

@@ -123,6 +123,7 @@ def _worker(config: Config, beat: float | None, live: LiveWorker | None) -> dict
         "host": live.host if live else None,
         "pid": live.pid if live else None,
         "since": live.since if live else None,
+        "waits_for": live.waits_for if live else None,
     }
 
 
