@@ -95,6 +95,7 @@ class Worker:
             check=lambda: None,
             owned_partitions=OwnedPartitions(),
             consumer=consumer,
+            ids=("id", "worker"),
             being_read=lambda db: being_read(db, (0,), (self.app.config.kafka.topic, "id")),
         )
         self._lock: Any = SimpleNamespace(beat=lambda: None)

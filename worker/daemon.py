@@ -142,7 +142,7 @@ class Daemon:
         requests = self._open_requests(db, now)
         if self._not_before is not None and now < self._not_before <= now + RUN_AGAIN_AFTER[-1]:
             return
-        flushing = Flushing(self._app, self._flusher, poller.owned_partitions, poller.consumer.topic_id)
+        flushing = Flushing(self._app, self._flusher, poller.owned_partitions, *poller.ids)
         all_ready = poller.owned_partitions.wait_until_ready(0)
         unread = poller.being_read(db)
         if all_ready:

@@ -201,7 +201,7 @@ def _read_and_flush(
         if stop.is_set():
             output.note("Stopped before the flush. What was read is staged; nothing is lost.")
             return STOPPED_CODE
-        flushing = Flushing(app, app.flusher(stop), poller.owned_partitions, poller.consumer.topic_id)
+        flushing = Flushing(app, app.flusher(stop), poller.owned_partitions, *poller.ids)
         flush_thread = FlushThread(flushing, request.trigger if request else "once", request)
         calls_ended = False
         calls_ended = _awaited(app, poller, stop, flush_thread, display)

@@ -90,17 +90,17 @@ class Consumer:
         self._turns = PartitionTurns(settings.topic)
         self.topic_changed: Callable[[], None] = lambda: None
         """Called by the poll thread when the topic was recreated, or has another number of partitions now."""
-        self._instance = instance_of(db, f"worker-{uuid.uuid4()}")
-        self.commits = Commits(settings, self._instance, owned_partitions, self._next_of, call_seconds)
+        self.client_id = instance_of(db, f"worker-{uuid.uuid4()}")
+        self.commits = Commits(settings, self.client_id, owned_partitions, self._next_of, call_seconds)
         admin = Admin(settings, self._problems)
         self.partitions = admin.partitions
         # A static member that comes back gets its former partitions, without those added since.
-        self._name = f"{self._instance}-of-{self.partitions}"
+        self._name = f"{self.client_id}-of-{self.partitions}"
         self._consumer = self._opened()
         try:
             self._watch = TopicWatch(admin, owned_partitions.topic_is_missing)
             asked = None if admin.mock else admin
-            self._membership = Membership(settings, self._name, asked)
+            self._membership = Membership(settings, self._name, self.client_id, asked)
             self._retention_gap = RetentionGap(settings, db, owned_partitions, clock, asked, self._bounds)
             self.topic_id, self._began = self._watch.topic_id(), time.monotonic()
             self._begin_batch()
@@ -109,7 +109,7 @@ class Consumer:
             raise
 
     def _opened(self) -> LibraryConsumer:
-        own = properties(self._settings, self._name) | {"client.id": self._instance}
+        own = properties(self._settings, self._name) | {"client.id": self.client_id}
         own |= {"error_cb": self._problems, "on_commit": self.commits.answered}
         return client(LibraryConsumer, self._settings, own)
 
@@ -264,9 +264,7 @@ class Consumer:
         self._retention_gap.watch()
         if (news := self._watch.news()) is not None:
             self._compare(*news)
-        if self._membership.has_nothing(self._assignment.state):
-            self._assignment.assign({})
-            self._ownership.assigned({})
+        self._membership.look(self._assignment, self._ownership, self.partitions)
         if idle or self.commits.due():
             self.commits.commit(self._consumer)
 

@@ -13,15 +13,17 @@ from confluent_kafka import ConsumerGroupState
 from confluent_kafka import KafkaError as LibraryError
 
 from worker.config import Kafka
-from worker.consumer.assignment import State
+from worker.consumer.assignment import Assignment, State
+from worker.consumer.owned_partitions import OwnedPartitions
 from worker.kafka.admin import Admin
 from worker.kafka.client import fetching, heartbeat_ms
+from worker.kafka.group import others_in
 
 METADATA_MS = 10_000
 """How often librdkafka looks for new partitions of the topic; its default is five minutes."""
 _METADATA = "topic.metadata.refresh.interval.ms"
 ASK_SECONDS = 1.0
-"""How often to query whether the group has partitions for this worker."""
+"""How often to query whether the group has partitions for this worker, while it has none."""
 
 
 def properties(settings: Kafka, name: str) -> dict[str, Any]:
@@ -71,38 +73,46 @@ def refusal(settings: Kafka) -> str:
 
 
 class Membership:
-    """Finds out that the group has no partition for this worker, which the newer protocol does not report."""
+    """Finds out, while this worker has no partition, whether other workers have all of them.
 
-    def __init__(self, settings: Kafka, name: str, admin: Admin | None) -> None:
+    By the newer protocol, the group does not report either that it has no partition for this worker.
+    """
+
+    def __init__(self, settings: Kafka, name: str, client_id: str, admin: Admin | None) -> None:
         """Queries nothing yet.
 
         Args:
+            name: the static member name.
             admin: None for a broker that does not answer the query.
         """
-        self._group = settings.group_id
-        self._name = name
-        self._admin = admin if settings.group_protocol == "consumer" else None
+        self._settings, self._name, self._client_id, self._admin = settings, name, client_id, admin
         self._asked_at = time.monotonic()
         self._asked: Future[Any] | None = None
 
-    def has_nothing(self, state: State) -> bool:
-        """Returns whether the group is stable and has no partition for this worker. Never blocks.
+    def look(self, assignment: Assignment, owned_partitions: OwnedPartitions, partitions: int) -> None:
+        """Queries the group if this worker has no partition, and records its answer. Never blocks.
 
         Args:
-            state: the known state; queries only if no assignment is known.
+            partitions: of the topic.
         """
-        if self._admin is None or state is State.ASSIGNED:
+        if self._admin is None or assignment.partitions:
             self._asked = None
-            return False
-        if self._asked is None:
+        elif self._asked is None:
             if time.monotonic() - self._asked_at >= ASK_SECONDS:
                 self._asked_at = time.monotonic()
-                self._asked = self._admin.ask_group(self._group)
-            return False
-        if not self._asked.done():
-            return False
-        answer, self._asked = self._asked, None
-        if answer.exception() is not None or answer.result().state != ConsumerGroupState.STABLE:
-            return False
-        mine = [member for member in answer.result().members if member.group_instance_id == self._name]
-        return bool(mine) and not any(member.assignment.topic_partitions for member in mine)
+                self._asked = self._admin.ask_group(self._settings.group_id)
+        elif self._asked.done():
+            answer, self._asked = self._asked, None
+            if answer.exception() is None:
+                self._take(answer.result(), assignment, owned_partitions, partitions)
+
+    def _take(self, group: Any, assignment: Assignment, owned_partitions: OwnedPartitions, partitions: int) -> None:
+        elsewhere = others_in(group, self._settings.topic, self._client_id)
+        owned_partitions.others_have_all = elsewhere.keys() >= set(range(partitions))
+        if self._settings.group_protocol != "consumer" or assignment.state is State.ASSIGNED:
+            return
+        mine = [member for member in group.members if member.group_instance_id == self._name]
+        has_nothing = mine and not any(member.assignment.topic_partitions for member in mine)
+        if group.state == ConsumerGroupState.STABLE and has_nothing:
+            assignment.assign({})
+            owned_partitions.assigned({})

@@ -83,6 +83,8 @@ class OwnedPartitions:
         self.away_since: float | None = None
         """When the current outage of all brokers began, in seconds since 1970; None if there is none."""
         self.faults = Faults()
+        self.others_have_all: bool | None = None
+        """While this worker has no partition: whether other workers have all of them; None if Kafka does not tell."""
 
     # Called by the poll thread
 
@@ -380,7 +382,11 @@ class OwnedPartitions:
     def _all_ready(self) -> bool:
         if not self._partitions:
             # A new member gets nothing at first if other members must release partitions before.
-            return self._assigned and self._clock() - self._assigned_at >= NOTHING_SECONDS
+            return (
+                self._assigned
+                and self.others_have_all is not False
+                and self._clock() - self._assigned_at >= NOTHING_SECONDS
+            )
         return self._assigned and all(self._is_ready(state) for state in self._partitions.values())
 
 

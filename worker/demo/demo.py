@@ -235,7 +235,7 @@ class _Demo:
     def _flush(self) -> Run:
         poller = self._poller
         flusher = self._app.flusher(threading.Event())
-        return Flushing(self._app, flusher, poller.owned_partitions, poller.consumer.topic_id).flush("once")
+        return Flushing(self._app, flusher, poller.owned_partitions, *poller.ids).flush("once")
 
     def _members(self) -> dict[str, Counter[str]]:
         return {

@@ -6,7 +6,8 @@ or a topic's number of partitions changed, several workers may each have a part,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from worker.consumer.owned_partitions import Held, OwnedPartitions
@@ -43,17 +44,22 @@ class Eligibility:
         topic: str,
         topic_id: str,
         ledger_partition: Callable[[AccountId], int],
+        owners_elsewhere: Callable[[], Mapping[int, str] | None],
     ) -> None:
         """Looks up the accounts' partitions.
 
         Args:
             db: the staging database; not used afterwards.
             ledger_partition: returns the partition of an account's ledger: that of its events, if publishers comply.
+            owners_elsewhere: asks Kafka which partitions other workers have; None if it does not tell.
         """
         self._owned_partitions = owned_partitions
         self._partitions = offsets.account_partitions(db, topic, topic_id)
         self._ledger_partition = ledger_partition
         self._assignments: dict[AccountId, Held] = {}
+        self._owners_elsewhere = owners_elsewhere
+        self._asked: tuple[Mapping[int, str] | None] | None = None
+        self._asking = threading.Lock()
 
     def why_not(self, account_id: AccountId) -> Refused | None:
         """Returns why nothing may be delivered for an account now; None if it may."""
@@ -68,13 +74,33 @@ class Eligibility:
             )
             return Refused(reason, RunResult.FAILED)
         if foreign:
-            subject = "its partition is" if len(partitions) == 1 else f"partitions {_listed(foreign)} of it are"
-            return Refused(f"Left to another worker: {subject} not this worker's.", RunResult.DONE)
+            return self._left(partitions, foreign)
         if not partitions <= self._owned_partitions.ready():
             reason = "Its partition is not read to its end yet, or a former owner may still be calling."
             return Refused(reason, RunResult.INCOMPLETE)
         self._assignments[account_id] = assignments
         return None
+
+    def _left(self, partitions: frozenset[int], foreign: frozenset[int]) -> Refused:
+        subject = "its partition is" if len(partitions) == 1 else f"partitions {_listed(foreign)} of it are"
+        owners = self._owners()
+        if owners is None:
+            reason = f"{subject.capitalize()} not this worker's, and Kafka does not say whether another worker has it."
+            return Refused(reason, RunResult.INCOMPLETE)
+        if unowned := foreign - owners.keys():
+            reason = (
+                f"No worker has partition {_listed(unowned)} now: the group has not assigned it yet. "
+                "mailchimp-worker status shows when this worker has it."
+            )
+            return Refused(reason, RunResult.INCOMPLETE)
+        return Refused(f"Left to another worker: {subject} not this worker's.", RunResult.DONE)
+
+    def _owners(self) -> Mapping[int, str] | None:
+        # Asked once for a run, and only if an account is not this worker's.
+        with self._asking:
+            if self._asked is None:
+                self._asked = (self._owners_elsewhere(),)
+            return self._asked[0]
 
     def may_call(self, account_id: AccountId) -> bool:
         """Returns whether a call may still start for an account that :meth:`why_not` allowed."""

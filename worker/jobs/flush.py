@@ -17,6 +17,7 @@ from worker.flush.run import Flusher
 from worker.flush.schedule import latest_flush_time
 from worker.jobs.finish_staging import finish_staging
 from worker.jobs.retention import drop_old
+from worker.kafka.group import owners_elsewhere
 from worker.model import AccountId
 from worker.store.runs import Request, Run, Trigger
 
@@ -27,12 +28,14 @@ class Flushing:
 
     Attributes:
         topic_id: Kafka's id of the events topic; "" if the broker does not report it.
+        client_id: of this worker in the consumer group.
     """
 
     app: App
     flusher: Flusher
     owned_partitions: OwnedPartitions
     topic_id: str
+    client_id: str
     _preparing: threading.Lock = field(default_factory=threading.Lock)
 
     def flush(
@@ -58,7 +61,14 @@ class Flushing:
         with closing(self.flusher.config.open()) as db:
             with self._preparing:
                 finish_staging(app, self.owned_partitions, self.topic_id, db)
-            eligibility = Eligibility(db, self.owned_partitions, topic, self.topic_id, app.changelog.ledger_partition)
+            eligibility = Eligibility(
+                db,
+                self.owned_partitions,
+                topic,
+                self.topic_id,
+                app.changelog.ledger_partition,
+                lambda: owners_elsewhere(app.config.kafka, self.client_id),
+            )
             started = time.monotonic()
             daily = trigger in ("daily", "retry")
             flush_time = latest_flush_time(now, flush.time_of_day, flush.zone) if daily else None

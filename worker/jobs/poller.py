@@ -61,6 +61,11 @@ class Poller:
         self.consumer.topic_changed = lambda: _note_size(app, self._db, self.consumer)
         self.consumer.topic_changed()
 
+    @property
+    def ids(self) -> tuple[str, str]:
+        """Kafka's id of the events topic, and this worker's client id."""
+        return self.consumer.topic_id, self.consumer.client_id
+
     def start(self) -> None:
         """Starts reading."""
         self._db.must_end = self._stop.is_set

@@ -26,8 +26,33 @@ class Member:
     partitions: tuple[int, ...]
 
 
+def owners_elsewhere(kafka: Kafka, own: str) -> dict[int, str] | None:
+    """Returns the partitions of other workers, each with its worker's name; None if Kafka does not tell.
+
+    Args:
+        own: this worker's client id: a session that its former process left is not another worker.
+    """
+    group = _described(kafka)
+    return None if group is None else others_in(group, kafka.topic, own)
+
+
+def others_in(group: Any, topic: str, own: str) -> dict[int, str]:
+    """Returns the same from the library's description of a group: empty while the group rebalances."""
+    from confluent_kafka import ConsumerGroupState
+
+    if group.state != ConsumerGroupState.STABLE:
+        return {}
+    other_members = (member(described, topic) for described in group.members if described.client_id != own)
+    return {partition: other.name for other in other_members for partition in other.partitions}
+
+
 def members_of(kafka: Kafka) -> list[Member] | None:
     """Returns the group's members; None if Kafka does not say."""
+    group = _described(kafka)
+    return None if group is None else [member(description, kafka.topic) for description in group.members]
+
+
+def _described(kafka: Kafka) -> Any | None:
     # Imported here, because the library takes long to import, and most commands that only read do not need it.
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
@@ -37,11 +62,10 @@ def members_of(kafka: Kafka) -> list[Member] | None:
     try:
         admin = client(AdminClient, kafka, {"error_cb": Problems()})
         futures = admin.describe_consumer_groups([kafka.group_id], request_timeout=ANSWER_SECONDS)
-        group = futures[kafka.group_id].result(ANSWER_SECONDS + 1)
+        return futures[kafka.group_id].result(ANSWER_SECONDS + 1)
     except (KafkaException, WorkerError, TimeoutError) as error:
         logging.getLogger("worker").debug("the group was not described: %s", error, extra={"reason": str(error)})
         return None
-    return [member(description, kafka.topic) for description in group.members]
 
 
 def member(description: Any, topic: str) -> Member:

@@ -216,6 +216,18 @@ def test_is_not_read_before_anything_was_assigned() -> None:
     assert owned_partitions.wait_until_ready(0)
 
 
+def test_a_worker_without_partitions_waits_while_nobody_has_them() -> None:
+    """Such as while a session of its former process lasts: a flush must not count them as another worker's."""
+    timer = Timer()
+    owned_partitions = OwnedPartitions(timer)
+    owned_partitions.assigned({})
+    owned_partitions.others_have_all = False
+    timer.now += NOTHING_SECONDS
+    assert not owned_partitions.wait_until_ready(0)
+    owned_partitions.others_have_all = True
+    assert owned_partitions.wait_until_ready(0)
+
+
 def test_is_not_read_between_two_assignments() -> None:
     """A worker whose partitions were taken waits for the next assignment."""
     owned_partitions = OwnedPartitions(Timer())

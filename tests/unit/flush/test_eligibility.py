@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from tests.unit.consumer.test_batch import AT, event, stage
@@ -19,6 +21,7 @@ from worker.store.run_result import RunResult
 ACCOUNT = AccountId("acct-1")
 MINE = partition_of(ACCOUNT, 6)
 OTHER = (MINE + 1) % 6
+ALL = dict.fromkeys(range(6), "worker-2 on 10.0.0.2")
 
 
 @pytest.fixture
@@ -29,11 +32,15 @@ def db(db: Database) -> Database:
     return db
 
 
-def eligibility(db: Database, *owned: int) -> Eligibility:
-    """Of a worker that has these partitions, all read."""
+def eligibility(db: Database, *owned: int, elsewhere: Mapping[int, str] | None = ALL) -> Eligibility:
+    """Of a worker that has these partitions, all read.
+
+    Args:
+        elsewhere: the partitions of other workers, as Kafka describes the group; None if it does not.
+    """
     owned_partitions = OwnedPartitions(lambda: 0.0)
     owned_partitions.assigned(dict.fromkeys(owned, (0, 0)))
-    return Eligibility(db, owned_partitions, "t", "id", lambda account: partition_of(account, 6))
+    return Eligibility(db, owned_partitions, "t", "id", lambda account: partition_of(account, 6), lambda: elsewhere)
 
 
 def test_an_account_in_one_partition_is_its_owners(db: Database) -> None:
@@ -43,6 +50,21 @@ def test_an_account_in_one_partition_is_its_owners(db: Database) -> None:
     refused = eligibility(db, OTHER).why_not(ACCOUNT)
     assert refused is not None
     assert (refused.end, misplaced(db, "t")) == (RunResult.DONE, [])
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "told"),
+    [({OTHER: "worker-2"}, f"No worker has partition {MINE} now"), (None, "Kafka does not say")],
+)
+def test_an_account_of_no_known_worker_is_not_done(
+    db: Database, elsewhere: Mapping[int, str] | None, told: str
+) -> None:
+    """Only what Kafka says another worker has is left to it; else a flush would claim that everything was settled."""
+    stage(db, event(0, partition=MINE))
+    refused = eligibility(db, OTHER, elsewhere=elsewhere).why_not(ACCOUNT)
+    assert refused is not None
+    assert refused.end is RunResult.INCOMPLETE
+    assert told in refused.reason
 
 
 def test_an_account_in_another_partition_than_its_ledger_may_be_nobodys(db: Database) -> None:

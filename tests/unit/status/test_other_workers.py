@@ -5,8 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from confluent_kafka import ConsumerGroupState
 
-from worker.kafka.group import Member, member
+from worker.kafka.group import Member, member, others_in
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
 from worker.status.other_workers import in_words
@@ -52,3 +53,17 @@ def test_a_member_is_named_by_its_client_id_and_its_host() -> None:
         client_id="worker-2", host="/10.0.0.2", assignment=SimpleNamespace(topic_partitions=assigned)
     )
     assert member(described, "customers") == Member("worker-2 on 10.0.0.2", (1, 3))
+
+
+def test_only_other_workers_of_a_stable_group_own_partitions() -> None:
+    """A session that this worker's former process left is nobody else; during a rebalance nothing is certain."""
+
+    def described(client_id: str, partition: int) -> SimpleNamespace:
+        assigned = SimpleNamespace(topic_partitions=[SimpleNamespace(topic="customers", partition=partition)])
+        return SimpleNamespace(client_id=client_id, host="/10.0.0.2", assignment=assigned)
+
+    members = [described("worker-1", 0), described("worker-2", 1)]
+    group = SimpleNamespace(state=ConsumerGroupState.STABLE, members=members)
+    assert others_in(group, "customers", "worker-1") == {1: "worker-2 on 10.0.0.2"}
+    group.state = ConsumerGroupState.PREPARING_REBALANCING
+    assert others_in(group, "customers", "worker-1") == {}
