@@ -21,7 +21,7 @@ from worker.model import CustomerId, MembershipKey
 from worker.plan.consent import AddDecision, PriorRead, decide, departure_of
 from worker.plan.identity import as_gone, as_read, is_unconfirmed
 from worker.plan.outcomes import MEANINGS, NOTHING_NEXT, ONLY_THE_PERSON, Outcome
-from worker.plan.steps import Contact, PriorDecision, PriorMembership, ids_of
+from worker.plan.steps import Contact, PriorDecision, PriorMembership, Target, ids_of
 from worker.store.ledger import LedgerEntry, keeps_out
 
 
@@ -144,13 +144,19 @@ def _note_kept_out(
         targets = tuple(replace(target, list_reason=None) for target in targets)
     attempt.receipt(targets, prior.membership, exchange, outcome=Outcome.LEFT, detail=detail, then=then)
     attempt.blocked |= ids_of(contact.targets)
-    if not prior.own:
-        attempt.kept_off |= ids_of(contact.targets)
+    giving_up = [target for target in targets if not prior.own or _comes_to_its_address(attempt, target, prior)]
+    attempt.kept_off |= ids_of(giving_up)
     for customer in (target.customer for target in contact.targets if target.customer_id not in prior.known):
         if customer.address == prior.membership.address:
             attempt.memberships.append((customer.customer_id, prior.membership))
         elif prior.known:
             attempt.waits.append((customer.customer_id, prior.known[0]))
+
+
+def _comes_to_its_address(attempt: Attempt, target: Target, prior: PriorMembership) -> bool:
+    # Who had the new address left. The customer itself left nothing, even if the departure is kept under its id.
+    old, address = attempt.customer_status(target.customer_id).membership, target.customer.address
+    return old is not None and old.address != address == prior.membership.address
 
 
 # Writing

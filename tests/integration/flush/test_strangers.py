@@ -115,6 +115,25 @@ def test_a_customer_that_comes_to_a_strangers_address_is_not_put_there(world: Wo
     assert "left" in world.outcomes("bob")
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_who_comes_to_a_strangers_address_and_another_list_leaves_the_old_member(world: World, known: bool):
+    """It is archived, as nobody has its address any more, whether or not the departure was read before the change."""
+    world.standin.create_list("owner", "third", "Third")
+    world.refresh()
+    setters.store(world.db, CHANGELOG, ACCOUNT, [ListId("master"), ListId("other"), ListId("third")])
+    world.event("bob", BOB)
+    world.daily()
+    if known:
+        leaves(world, list_id="third")
+        world.daily()
+    world.event("bob", ANN, list_id="other")
+    if not known:
+        leaves(world, list_id="third")
+    world.daily()
+    assert (world.status(BOB), world.status(ANN, "other")) == ("archived", None)
+    assert world.outcomes("bob")[-2:] == ["left", "archived"]
+
+
 def test_a_member_that_was_deleted_since_keeps_the_address_off(world: World):
     """Who left and was then deleted for good has left."""
     leaves(world)
