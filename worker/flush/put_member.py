@@ -241,8 +241,11 @@ def add_or_find(
     if written.member is None:
         attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
         return
-    origin: Origin = "added" if is_new(written.member, read.answered_at) else "found"
-    attempt.entries.append(_entry_for(attempt, contact, entry, written, origin))
+    if not is_new(written.member, read.answered_at):
+        # It joined after the read, or Mailchimp did not show it then.
+        _report_found(attempt, contact, entry, written, "found")
+        return
+    attempt.entries.append(_entry_for(attempt, contact, entry, written, "added"))
     added = "Moved: added here" if outcome is Outcome.MOVED else "Added"
     detail = f"{added} as {written.member.status}."
     settle_contact(attempt, contact, written.exchange, outcome, detail, written.member.status)

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.integration.flush.world import World
+from worker.mailchimp.calls import member_hash
 from worker.sandbox.audit import BY_HAND
 from worker.sandbox.faults import Fault
 
@@ -204,3 +205,17 @@ def test_a_rename_takes_the_thirty_days_along(world: World):
         world.event("ann", email, first_name="Ann", last_name="Lee")
         world.flush()
         assert world.members() == {email: "subscribed"}
+
+
+def test_a_member_that_mailchimp_did_not_show_is_not_reported_as_added(world: World):
+    """A read says that nobody is there, though the member is archived: the write leaves its status, and shows it."""
+    world.by_hand("dot@example.com", "subscribe")  # so that the list has somebody archived, and adds go one by one
+    world.by_hand("dot@example.com", "archive")
+    world.by_hand("ann@example.com", "subscribe")
+    world.by_hand("ann@example.com", "archive")
+    world.clock.forward(days=1)
+    world.event("ann", "ann@example.com", first_name="Ann")
+    title = "Resource Not Found"
+    world.standin.faults = [Fault("status", "GET", f"members/{member_hash('ann@example.com')}", "", 404, title, 2)]
+    world.flush()
+    assert (world.status("ann@example.com"), world.outcomes("ann")) == ("archived", ["found"])
