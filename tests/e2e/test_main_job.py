@@ -67,7 +67,7 @@ def test_a_running_worker_carries_out_flushes_and_ends_on_sigterm(cli: Cli, stan
         until(lambda: "mailchimp_worker_customers_waiting 1.0" in answer(port, "/metrics")[1])
         assert members(standin) == {}
         assert re.search(
-            r"acct-1 +waiting +1 .* Takes part in daily flushes from (today|tomorrow) 10:00", cli("status")
+            r"acct-1 +waiting +1 .* Takes part in daily flushes from (today|tomorrow) at 10:00", cli("status")
         )
         cli("flush", "--account", "acct-1")
         # Who was enabled after the time of the daily flush is not due at the start.
@@ -85,7 +85,7 @@ def test_a_running_worker_carries_out_flushes_and_ends_on_sigterm(cli: Cli, stan
         assert f"running on {socket.gethostname()}, process {daemon.pid}" in told
         assert f"database     {cli.folder / 'worker.db'}" in told
         assert f"Kafka        {cli.topic.broker.bootstrap_servers} answers" in told
-        assert re.search(r"next flush   (today|tomorrow) 10:00, in ", told)
+        assert re.search(r"next flush   (today|tomorrow) at 10:00, in ", told)
         assert re.search(r"acct-1 +up to date", told)
         told = cli("run", "--once", code=1)
         assert "Another worker is running with this database" in told
@@ -180,7 +180,7 @@ def test_a_plan_shows_the_calls_and_sends_nothing(cli: Cli, standin: StandIn):
     )
     cli("account", "disable", "acct-1")
     told = cli("account", "enable", "acct-1")
-    assert re.search(r"1 contact will be added as subscribed (today|tomorrow) 10:00\.", told)
+    assert re.search(r"1 contact will be added as subscribed (today|tomorrow) at 10:00\.", told)
     cli.publish(event("ann", version=2, email="ann@example.com", first_name="Anne"))
     standin.audit.clear_calls()
     told = cli("flush", "--plan", "--calls")

@@ -152,6 +152,7 @@ def test_a_command_reads_and_delivers_nothing(world: World, caplog: pytest.LogCa
     world.flush()
     world.by_hand(ANN, "unsubscribe")
     world.event("bob", BOB)
+    caplog.clear()
     with caplog.at_level("INFO"):
         run = world.read_back()
     assert (run.ended, run.accounts, run.trigger) == ("done", (), "read back")
