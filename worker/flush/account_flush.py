@@ -29,7 +29,7 @@ from worker.plan.plan import make_plan
 from worker.plan.related_customers import CHUNK, RelatedCustomers, Selection, apart, chunks, with_strangers
 from worker.plan.steps import Add, Plan
 from worker.sqlite.database import Database
-from worker.store import accounts, customers, ledger, list_members, strangers
+from worker.store import accounts, customers, ledger, strangers
 from worker.store.accounts import AccountSettings
 from worker.store.forgotten import Departed
 from worker.store.held_counts import HeldCount
@@ -252,10 +252,12 @@ class AccountFlush(ABC):
     def _unknown_former_lists(self) -> set[ListId]:
         """Returns lists that were stored once, and of which this worker does not know who left them."""
         settings, hashes = self.settings, self.inputs.strangers
-        former = {known.list_id for known in settings.lists if not (known.stored or known.gone)}
-        if former:
-            former &= list_members.lists_of(self.db, settings.account_id)
-            former -= accounts.stored_by_others(self.db, settings.account_id)
+        former = {
+            known.list_id
+            for known in settings.lists
+            if not (known.stored or known.gone) and known.departures_read_at is not None
+        }
+        former -= accounts.stored_by_others(self.db, settings.account_id)
         return {list_id for list_id in former if strangers.read_at(self.db, hashes, list_id) is None}
 
     def _read_lists(self, wanted: Collection[ListId], *, whole: bool = False, rechecked: bool = False) -> None:
