@@ -74,7 +74,7 @@ def create_hash_key(db: Database, changelog: Changelog, secret: SecretKey) -> No
     sealed = secret.seal_hash_key(new)
 
     def write() -> Changed[None]:
-        # A key that made no hash can be replaced even if it cannot be decrypted.
+        # If nobody was erased, one that cannot be decrypted can be replaced: the lists are read again.
         replaceable = forgotten.encrypted_key(db) is None or forgotten.is_empty(db)
         return Changed(None, forgotten.set_encrypted_key(db, sealed) if replaceable else [])
 

@@ -26,7 +26,7 @@ from worker.sqlite.existing import is_there, is_writable
 from worker.sqlite.file import why_no_room
 from worker.status.account_facts import facts_of
 from worker.status.check_accounts import check_account
-from worker.status.check_kafka import check_changelog, check_staging, checked_topics
+from worker.status.check_kafka import NUMBERS, check_changelog, check_staging, checked_topics
 from worker.status.checks import Finding, Level, exit_code, ok
 from worker.status.previous_key import finding, previous_key
 from worker.store import accounts
@@ -115,7 +115,7 @@ def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
         elif not is_writable(path):
             text = "Not checked: this user may not write to the database."
             yield Finding("ledger", Level.ATTENTION, text, "Run check as the worker's user.")
-        elif not any(result.hinders for result in topics.findings if result.subject != POLICY):
+        elif not any(result.hinders for result in topics.findings if result.subject not in (POLICY, NUMBERS)):
             with suppress(KafkaError), closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
                 yield check_changelog(reader)
         yield from check_staging(db, app.config.kafka.topic, topics.partitions)

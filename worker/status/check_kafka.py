@@ -32,6 +32,9 @@ _KEY_CHANGED = (
 )
 
 
+NUMBERS = "numbers of partitions"
+
+
 @dataclass(frozen=True, slots=True)
 class CheckedTopics:
     """What the broker and the topics are like.
@@ -59,7 +62,7 @@ def checked_topics(kafka: Kafka, *, outcomes: bool) -> CheckedTopics:
     ledger = next((topic.partitions for topic in topics if topic.name == kafka.ledger_topic), 0)
     differs = partition_mismatch(kafka.topic, TopicSize("", admin.partitions, ledger)) if ledger else None
     if differs is not None:
-        findings.append(Finding("numbers of partitions", Level.FAILED, differs, hinders=False))
+        findings.append(Finding(NUMBERS, Level.FAILED, differs))
     return CheckedTopics([*findings, *map(_topic, topics)], (admin.partitions, ledger) if ledger else None)
 
 
