@@ -163,7 +163,10 @@ class PartitionWriter:
 
     @property
     def end(self) -> int:
-        """The offset after the last record that this writer wrote, and after the marker of its transaction."""
+        """The offset after the last record that this writer wrote, and after the marker of its transaction.
+
+        A broker that was slow to write a marker may write it twice, so the next record may come later.
+        """
         with self._offsets_lock:
             return self._end + 1
 
@@ -191,9 +194,6 @@ class PartitionWriter:
             of_clock = (wanted.rejected for wanted in group if _is_of_clock(wanted.rejected))
             self._closed = self._failure(next(of_clock, None) or self._cause(error.args[0]))
             raise self._closed from error
-        except KafkaError as error:
-            self._closed = error
-            raise
 
     def _cause(self, error: LibraryError) -> LibraryError:
         # Only the transaction's own calls name the cause of "Local: Fatal error".
@@ -217,12 +217,6 @@ class PartitionWriter:
                     headers = self._second_topic.headers if value is not None else None
                     self._produce(self._second_topic.topic, key, value, None, headers)
         self._producer.commit_transaction(self._accepted_seconds + 1)
-        first = min(offset for wanted in together for offset in wanted.offsets)
-        if self._end and first - self._end > 1:  # a transaction marker takes one offset
-            raise KafkaError(
-                f"Partition {self._partition} of {self._topic} has another writer, of an earlier release.",
-                "Nothing was confirmed. End the workers of that release.",
-            )
         with self._offsets_lock:
             for wanted in together:
                 self._uncommitted.append(range(min(wanted.offsets), max(wanted.offsets) + 1))

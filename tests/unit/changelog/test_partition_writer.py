@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,6 +35,48 @@ class FakeProducer:
     def abort_transaction(self, timeout: float) -> None:
         """Fails with the cause."""
         raise self.cause
+
+
+class Delivered:
+    """A message that a broker acknowledged."""
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+
+    def offset(self) -> int:
+        """Returns where it is."""
+        return self._offset
+
+
+class RepeatingProducer:
+    """A producer whose broker writes each transaction's marker twice, as one does that hung meanwhile."""
+
+    def __init__(self) -> None:
+        self.next_offset = 0
+
+    def begin_transaction(self) -> None:
+        """Begins one."""
+
+    def produce(self, *values: Any, on_delivery: Callable[[None, Delivered], None], **options: Any) -> None:
+        """Delivers at once."""
+        on_delivery(None, Delivered(self.next_offset))
+        self.next_offset += 1
+
+    def commit_transaction(self, timeout: float) -> None:
+        """Writes two markers."""
+        self.next_offset += 2
+
+
+def test_a_marker_that_the_broker_wrote_twice_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer goes on: only fencing says that another writer has the partition."""
+    monkeypatch.setattr(module, "client", lambda *values: RepeatingProducer())
+    writer = PartitionWriter(Kafka(), "ledger", 1, lambda key, value: [])
+    written = [writer.write([(b"key", b"value")]) for _ in range(2)]
+    assert written == [range(1), range(3, 4)]
+    assert writer.next_offset(written[0], 0) == 3
+    for offsets in written:
+        writer.committed(offsets)
+    assert writer.next_offset(written[1], 3) == 4
 
 
 @pytest.mark.parametrize(
