@@ -23,12 +23,12 @@ def departures_of(
         The places of departures by the place of the contact, for those that have any.
     """
     addresses = {contact.membership.address for contact in contacts}
-    targets = (target.customer_id for contact in contacts for target in contact.targets)
-    ids = list(dict.fromkeys([*targets, *customers.ids_of_addresses(db, account_id, addresses)]))
-    known_at = addresses | ledger.addresses_of_customers(db, account_id, ids)
-    if not ledger.anyone_left(db, account_id, known_at):
+    targets = {target.customer_id for contact in contacts for target in contact.targets}
+    if not ledger.anyone_left(db, account_id, addresses, targets):
         return {}  # most often, and quick: the call waits for this, and depends on a read that becomes old
     people = customers.by_addresses(db, account_id, addresses)
+    ids = sorted(targets.union(customer.customer_id for customer in people))
+    known_at = addresses | ledger.addresses_of_customers(db, account_id, ids)
     statuses = {status.customer_id: status for status in ledger.customer_statuses_of(db, account_id, ids)}
     entries = {entry.membership: entry for entry in ledger.entries_of(db, account_id, known_at)}
     known = KnownPlaces(people, ids, statuses, ledger.owned_by(db, account_id, ids), entries)

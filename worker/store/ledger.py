@@ -237,9 +237,14 @@ def entries_of_customer(db: Database, account_id: AccountId, customer_id: Custom
     return _ENTRY.read_all(db.execute(query, (account_id, customer_id)))
 
 
+_GIVEN = "(SELECT value FROM json_each(?2))"
 _OWNED = (
-    "FROM ledger WHERE account_id = ?1 AND (state <> 'archived' OR intent IS NOT NULL "
-    "OR status_before = 'unsubscribed') AND customer_id IN (SELECT value FROM json_each(?2))"
+    "ledger WHERE account_id = ?1 AND (state <> 'archived' OR intent IS NOT NULL OR status_before = 'unsubscribed') "
+    "AND customer_id IN "
+)
+_ADDRESSES_OF = (
+    f"SELECT address FROM {_OWNED} {{ids}} UNION SELECT address FROM standing WHERE account_id = ?1 "
+    "AND address IS NOT NULL AND customer_id IN {ids}"
 )
 
 
@@ -249,29 +254,34 @@ def owned_by(db: Database, account_id: AccountId, customers: Iterable[CustomerId
     A customer has several while a move is half done, or if consent was withdrawn on several lists. It left a place for
     good if the member is gone, or was unsubscribed when this worker archived it.
     """
-    rows = db.execute(f"SELECT {_ENTRY.names} {_OWNED}", (account_id, json.dumps(list(customers))))
-    return _ENTRY.read_all(rows)
+    return _ENTRY.select(db, f"{_OWNED} {_GIVEN}", (account_id, json.dumps(list(customers))))
 
 
 def addresses_of_customers(db: Database, account_id: AccountId, customers: Sequence[CustomerId]) -> set[AddressKey]:
     """Returns the addresses of the same places, and those where the customers are known by their statuses."""
-    query = (
-        f"SELECT address {_OWNED} UNION SELECT address FROM standing WHERE account_id = ?1 AND address IS NOT NULL "
-        "AND customer_id IN (SELECT value FROM json_each(?2))"
-    )
-    return set(db.column(AddressKey, query, (account_id, json.dumps(customers))))
+    return set(db.column(AddressKey, _ADDRESSES_OF.format(ids=_GIVEN), (account_id, json.dumps(customers))))
 
 
 _DEPARTED = (
-    "ledger WHERE account_id = ? AND address IN (SELECT value FROM json_each(?)) "
-    "AND (state = 'gone' OR (state <> 'intended' AND CASE state WHEN 'archived' THEN status_before "
-    "ELSE member_status END IN (SELECT value FROM json_each(?))))"
+    "ledger WHERE account_id = ?1 AND (state = 'gone' OR (state <> 'intended' AND CASE state WHEN 'archived' "
+    "THEN status_before ELSE member_status END IN (SELECT value FROM json_each(?3)))) AND address IN "
+)
+_ANYONE_LEFT = (
+    "WITH known (customer_id) AS (SELECT value FROM json_each(?4) UNION SELECT customer_id FROM customer "
+    f"WHERE account_id = ?1 AND address IN {_GIVEN}) SELECT EXISTS (SELECT 1 FROM {_DEPARTED} "
+    f"(SELECT value FROM json_each(?2) UNION {_ADDRESSES_OF.format(ids='known')}))"
 )
 
 
-def anyone_left(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> bool:
-    """Returns whether a departure is known from a place with any of the addresses: see :func:`has_left`."""
-    return db.exists(_DEPARTED, (account_id, json.dumps(list(addresses)), json.dumps(sorted(OUT))))
+def anyone_left(
+    db: Database, account_id: AccountId, addresses: Iterable[AddressKey], customers: Iterable[CustomerId]
+) -> bool:
+    """Returns whether a departure is known at one of the addresses, or at one that these customers had.
+
+    Also at one that other customers with these addresses had. A departure is an entry that :func:`has_left`.
+    """
+    values = (account_id, json.dumps(list(addresses)), json.dumps(sorted(OUT)), json.dumps(list(customers)))
+    return bool(db.value(bool, _ANYONE_LEFT, values))
 
 
 def entries_of_contacts(
@@ -297,8 +307,8 @@ def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
 
 def departures_at(db: Database, account_id: AccountId, memberships: Collection[MembershipKey]) -> set[MembershipKey]:
     """Returns those of some places where a departure is known, as :func:`has_left` says."""
-    addresses = json.dumps([place.address for place in memberships])
-    rows = db.execute(f"SELECT list_id, address FROM {_DEPARTED}", (account_id, addresses, json.dumps(sorted(OUT))))
+    values = (account_id, json.dumps([place.address for place in memberships]), json.dumps(sorted(OUT)))
+    rows = db.execute(f"SELECT list_id, address FROM {_DEPARTED} {_GIVEN}", values)
     return {place for row in rows if (place := MembershipKey(*row)) in memberships}
 
 

@@ -52,7 +52,7 @@ def plans(db: Database, act: Callable[[], Any]) -> list[str]:
         lambda db: ledger.settled_at(db, ACCOUNT, [ANN]),
         lambda db: ledger.customers_settled_at(db, ACCOUNT, [ANN]),
         lambda db: ledger.addresses_of_customers(db, ACCOUNT, [CUSTOMER]),
-        lambda db: ledger.anyone_left(db, ACCOUNT, [ANN]),
+        lambda db: ledger.anyone_left(db, ACCOUNT, [ANN], [CUSTOMER]),
         lambda db: customer_outcomes.texts_of(db, [(ACCOUNT, CUSTOMER)]),
         lambda db: ledger.customer_statuses_of(db, ACCOUNT, [CUSTOMER]),
         lambda db: ledger.waiting_for(db, ACCOUNT, [CUSTOMER]),
