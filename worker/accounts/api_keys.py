@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.accounts.secrets import SecretKey
-from worker.accounts.settings import load
+from worker.accounts.settings import lists_not_there, load
 from worker.accounts.settings_log import Author, note
 from worker.changelog.commit import Changelog
 from worker.errors import AccountError, SecretKeyError, UsageError
@@ -20,12 +20,11 @@ from worker.mailchimp.calls import Sender
 from worker.mailchimp.errors import error_for
 from worker.mailchimp.lists import MailchimpList, all_lists
 from worker.mailchimp.user import ROOT, MailchimpUser, user_of
-from worker.model import AccountId
+from worker.model import AccountId, ListId
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Changed, Rows
 from worker.store import accounts, forgotten, marking, settings_notes
-from worker.store.accounts import AccountSettings
-from worker.text.plural import counted
+from worker.store.accounts import AccountList, AccountSettings
 
 OpenSender = Callable[[ApiKey], AbstractContextManager[Sender]]
 """Opens a sender that uses an API key, and closes it afterwards."""
@@ -60,7 +59,7 @@ def connect(
 ) -> Connected:
     """Stores an API key once Mailchimp has accepted it, and ends a pause of the account.
 
-    Lists marked as gone that the key sees are gone no more.
+    Lists marked as gone that the key sees are gone no more; stored lists that another key does not see are marked.
     Creates the account if it does not exist. Until the key is accepted, everything stays as it was.
 
     Args:
@@ -82,15 +81,15 @@ def connect(
         looks = (replaced and before.stored) or any(known_list.gone for known_list in before.lists)
         mailchimp_lists = all_lists(sender) if looks else ()
     notice = _about_lists(before, mailchimp_lists) if looks else None
-    seen = set() if isinstance(mailchimp_lists, Answer) else {seen_list.list_id for seen_list in mailchimp_lists}
+    seen = None
+    if looks and not isinstance(mailchimp_lists, Answer):
+        seen = {mailchimp_list.list_id for mailchimp_list in mailchimp_lists}
     sealed, user = secret.seal(account_id, key), user_of(answer)
 
     def write() -> Changed[AccountSettings]:
         now = accounts.find(db, account_id) or AccountSettings(account_id)
-        back = {known_list.list_id for known_list in now.lists if known_list.gone and known_list.list_id in seen}
-        lists = tuple(
-            replace(known_list, gone_at=None) if known_list.list_id in back else known_list for known_list in now.lists
-        )
+        lists = now.lists if seen is None else tuple(_as_seen(known_list, seen, at) for known_list in now.lists)
+        back = any(old.gone and not new.gone for old, new in zip(now.lists, lists, strict=True))
         settings = replace(now, key_hint=key.hint, connected_at=at, pause=None, lists=lists)
         rows = accounts.save(db, settings) + accounts.set_encrypted_key(db, account_id, sealed)
         rows += note(db, now, settings, author) + note_owner(db, account_id, user)
@@ -99,6 +98,12 @@ def connect(
         return Changed(settings, rows)
 
     return Connected(changelog.commit(db, write), user, notice)
+
+
+def _as_seen(known_list: AccountList, seen: Collection[ListId], at: datetime) -> AccountList:
+    if known_list.list_id in seen:
+        return replace(known_list, gone_at=None)
+    return replace(known_list, gone_at=known_list.gone_at or at) if known_list.stored else known_list
 
 
 def disconnect(db: Database, changelog: Changelog, account_id: AccountId, author: Author | None) -> AccountSettings:
@@ -135,18 +140,11 @@ def _about_lists(settings: AccountSettings, mailchimp_lists: Collection[Mailchim
     Args:
         mailchimp_lists: that it sees.
     """
-    again = f"mailchimp-worker lists refresh {settings.account_id}"
     if isinstance(mailchimp_lists, Answer):
+        again = f"mailchimp-worker lists refresh {settings.account_id}"
         return f"The API key was stored, but Mailchimp did not say which lists it may see. Try again: {again}"
-    ids_there = {mailchimp_list.list_id for mailchimp_list in mailchimp_lists}
-    missing = [account_list.label for account_list in settings.stored if account_list.list_id not in ids_there]
-    if not missing:
-        return None
-    return (
-        f"With this API key Mailchimp does not have {len(missing)} of {counted(len(settings.stored), 'stored list')}: "
-        f"{', '.join(missing)}. If it is the wrong key, connect the right one. Only if they were deleted for good, "
-        f"refresh and store other lists: {again}"
-    )
+    lost = lists_not_there(settings, {mailchimp_list.list_id for mailchimp_list in mailchimp_lists})
+    return " ".join(lost) if lost is not None else None
 
 
 def key_of(db: Database, account_id: AccountId, secret: SecretKey) -> ApiKey:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -16,6 +16,7 @@ from worker.sqlite.rows import Changed, Rows
 from worker.store import accounts, marking, settings_notes
 from worker.store.accounts import AccountSettings, StatusIfNew
 from worker.store.run_result import RunResult
+from worker.text.plural import counted
 
 MissingCode = Literal[
     "record_not_applied",
@@ -89,9 +90,42 @@ def _missing(settings: AccountSettings) -> Iterator[Missing]:
         yield Missing("no_master_list", "No master list is chosen.", choose)
     elif master is None or not master.stored:
         yield Missing("master_list_not_stored", f"The master list {settings.master_list} is not stored.", choose)
+    elif all(stored_list.gone for stored_list in settings.stored):
+        yield Missing("master_list_gone", *none_there(settings))
     elif master.gone:
         advice = f"{LOOKED_FOR} choose another stored list: mailchimp-worker lists master {account_id} LIST"
         yield Missing("master_list_gone", f"The master list {master.label} is gone from Mailchimp.", advice)
+
+
+def none_there(settings: AccountSettings) -> tuple[str, str]:
+    """Returns what is wrong, and what to do, if the API key finds none of the stored lists."""
+    named, account_id = ", ".join(stored_list.label for stored_list in settings.stored), settings.account_id
+    return (
+        f"Its API key finds none of its stored lists in Mailchimp: {named}.",
+        f"Each flush looks for them again. If the key is another Mailchimp account's, connect the right one: "
+        f"mailchimp-worker account connect {account_id}. Only if the lists were deleted for good, or others are to be "
+        f"used: mailchimp-worker lists refresh {account_id}, then mailchimp-worker lists store {account_id} LIST..., "
+        f"then mailchimp-worker lists master {account_id} LIST",
+    )
+
+
+def lists_not_there(settings: AccountSettings, list_ids: Collection[ListId]) -> tuple[str, str] | None:
+    """Returns what is wrong, and what to do, if Mailchimp lacks stored lists; None if it has all.
+
+    Args:
+        list_ids: of the lists that Mailchimp has.
+    """
+    lost = [stored_list for stored_list in settings.stored if stored_list.list_id not in list_ids]
+    if not lost:
+        return None
+    if len(lost) == len(settings.stored):
+        return none_there(settings)
+    named = ", ".join(lost_list.label for lost_list in lost)
+    return (
+        f"Mailchimp no longer has {counted(len(lost), 'stored list')}: {named}. Customers on it wait.",
+        f"{LOOKED_FOR} store another one in its place: mailchimp-worker lists refresh {settings.account_id}, then "
+        f"mailchimp-worker lists store {settings.account_id} LIST...",
+    )
 
 
 def missing_before_calls(settings: AccountSettings) -> tuple[Missing, ...]:

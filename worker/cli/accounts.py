@@ -102,8 +102,7 @@ def connect(
         settings_data(connected.settings, waiting) | {"mailchimp": user, "notice": connected.notice},
         f"Mailchimp accepts the API key …{connected.settings.key_hint} of {connected.user}.",
         f"Account {account} is connected.",
-        *filter(None, (connected.notice,)),
-        *_next_step(connected.settings),
+        *([connected.notice] if connected.notice is not None else _next_step(connected.settings)),
         json=json,
     )
 

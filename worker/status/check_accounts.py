@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
-from worker.accounts.settings import LOOKED_FOR, missing_before_calls
+from worker.accounts.settings import lists_not_there, missing_before_calls
 from worker.app import App
 from worker.errors import WorkerError
 from worker.mailchimp.answers import Answer
 from worker.mailchimp.calls import Sender
 from worker.mailchimp.errors import error_for
 from worker.mailchimp.lists import all_lists
-from worker.model import ListId
 from worker.sqlite.database import Database
 from worker.status.account_state import TROUBLE, AccountFacts, AccountState, State, state_of
 from worker.status.checks import Finding, Level, ok
-from worker.store.accounts import AccountSettings
 from worker.text.plural import counted
 
 _LEVELS = {State.NOT_READY: Level.FAILED, State.PAUSED: Level.FAILED, State.FAILED: Level.ATTENTION}
@@ -70,24 +68,3 @@ def _problems(app: App, db: Database, facts: AccountFacts, sender: Sender) -> It
         advice = f"See why: mailchimp-worker flush --account {settings.account_id} --plan"
         message = f"A flush now would hold {counted(customers, 'customer')} back."
         yield Finding(subject, Level.ATTENTION, message, advice)
-
-
-def lists_not_there(settings: AccountSettings, list_ids: Collection[ListId]) -> tuple[str, str] | None:
-    """Returns what is wrong and what to do if Mailchimp lacks stored lists; None if it has all."""
-    account_id = settings.account_id
-    missing = [mailing_list for mailing_list in settings.stored if mailing_list.list_id not in list_ids]
-    if not missing:
-        return None
-    named = ", ".join(f"{mailing_list.name} ({mailing_list.list_id})" for mailing_list in missing)
-    if len(missing) == len(settings.stored):
-        return (
-            f"Its API key belongs to a Mailchimp account without any of its stored lists: {named}.",
-            f"Each flush looks for them again. If the key is the wrong one: mailchimp-worker account connect "
-            f"{account_id}. Only if the lists were deleted for good: mailchimp-worker lists refresh {account_id}, then "
-            f"mailchimp-worker lists store {account_id} LIST...",
-        )
-    return (
-        f"Mailchimp no longer has {counted(len(missing), 'stored list')}: {named}. Customers on it wait.",
-        f"{LOOKED_FOR} store another one in its place: mailchimp-worker lists refresh {account_id}, then "
-        f"mailchimp-worker lists store {account_id} LIST...",
-    )

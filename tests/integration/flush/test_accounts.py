@@ -82,7 +82,7 @@ def test_one_accounts_failure_stops_no_other(world: World, caplog: pytest.LogCap
     assert run.ended == "failed"
     told = {part.account_id: part.message or "" for part in run.accounts}
     assert "API Key Invalid" in told["more-0"]
-    assert "gone from Mailchimp" in told["more-1"]
+    assert "none of its stored lists in Mailchimp" in told["more-1"]
     assert "no useful answer" in told["more-2"]
     assert "another secret key" in told["more-3"]
     lines = {(vars(one).get("account"), one.msg.partition(":")[0]): one for one in caplog.records}

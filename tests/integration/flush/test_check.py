@@ -83,7 +83,7 @@ def test_the_key_of_another_mailchimp_user_is_a_failure(world: World):
     api_keys.connect(world.db, CHANGELOG, ACCOUNT, OTHER_KEY, **with_)  # type: ignore[arg-type]
     found = checked(world)
     assert found.level is Level.FAILED
-    assert "without any of its stored lists: Master (master), Other (other)" in found.message
+    assert "none of its stored lists in Mailchimp: Master (master), Other (other)" in found.message
     assert f"account connect {ACCOUNT}" in str(found.advice)
 
 

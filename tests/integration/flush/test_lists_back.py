@@ -273,7 +273,7 @@ def test_the_key_of_another_account_holds_nothing_once_the_right_one_is_back(wor
     world.standin.add_key(WRONG_KEY, "somebody else")
     world.standin.create_list("somebody else", "foreign", "Foreign")
     notice = connect(world, WRONG_KEY).notice or ""
-    assert "does not have 2 of 2 stored lists" in notice
+    assert "none of its stored lists in Mailchimp: Master (master), Other (other)" in notice
     world.event("bob", BOB, first_name="Bob", list_id="other")
     world.event("eve", EVE, first_name="Eve")
     world.daily()
@@ -287,3 +287,15 @@ def test_the_key_of_another_account_holds_nothing_once_the_right_one_is_back(wor
     world.flush()
     assert (world.fields(EVE)["FNAME"], world.fields(BOB, "other")["FNAME"]) == ("Eve", "Bob")
     assert (world.status(ANN), world.outcomes("ann")[-1]) == (None, "left")
+
+
+def test_a_flush_with_the_key_of_another_account_says_so_though_nothing_changed(world: World):
+    """It is held and names the lists that the key does not find; the advice ends with a new master list."""
+    world.standin.add_key(WRONG_KEY, "somebody else")
+    connect(world, WRONG_KEY)
+    part = world.flush()
+    assert part.ended == "held"
+    assert "none of its stored lists in Mailchimp: Master (master), Other (other)" in (part.message or "")
+    advice = settings.missing(world.settings)[0].advice
+    assert "lists refresh acct-1" in advice
+    assert advice.endswith("lists master acct-1 LIST")

@@ -173,7 +173,7 @@ def test_another_key_tells_which_stored_lists_are_not_there(db, key, secret, tol
     assert (made.notice is not None) is told
     assert [one.list_id for one in made.settings.stored] == ["one"]
     if made.notice:
-        assert "does not have 1 of 1 stored list: List one (one)." in made.notice
+        assert "none of its stored lists in Mailchimp: List one (one)." in made.notice
         assert "lists refresh acct-1" in made.notice
 
 

@@ -173,7 +173,10 @@ def test_lists_of_a_key_that_was_replaced_meanwhile_are_not_taken(ready, path):
 
     with pytest.raises(AccountError, match="another API key"):
         refresh(ready, _Meanwhile(NO_LISTS))
-    assert load(ready, ACCOUNT) == replace(before, key_hint="3210-us21")
+    lists = [
+        replace(known_list, gone_at=before.connected_at if known_list.stored else None) for known_list in before.lists
+    ]
+    assert load(ready, ACCOUNT) == replace(before, key_hint="3210-us21", lists=tuple(lists))
 
 
 def test_a_refresh_keeps_what_was_chosen(ready, mailchimp):

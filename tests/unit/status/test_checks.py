@@ -64,8 +64,8 @@ def test_an_account_seen_in_two_partitions_is_no_fault_once_it_is_published_prop
     [
         (["master", "other", "more"], None, None),
         (["master"], "no longer has 1 stored list: Other (other)", "lists store acct-1"),
-        (["somebody-elses"], "a Mailchimp account without any of its stored lists", "account connect acct-1"),
-        ([], "a Mailchimp account without any of its stored lists", "account connect acct-1"),
+        (["somebody-elses"], "none of its stored lists in Mailchimp", "account connect acct-1"),
+        ([], "none of its stored lists in Mailchimp", "account connect acct-1"),
     ],
 )
 def test_stored_lists_that_mailchimp_does_not_have_are_named(
