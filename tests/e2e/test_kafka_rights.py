@@ -23,6 +23,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from tests.e2e.conftest import Cli
 from tests.integration.broker import PASSWORD, RIGHTS, Broker, can_run_kafka, kafka_process
 from tests.integration.topic import Topic, event
+from worker.changelog.topics import check_topics
 from worker.config import Kafka
 from worker.consumer.publish import publish
 from worker.kafka.group import members_of
@@ -39,6 +40,7 @@ KINDS = {
     "topic": (ResourceType.TOPIC, ResourcePatternType.LITERAL),
 }
 """By a word of the resource, the first that is in it."""
+NO_RIGHT = "Authorization failed"
 FORBIDDEN = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -181,6 +183,9 @@ def test_the_rights_of_the_table_are_enough_and_no_more(
     events = tmp_path / "events.jsonl"
     events.write_text(json.dumps(event("ann", email="ann@example.com")) + "\n")
     assert publish(users["publisher"].settings, events) == 1
+    assert [one.wrong for one in check_topics(users["worker"].settings, outcomes=True)] == [None] * 3
+    for one in check_topics(users["publisher"].settings, outcomes=True):
+        assert f"does not let the worker create it: {NO_RIGHT}. Create it: kafka-topics.sh" in (one.wrong or "")
     cli.connect()
     assert publish(users["worker"].settings, events) == 1
     cli("run", "--once")

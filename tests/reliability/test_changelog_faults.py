@@ -208,12 +208,27 @@ def test_a_topic_that_forgets_is_refused(shop: Shop) -> None:
         assert "cleanup.policy=compact" in told.replace("\n", " ")
 
 
-def test_check_tells_which_topics_to_create(whole_kafka: object, topic: Topic, tmp_path: Path) -> None:
-    """`check` creates no topic; it names missing ones, with the commands that create them."""
+def test_topics_that_the_worker_creates_are_no_failure(whole_kafka: object, topic: Topic, tmp_path: Path) -> None:
+    """`check` creates no topic, and says that the worker does; only the missing account is left to do."""
     cli = Cli(tmp_path, topic, "http://127.0.0.1:9/3.0")
-    told = cli("check", code=1)
-    assert f"--create --topic {topic.name}.ledger --partitions 2" in " ".join(told.split())
+    topic.configure(cleanup_policy="compact")
+    told = " ".join(cli("check", code=3).split())
+    assert told.count("It does not exist yet. The worker creates it when it starts.") == 3
     assert f"{topic.name}.ledger" not in topic.admin.list_topics(timeout=10).topics
+    with closing(open_database(cli.path)):
+        assert "FAILED" not in cli("check", code=0)
+    assert f"{topic.name}.ledger" not in topic.admin.list_topics(timeout=10).topics
+
+
+@pytest.mark.parametrize("gone", [("ledger",), ("settings",), ("ledger", "settings")])
+def test_check_fails_if_ledger_or_settings_were_deleted(shop: Shop, gone: tuple[str, ...]) -> None:
+    """The worker would create them empty, without who left a list: check says how to write them again."""
+    names = [f"{shop.topic.name}.{one}" for one in gone]
+    for deleted in shop.topic.admin.delete_topics(names).values():
+        deleted.result(30)
+    told = " ".join(shop.worker()("check", code=1).split())
+    assert told.count("It does not exist any more.") == len(gone)
+    assert "mailchimp-worker move-ledger, then" in told
 
 
 # A worker that is not the ledger's writer any more

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
@@ -100,9 +100,10 @@ def topics(kafka: Kafka, *, outcomes: bool = False) -> ChangelogTopics:
     checked = list(_check(admin, kafka, outcomes=outcomes))
     contents = {kafka.ledger_topic: "the ledger", kafka.settings_topic: "the settings"}
     for topic in checked:
-        if topic.wrong is not None:
+        if topic.wrong is not None or not topic.partitions:
             raise KafkaError(
-                f"Topic {topic.name} is not set up to hold {contents.get(topic.name, 'outcomes')}.", topic.wrong
+                f"Topic {topic.name} is not set up to hold {contents.get(topic.name, 'outcomes')}.",
+                topic.wrong or "Kafka created it and does not show it yet. Try again.",
             )
     return ChangelogTopics(*(ChangelogTopic(topic.name, _id(admin, topic.name), topic.partitions) for topic in checked))
 
@@ -122,8 +123,8 @@ def _check_outcomes(admin: Admin, kafka: Kafka) -> CheckedTopic:
     layout, partitions = admin.layout(name), ledger.partitions if ledger is not None else admin.partitions
     off = "Or publish no outcomes: outcomes.enabled = false."
     if layout is None:
-        advice = f"The worker creates it if it has the right to. {_advice(admin, name, partitions)}"
-        return CheckedTopic(name, 0, f"It does not exist. {advice}. {off}")
+        absent = _absent(admin, name, partitions)
+        return absent if absent.wrong is None else replace(absent, wrong=f"{absent.wrong}. {off}")
     if layout.partitions != partitions:
         wrong = (
             f"It has {counted(layout.partitions, 'partition')}, and {kafka.ledger_topic} has {partitions}. Both "
@@ -137,8 +138,7 @@ def _check(admin: Admin, kafka: Kafka, *, outcomes: bool) -> Iterator[CheckedTop
     for name, most in ((kafka.ledger_topic, admin.partitions), (kafka.settings_topic, None)):
         layout = admin.layout(name)
         if layout is None:
-            advice = _advice(admin, name, most or 1)
-            yield CheckedTopic(name, 0, f"It does not exist. The worker creates it if it has the right to. {advice}")
+            yield _absent(admin, name, most or 1)
         elif most is not None and layout.partitions > most:
             wrong = (
                 f"It has {counted(layout.partitions, 'partition')}, and {kafka.topic} has {most}: no worker would read "
@@ -151,6 +151,14 @@ def _check(admin: Admin, kafka: Kafka, *, outcomes: bool) -> Iterator[CheckedTop
             yield _check_config(admin, name, layout)
     if outcomes:
         yield _check_outcomes(admin, kafka)
+
+
+def _absent(admin: Admin, name: str, partitions: int) -> CheckedTopic:
+    why_not = admin.why_not_created(new_topic(name, partitions, admin.brokers()))
+    if why_not is None:
+        return CheckedTopic(name, 0, None, warning="It does not exist yet. The worker creates it when it starts.")
+    wrong = f"It does not exist, and Kafka does not let the worker create it: {why_not.rstrip('.')}."
+    return CheckedTopic(name, 0, f"{wrong} {_advice(admin, name, partitions)}")
 
 
 def _check_config(admin: Admin, name: str, layout: TopicLayout) -> CheckedTopic:

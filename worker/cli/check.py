@@ -26,10 +26,10 @@ from worker.sqlite.existing import is_there, is_writable
 from worker.sqlite.file import why_no_room
 from worker.status.account_facts import facts_of
 from worker.status.check_accounts import check_account
-from worker.status.check_kafka import NUMBERS, check_changelog, check_staging, checked_topics
+from worker.status.check_kafka import NUMBERS, CheckedTopics, check_changelog, check_staging, checked_topics
 from worker.status.checks import Finding, Level, exit_code, ok
 from worker.status.previous_key import finding, previous_key
-from worker.store import accounts
+from worker.store import accounts, offsets
 from worker.store.totals import why_not_writable
 from worker.system.private_files import is_open_to_others
 from worker.system.signals import stop_on_signals
@@ -108,16 +108,12 @@ def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
                 yield finding(before)
         except WorkerError as error:
             yield Finding("secret key", Level.FAILED, error.message, error.advice)
-        topics = checked_topics(app.config.kafka, outcomes=app.config.outcomes.enabled)
+        kafka = app.config.kafka
+        has_read = any(offsets.of_topic(db, name) for name in (kafka.ledger_topic, kafka.settings_topic))
+        used = has_read or bool(accounts.all_ids(db))
+        topics = checked_topics(kafka, outcomes=app.config.outcomes.enabled, used=used)
         yield from topics.findings
-        if database.level is Level.FAILED:
-            yield Finding("ledger", Level.ATTENTION, "Not checked: nothing can be written to the database.")
-        elif not is_writable(path):
-            text = "Not checked: this user may not write to the database."
-            yield Finding("ledger", Level.ATTENTION, text, "Run check as the worker's user.")
-        elif not any(result.hinders for result in topics.findings if result.subject not in (POLICY, NUMBERS)):
-            with suppress(KafkaError), closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
-                yield check_changelog(reader)
+        yield from _ledger(app, database, topics)
         yield from check_staging(db, app.config.kafka.topic, topics.partitions)
         for facts in facts_of(db):
             yield check_account(app, db, facts)
@@ -127,6 +123,22 @@ def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
                 for account_settings in accounts.all_accounts(db):
                     if not missing(account_settings):
                         yield from _drift_of(app, db, account_settings.account_id, stop, progress)
+
+
+def _ledger(app: App, database: Finding, topics: CheckedTopics) -> Iterator[Finding]:
+    if database.level is Level.FAILED:
+        yield Finding("ledger", Level.ATTENTION, "Not checked: nothing can be written to the database.")
+    elif not is_writable(app.config.staging.path):
+        text = "Not checked: this user may not write to the database."
+        yield Finding("ledger", Level.ATTENTION, text, "Run check as the worker's user.")
+    elif any(result.hinders for result in topics.findings if result.subject not in (POLICY, NUMBERS)):
+        return
+    elif not topics.absent:
+        with suppress(KafkaError), closing(app.open_database()) as copy, closing(app.open_reader(copy)) as reader:
+            yield check_changelog(reader)
+    elif topics.partitions is not None:
+        text = f"Not checked: there is no topic {', '.join(topics.absent)}."  # a reader would create it
+        yield Finding("ledger", Level.ATTENTION, text, "Start the worker, and run check again.")
 
 
 def _drift_of(app: App, db: Database, account_id: AccountId, stop: Stop, progress: Progress) -> Iterator[Finding]:

@@ -189,6 +189,17 @@ class Admin:
         while self.layout(name) is None and time.monotonic() < ends:
             time.sleep(POLL_SECONDS)
 
+    def why_not_created(self, new: NewTopic) -> str | None:
+        """Returns why the broker would not create a topic for this user; None if it would. Creates nothing."""
+        if self.mock:
+            return None
+        answer = self._client.create_topics([new], request_timeout=ANSWER_SECONDS, validate_only=True)[new.topic]
+        try:
+            answer.result(ANSWER_SECONDS + 1)
+        except KafkaException as error:
+            return _text(error)
+        return None
+
     # Asynchronous queries, which the mock never answers
 
     def ask_topic(self, topic: str) -> Future[Any]:

@@ -30,8 +30,11 @@ _KEY_CHANGED = (
     "restart this worker. Do not use ledger sign then: it would write older records over newer ones. "
     "If the key was not changed: "
 )
-
-
+_IF_DELETED = (
+    "What it held is lost, such as who left a list. Write it to Kafka again at a worker that still has it: "
+    "mailchimp-worker move-ledger, then mailchimp-worker ledger accept-loss. If it never held anything, start the "
+    "worker: it creates it."
+)
 NUMBERS = "numbers of partitions"
 
 
@@ -41,14 +44,20 @@ class CheckedTopics:
 
     Attributes:
         partitions: of the events topic and of the ledger topic; None if there is no answer or no such topic.
+        absent: topics that do not exist yet, and that the worker creates.
     """
 
     findings: list[Finding]
     partitions: tuple[int, int] | None = None
+    absent: tuple[str, ...] = ()
 
 
-def checked_topics(kafka: Kafka, *, outcomes: bool) -> CheckedTopics:
-    """Checks the broker and the topics."""
+def checked_topics(kafka: Kafka, *, outcomes: bool, used: bool = False) -> CheckedTopics:
+    """Checks the broker and the topics.
+
+    Args:
+        used: whether ledger and settings must exist, because this database has read them or has accounts.
+    """
     try:
         admin = Admin(kafka)
     except KafkaError as error:
@@ -63,7 +72,11 @@ def checked_topics(kafka: Kafka, *, outcomes: bool) -> CheckedTopics:
     differs = partition_mismatch(kafka.topic, TopicSize("", admin.partitions, ledger)) if ledger else None
     if differs is not None:
         findings.append(Finding(NUMBERS, Level.FAILED, differs))
-    return CheckedTopics([*findings, *map(_topic, topics)], (admin.partitions, ledger) if ledger else None)
+    pair = [topic for topic in topics if topic.name in (kafka.ledger_topic, kafka.settings_topic)]
+    used = used or any(topic.partitions for topic in pair)
+    findings += [_topic(topic, existed=used and topic in pair) for topic in topics]
+    absent = tuple(topic.name for topic in topics if not topic.partitions)
+    return CheckedTopics(findings, (admin.partitions, ledger) if ledger else None, absent)
 
 
 def _policy(admin: Admin, topic: str) -> Finding:
@@ -80,10 +93,14 @@ def _policy(admin: Admin, topic: str) -> Finding:
     return Finding(POLICY, Level.FAILED, f"{policy}: {lost}")
 
 
-def _topic(topic: CheckedTopic) -> Finding:
+def _topic(topic: CheckedTopic, *, existed: bool) -> Finding:
     subject, partitions = f"topic {topic.name}", f"{counted(topic.partitions, 'partition')}, compacted"
     if (fault := topic.wrong or topic.weak) is not None:
         return Finding(subject, Level.FAILED, fault, hinders=topic.wrong is not None)
+    if not topic.partitions and existed:
+        return Finding(subject, Level.FAILED, "It does not exist any more.", _IF_DELETED)
+    if not topic.partitions:
+        return Finding(subject, Level.ATTENTION, topic.warning or "", hinders=False)
     if topic.warning is not None:
         return Finding(subject, Level.ATTENTION, f"{partitions}; {topic.warning}", hinders=False)
     return ok(subject, partitions)
