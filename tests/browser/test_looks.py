@@ -147,7 +147,7 @@ def test_a_running_sync_is_shown_with_its_progress(page: Page, browser: Browser,
         allowed.release(100)
         flush.join(30)
         page.goto(shop.page)
-        assert "24 people updated" in page.locator(".sentence").inner_text()
+        assert "24 updated" in page.locator(".sentence").inner_text()
         assert page.locator("progress").count() == 0
         operators.goto(shop.url + "/")
         assert operators.locator("progress").count() == 0

@@ -184,6 +184,19 @@ def test_a_day_of_the_chart_leads_to_the_people_of_all_its_syncs(site: Site) -> 
         assert client.get(f"{PAGE}/people?day={day}").status_code == 404
 
 
+def test_changes_are_not_called_people_as_one_person_may_have_several(site: Site) -> None:
+    """Of one person, details and tags were updated; the page says what it counts."""
+    world = site.world
+    world.event("ann", "ann@example.com", first_name="Ann")
+    world.flush()
+    world.event("ann", "ann@example.com", first_name="Anna", tags=["vip"])
+    world.flush()
+    shown = site.owner().get(PAGE).text
+    assert ">2 updated<" in shown
+    assert "2 people" not in shown
+    assert "A person can have several" in shown
+
+
 def test_the_number_of_those_who_wait_leads_to_them(site: Site) -> None:
     """Each is named with the list that it goes to, or with why nothing is sent, until a sync has delivered it."""
     world, client = site.world, site.owner()

@@ -74,7 +74,7 @@ class _Selection:
     title: str
 
     def counts(self) -> Counter[str]:
-        """Returns how many people had each outcome."""
+        """Returns how many receipts have each outcome."""
         return sum((Counter(run.part.counts) for run in self.parts or ()), Counter[str]())
 
 

@@ -17,7 +17,7 @@ from worker.web.account_reader import runs_of
 from worker.web.call import Call
 from worker.web.pages.charts import Bar, bar_chart, share_bar
 from worker.web.pages.layout import GROUPS, SLUGS, page, when
-from worker.web.pages.words import Group, by_group, people, run_in_words, words_of
+from worker.web.pages.words import Group, by_group, run_in_words, words_of
 
 DAYS = 30
 _MAIN = (Group.ADDED, Group.UPDATED, Group.OFF)
@@ -38,12 +38,10 @@ def last_sync(call: Call, parts: Sequence[PartOfRun]) -> dict[str, Any] | None:
     last = parts[-1]
     words = run_in_words(last.part.counts)
     counts = by_group(last.part.counts)
-    main = [
-        {"slug": SLUGS[group], "text": f"{people(counts[group])} {group.value}"} for group in _MAIN if counts[group]
-    ]
+    main = [{"slug": SLUGS[group], "text": f"{counts[group]:,} {group.value}"} for group in _MAIN if counts[group]]
     missed = counts[Group.NOT_ADDED] + counts[Group.WAITING]
     if missed:
-        main.append({"slug": "missed", "text": f"{missed:,} not" if main else f"{people(missed)} not synced"})
+        main.append({"slug": "missed", "text": f"{missed:,} not synced"})
     return {
         "run": last.run,
         "when": when(call, last.started_at).capitalize(),
@@ -83,7 +81,7 @@ def bar_of(label: str, name: str, counts: Mapping[str, int], href: str | None = 
 
     Args:
         name: of these syncs, for the tooltip.
-        counts: outcome to number of people.
+        counts: outcome to number of changes; one person may have several.
         href: where a click leads; None for nowhere.
     """
     groups = by_group(counts)

@@ -132,7 +132,7 @@ def of_status(status: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """How many people had one outcome.
+    """How many receipts have one outcome; one person may have several.
 
     Attributes:
         text: "30 added".
@@ -154,6 +154,6 @@ def run_in_words(counts: Mapping[str, int]) -> dict[Group, tuple[Part, ...]]:
 
 
 def by_group(counts: Mapping[str, int]) -> dict[Group, int]:
-    """Returns the number of people per group, for a chart."""
+    """Returns the number of receipts per group, for a chart."""
     run = run_in_words(counts)
     return {group: sum(part.count for part in run.get(group, ())) for group in Group}
