@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from worker.clock import Clock, as_text, text_or_none
-from worker.flush.departures import put_and_reopen
+from worker.flush.departures import reopen
 from worker.flush.list_readings import Page
 from worker.flush.published_outcome import write_after_reading
 from worker.mailchimp.answers import Member
 from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey, address_key, newest_first
+from worker.plan.consent import places_back
 from worker.plan.identity import as_read, awaits_confirmation, entry_if_left, is_unconfirmed
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Rows
@@ -324,7 +325,13 @@ def write_page(db: Database, read: AccountPage, reopened: set[CustomerId] | None
         reopened: gets the customers who are changed now, because a departure that kept them out has ended.
     """
     account_id, page, at, result = read.account_id, read.page, read.at, page_changes(db, read)
-    rows = put_and_reopen(db, account_id, result.entries, reopened)
+    rows: Rows = []
+    if ended := ledger.departures_at(db, account_id, places_back(result.entries)):
+        back = reopen(db, account_id, ended)
+        rows += back.rows
+        if reopened is not None:
+            reopened |= back.result
+    rows += ledger.put_entries(db, account_id, result.entries)
     rows += write_after_reading(db, account_id, result.entries, result.members, at)
     reading, then = page.reading, page.then
     if read.hashes is not None:

@@ -14,11 +14,13 @@ from worker.clock import as_text
 from worker.errors import PartitionGivenUp, WorkerError, WriterFenced
 from worker.flush.commit_queue import Change, Done
 from worker.flush.delivery import DeliveryRequest
-from worker.flush.departures import departures_of, put_and_reopen
+from worker.flush.departures import reopen
 from worker.flush.published_outcome import write_after_reading, write_after_step
 from worker.flush.step_result import Halted, StepResult, Totals, joined, outcomes_of
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
+from worker.plan.consent import KnownPlaces, places_back
 from worker.plan.outcomes import Outcome, end_of
+from worker.plan.related_customers import RelatedCustomers
 from worker.plan.steps import Contact, PriorMembership
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Rows
@@ -160,7 +162,7 @@ class Recorder:
         at = as_text(self._clock())
 
         def write(db: Database) -> Rows:
-            rows = put_and_reopen(db, self.account_id, entries)
+            rows = _put_entries(db, self.account_id, entries)
             if seen:  # a read's result about a member, who may be other customers' too
                 rows += write_after_reading(db, self.account_id, seen, {}, at)
             return rows + ledger.put_memberships(db, self.account_id, memberships)
@@ -168,7 +170,10 @@ class Recorder:
         self._put(Change(self, write, max(1, len(entries)))).result()
 
     def departures_of(self, contacts: Sequence[Contact]) -> Mapping[MembershipKey, Sequence[PriorMembership]]:
-        """Returns where contacts are known to have left, by everything committed so far.
+        """Returns where the addresses of contacts, or their customers, are known to have left, by what is committed.
+
+        Returns:
+            The places of departures by the place of the contact, for those that have any.
 
         Raises:
             Halted: the recorder is closed.
@@ -176,7 +181,22 @@ class Recorder:
         if self._shut:
             raise Halted
         with self._reading, self._reader.snapshot():
-            return departures_of(self._reader, self.account_id, contacts)
+            known = self._known_departures(self._reader, contacts)
+        priors = {contact.membership: known.departures(contact) for contact in contacts} if known else {}
+        return {membership: departures for membership, departures in priors.items() if departures}
+
+    def _known_departures(self, db: Database, contacts: Sequence[Contact]) -> KnownPlaces | None:
+        account_id, addresses = self.account_id, {contact.membership.address for contact in contacts}
+        targets = {target.customer_id: target.customer for contact in contacts for target in contact.targets}
+        if not ledger.anyone_left(db, account_id, addresses, targets):
+            return None  # most often, and quick: the call waits for this, and depends on a read that becomes old
+        people = {customer.customer_id: customer for customer in customers.by_addresses(db, account_id, addresses)}
+        ids = sorted(targets.keys() | people.keys())
+        known_at = addresses | ledger.addresses_of_customers(db, account_id, ids)
+        statuses = {status.customer_id: status for status in ledger.customer_statuses_of(db, account_id, ids)}
+        entries = {entry.membership: entry for entry in ledger.entries_of(db, account_id, known_at)}
+        related = RelatedCustomers({}, {**targets, **people}, entries, statuses)
+        return KnownPlaces(related, self.settings, ledger.owned_by(db, account_id, ids))
 
     def write(self, write: Callable[[Database], Rows]) -> None:
         """Writes in one transaction, in Kafka too, and returns once that is done.
@@ -294,7 +314,7 @@ class Recorder:
         account_id = self.account_id
         rows: Rows = []
         writes: tuple[tuple[Callable[[Database, AccountId, Any], Rows], Sequence[Any]], ...] = (
-            (put_and_reopen, result.entries),
+            (_put_entries, result.entries),
             (ledger.drop_entries, result.dropped),
             (ledger.drop_intents, result.undone),
             (ledger.put_customer_statuses, result.customer_statuses),
@@ -347,6 +367,12 @@ class Recorder:
         if result.account_stopped is not None and self.ended is None:
             more = {"reason": result.account_stopped}
             log.warning("the account is paused: Mailchimp accepts no call: %s", more["reason"], extra=facts | more)
+
+
+def _put_entries(db: Database, account_id: AccountId, entries: Sequence[LedgerEntry]) -> Rows:
+    ended = ledger.departures_at(db, account_id, places_back(entries))
+    rows: Rows = [*reopen(db, account_id, ended).rows] if ended else []
+    return rows + ledger.put_entries(db, account_id, entries)
 
 
 def _retried_in_words(times: Collection[str]) -> str:

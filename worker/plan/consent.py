@@ -7,13 +7,13 @@ what their members mean. :mod:`worker.flush.write_member` reads them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
 from worker.mailchimp.answers import Member
-from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, ListId, MembershipKey, is_address
+from worker.model import AddressKey, Customer, CustomerId, ListId, MembershipKey
 from worker.plan.identity import (
     MAY_HAVE_ARCHIVED,
     as_gone,
@@ -23,227 +23,165 @@ from worker.plan.identity import (
     may_have_archived,
     was_done,
 )
-from worker.plan.inputs import PlanInputs
-from worker.plan.outcomes import Outcome
-from worker.plan.steps import Contact, NoCall, PriorDecision, PriorMembership, Target, hashed_entry, ids_of
-from worker.store.accounts import TargetList
-from worker.store.forgotten import Departed
+from worker.plan.related_customers import RelatedCustomers
+from worker.plan.steps import (
+    Contact,
+    Move,
+    PriorDecision,
+    PriorMembership,
+    Recheck,
+    Restore,
+    Target,
+    hashed_entry,
+    ids_of,
+)
+from worker.store.accounts import AccountSettings
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left, keeps_out, may_leave
 
 
-def why_not_sent(
-    customer: Customer,
-    target_list: TargetList,
-    customer_status: CustomerStatus,
-    entries: Mapping[MembershipKey, LedgerEntry],
-    inputs: PlanInputs,
-) -> NoCall | None:
-    """Returns why nothing may be sent for a customer that belongs on a list; None if it may."""
-    targets, address = (Target(customer, target_list.reason),), customer.address
-    if target_list.obstacle is not None:
-        detail = f"Held back: {target_list.obstacle}."
-        return NoCall(targets, None, Outcome.HELD, detail, "Will be sent once this is fixed.")
-    if address is not None and not is_address(address):
-        subject = repr(customer.state.email) if len(address) <= LONGEST_ADDRESS else f"A text of {len(address)} letters"
-        detail = f"{subject} is not an e-mail address, so nothing was sent."
-        return NoCall(targets, None, Outcome.REFUSED, detail, "Sent when the customer has another address.")
-    membership = MembershipKey(target_list.list_id, address) if address is not None else None
-    entry = entries.get(membership) if membership is not None else None
-    departed = inputs.departed
-    if membership is not None and departed.digests and (why := _erased(customer, membership, entry, departed)):
-        detail = (
-            f"Not put on list {target_list.list_id} as {customer.state.email}: {why}, and an opt-out goes with the "
-            "person to every list."
-        )
-        return NoCall(targets, None, Outcome.LEFT, detail)
-    return _earlier_refusal(targets, customer_status, address, inputs.now) or _unread_list(
-        targets, target_list, entry, inputs
-    )
-
-
-def _unread_list(
-    targets: tuple[Target, ...], target_list: TargetList, entry: LedgerEntry | None, inputs: PlanInputs
-) -> NoCall | None:
-    # The address may have left a list that could not be read. On its own list nobody is added over a member.
-    unread = sorted(inputs.not_read.keys() - {target_list.list_id})
-    if not unread or (entry is not None and entry.state == "present"):
-        return None
-    detail = f"Held back: who left the list {unread[0]} could not be read: {inputs.not_read[unread[0]]}."
-    return NoCall(targets, None, Outcome.HELD, detail, "Will be sent once that list can be read.")
-
-
-def _erased(customer: Customer, membership: MembershipKey, entry: LedgerEntry | None, departed: Departed) -> str | None:
-    if entry is not None and entry.state == "present":
-        return None  # a member is updated, not added
-    if departed.has_address(membership.address):
-        return "somebody with this address left a list of this account, and has been erased since"
-    if departed.has_customer(customer.customer_id):
-        return "this customer left a list of this account, and has been erased since"
-    return None
-
-
-def _earlier_refusal(
-    targets: tuple[Target, ...], customer_status: CustomerStatus, address: AddressKey | None, now: str
-) -> NoCall | None:
-    # By Mailchimp, earlier. A lasting one is a departure in the ledger, which decides.
-    if not customer_status.refuses(address) or customer_status.lasting:
-        return None
-    if customer_status.retry_at is None:
-        detail = f"Mailchimp refuses this address: {customer_status.refusal}."
-        after = "Nothing until an operator clears it (resync --clear-suppressed) or the address changes."
-        return NoCall(targets, None, Outcome.SUPPRESSED, detail, after)
-    if customer_status.retry_at > now:
-        detail = f"Mailchimp refused it {customer_status.attempts} times: {customer_status.refusal}."
-        then = f"Tried again after {customer_status.retry_at}."
-        return NoCall(targets, None, Outcome.HELD, detail, then, customer_status.retry_at)
-    return None
-
-
-def known_to_have_left(
-    entry: LedgerEntry | None,
-    priors: Sequence[PriorMembership],
-    destination: MembershipKey,
-    read_now: Collection[ListId],
-) -> PriorMembership | None:
-    """Returns the first prior place that keeps a contact out, if no further read is needed to know it."""
-    if any(
-        doubtful is not None and doubtful.intent is not None for doubtful in (entry, *(prior.entry for prior in priors))
-    ):
-        return None  # doubts are resolved first
-    there = (prior for prior in priors if prior.membership.list_id in read_now and not prior.only_hashed)
-    return next((prior for prior in there if keeps_out(prior.entry, destination)), None)
-
-
 class KnownPlaces:
-    """Where customers are known: by their statuses, and by entries that have their fields.
+    """Where related customers are known: by their statuses, and by entries that have their fields.
 
     Attributes:
-        entries: ledger entries by place.
+        customers: all of them, by id.
         with_address: address to the ledger's places with it.
         same_address: address to the customers who have it.
-        strangers: address to the places that a stranger with it had left.
     """
 
-    def __init__(
-        self,
-        people: Iterable[Customer],
-        ids: Iterable[CustomerId],
-        customer_statuses: Mapping[CustomerId, CustomerStatus],
-        owned: Iterable[LedgerEntry],
-        entries: Mapping[MembershipKey, LedgerEntry],
-        strangers: Iterable[MembershipKey] = (),
-    ) -> None:
-        """Indexes the rows of a chunk, or of contacts that are about to be added.
+    def __init__(self, related: RelatedCustomers, settings: AccountSettings, owned: Iterable[LedgerEntry]) -> None:
+        """Indexes the rows.
 
         Args:
-            people: customers, to find those who share an address.
-            ids: the customers whose places are wanted.
-            owned: entries that have their fields, where a write for them was begun, or that they left for good.
+            owned: entries that have their customer's fields, where a write for it was begun, or that it left for good.
         """
-        self.entries = entries
-        self.with_address: dict[AddressKey, list[MembershipKey]] = {}
+        self._related = related
+        self._settings = settings
+        self.customers = {**related.unchanged, **related.changed}
+        self.with_address = _by_address(related.entries)
         self.same_address: dict[AddressKey, list[Customer]] = {}
-        self.strangers: dict[AddressKey, list[MembershipKey]] = {}
+        self._strangers = _by_address(related.strangers)
         self._at: dict[CustomerId, list[MembershipKey]] = {}
         self._known_by: dict[MembershipKey, list[CustomerId]] = {}
-        for membership in entries:
-            self.with_address.setdefault(membership.address, []).append(membership)
-        for membership in strangers:
-            self.strangers.setdefault(membership.address, []).append(membership)
-        for customer in people:
-            if customer.address is not None:
-                self.same_address.setdefault(customer.address, []).append(customer)
         begun: dict[CustomerId, list[MembershipKey]] = {}
         half_left: dict[CustomerId, list[MembershipKey]] = {}
         for entry in owned:
             places = begun if entry.state == "intended" else half_left
             places.setdefault(entry.customer_id, []).append(entry.membership)
-        for customer_id in ids:
-            status = customer_statuses.get(customer_id)
-            settled = [status.membership] if status is not None and status.membership is not None else []
+        for customer_id, customer in self.customers.items():
+            if customer.address is not None:
+                self.same_address.setdefault(customer.address, []).append(customer)
+            settled = self.status_of(customer_id).membership
             # Begun adds first: one that went through says more than the place before it.
-            known = [*begun.get(customer_id, ()), *settled, *half_left.get(customer_id, ())]
+            known = [*begun.get(customer_id, ()), *([settled] if settled else ()), *half_left.get(customer_id, ())]
             self._at[customer_id] = list(dict.fromkeys(known))
-            for membership in self._at[customer_id]:
-                self._known_by.setdefault(membership, []).append(customer_id)
+            for place in self._at[customer_id]:
+                self._known_by.setdefault(place, []).append(customer_id)
+
+    def status_of(self, customer_id: CustomerId) -> CustomerStatus:
+        """Returns a customer's status, empty by default."""
+        return self._related.customer_statuses.get(customer_id) or CustomerStatus(customer_id)
 
     def of(self, customer_id: CustomerId) -> Sequence[MembershipKey]:
         """Returns where a customer is known."""
         return self._at.get(customer_id, ())
 
-    def prior(
-        self,
-        place: MembershipKey,
-        *,
-        list_gone: bool = False,
-        own: bool = True,
-        whom: Sequence[CustomerId] = (),
-        met_by: CustomerId | None = None,
-    ) -> PriorMembership:
-        """Returns a place with all customers who are known there.
+    def own_priors(self, targets: Iterable[Target], destination: MembershipKey) -> tuple[PriorMembership, ...]:
+        """Returns where the customers of a contact are known, other than where it goes."""
+        places = [place for target in targets for place in self.of(target.customer_id) if place != destination]
+        return tuple(map(self._prior, dict.fromkeys(places)))
+
+    def priors(
+        self, targets: Sequence[Target], destination: MembershipKey, more: Iterable[MembershipKey] = ()
+    ) -> tuple[PriorMembership, ...]:
+        """Returns the places to read before a contact is put anywhere, those of its own customers first.
+
+        The others are places where its address, or another address of its customers, has left a list or may have by
+        now. And places where others who have the address are kept out by a departure, or may be: their opt-out covers
+        every address they are known by, on any list, whichever customer the member belonged to.
 
         Args:
-            whom: customers on whose behalf the place is read; they come first.
-            met_by: whose departure it is if a stranger left there; None if none can have.
-        """
-        known = tuple(dict.fromkeys([*whom, *self._known_by.get(place, ())]))
-        entry = self.entries.get(place)
-        if entry is None and met_by is not None and place in self.strangers.get(place.address, ()):
-            entry = hashed_entry(place, met_by, list_gone=list_gone)
-        return PriorMembership(place, entry, list_gone, known, own)
-
-    def places_of_others(
-        self,
-        destination: MembershipKey,
-        own: Sequence[MembershipKey],
-        mine: Collection[CustomerId],
-        changed: Collection[CustomerId] = (),
-        more: Iterable[MembershipKey] = (),
-    ) -> dict[MembershipKey, list[CustomerId]]:
-        """Returns the places to read beside a contact's own, each with the other customers on whose behalf it is read.
-
-        These are places where the address, or another address of its customers, has left a list or may have by now. And
-        places where others who have the address are kept out by a departure, or may be: their opt-out covers every
-        address they are known by, on any list, whichever customer the member belonged to.
-
-        Args:
-            changed: customers of this flush, whose places are read anyway.
             more: further places to read.
         """
-        entries = self.entries
-        addresses = dict.fromkeys([destination.address, *(place.address for place in own)])
-        places = [
-            place
-            for address in addresses
-            for place in self.with_address.get(address, ())
-            if place != destination and (has_left(entries.get(place)) or may_leave(entries.get(place)))
-        ]
-        places += [place for address in addresses for place in self.strangers.get(address, ()) if place != destination]
-        places_of: dict[MembershipKey, list[CustomerId]] = {place: [] for place in (*places, *more)}
+        own = self.own_priors(targets, destination)
+        read = {prior.membership for prior in own}
+        whom_by_place: dict[MembershipKey, list[CustomerId]] = {}
+        for place in (*self._left_with(destination, own), *more):
+            whom_by_place.setdefault(place, [])
+        for customer_id, place in self._left_by_others(destination, ids_of(targets)):
+            whom_by_place.setdefault(place, []).append(customer_id)
+        priors = list(own)
+        for place, whom in whom_by_place.items():
+            if place not in read and place != destination:
+                priors.append(self._prior_of_others(place, whom, targets[0].customer_id))
+        return tuple(priors)
+
+    def departures(self, contact: Contact) -> Sequence[PriorMembership]:
+        """Returns the places where a contact's address or customers have left, so that it may not be added."""
+        priors = self.priors(contact.targets, contact.membership)
+        return [prior for prior in priors if keeps_out(prior.entry, contact.membership)]
+
+    def _left_with(self, destination: MembershipKey, own: Sequence[PriorMembership]) -> Iterator[MembershipKey]:
+        # Where one of the contact's addresses has left, or may have by now.
+        addresses = dict.fromkeys([destination.address, *(prior.membership.address for prior in own)])
+        for address in addresses:
+            yield from (place for place in self.with_address.get(address, ()) if self._has_left(place, or_may=True))
+        for address in addresses:
+            yield from self._strangers.get(address, ())
+
+    def _left_by_others(
+        self, destination: MembershipKey, mine: Collection[CustomerId]
+    ) -> Iterator[tuple[CustomerId, MembershipKey]]:
+        # Where other customers with the address are known to have left. If they are planned too, they may leave now.
         for other in self.same_address.get(destination.address, ()):
             if other.deleted or other.customer_id in mine:
                 continue
             theirs = [place for place in self.of(other.customer_id) if place.address != destination.address]
-            looked_at = other.customer_id in changed
-            asked = [place for place in theirs if looked_at or has_left(entries.get(place))]
+            planned = other.customer_id in self._related.changed
+            asked = [place for place in theirs if planned or self._has_left(place)]
             for address in dict.fromkeys(place.address for place in theirs):
                 rest = (place for place in self.with_address.get(address, ()) if place not in theirs)
-                asked += [
-                    place
-                    for place in rest
-                    if has_left(entries.get(place)) or (looked_at and may_leave(entries.get(place)))
-                ]
+                asked += [place for place in rest if self._has_left(place, or_may=planned)]
             for place in asked:
-                places_of.setdefault(place, []).append(other.customer_id)
-        return places_of
+                yield other.customer_id, place
 
-    def departures(self, contact: Contact) -> Sequence[PriorMembership]:
-        """Returns the places where a contact's address or customers have left, so that it may not be added."""
-        destination, mine = contact.membership, ids_of(contact.targets)
-        own = [place for customer_id in mine for place in self.of(customer_id) if place != destination]
-        of_others = self.places_of_others(destination, own, mine)
-        left = (place for place in dict.fromkeys([*own, *of_others]) if keeps_out(self.entries.get(place), destination))
-        return [self.prior(place, own=place in own, whom=of_others.get(place, ())) for place in left]
+    def _has_left(self, place: MembershipKey, *, or_may: bool = False) -> bool:
+        entry = self._related.entries.get(place)
+        return has_left(entry) or (or_may and may_leave(entry))
+
+    def _prior(self, place: MembershipKey) -> PriorMembership:
+        known = tuple(self._known_by.get(place, ()))
+        return PriorMembership(place, self._related.entries.get(place), self._settings.is_gone(place.list_id), known)
+
+    def _prior_of_others(self, place: MembershipKey, whom: Sequence[CustomerId], owner: CustomerId) -> PriorMembership:
+        entry, list_gone = self._related.entries.get(place), self._settings.is_gone(place.list_id)
+        if entry is None and place in self._strangers.get(place.address, ()):
+            entry = hashed_entry(place, owner, list_gone=list_gone)
+        # First those on whose behalf it is read.
+        known = tuple(dict.fromkeys([*whom, *self._known_by.get(place, ())]))
+        return PriorMembership(place, entry, list_gone, known, own=False)
+
+
+def _by_address(places: Iterable[MembershipKey]) -> dict[AddressKey, list[MembershipKey]]:
+    by_address: dict[AddressKey, list[MembershipKey]] = {}
+    for place in places:
+        by_address.setdefault(place.address, []).append(place)
+    return by_address
+
+
+def known_to_have_left(step: Move | Restore | Recheck, read_now: Collection[ListId]) -> PriorMembership | None:
+    """Returns the first prior place that keeps a contact out, if no further read is needed to know it."""
+    entries = (step.entry, *(prior.entry for prior in step.priors))
+    if any(entry is not None and entry.intent is not None for entry in entries):
+        return None  # doubts are resolved first
+    there = (prior for prior in step.priors if prior.membership.list_id in read_now and not prior.only_hashed)
+    return next((prior for prior in there if keeps_out(prior.entry, step.membership)), None)
+
+
+def places_back(entries: Iterable[LedgerEntry]) -> set[MembershipKey]:
+    """Returns the places of new entries that end a departure, if one is known there."""
+    off = ("archive", "unsubscribe")  # this worker is about to take the member off again
+    here = (entry for entry in entries if entry.state != "intended" and not has_left(entry))
+    return {entry.membership for entry in here if entry.intent is None or entry.intent.kind not in off}
 
 
 def departure_of(entry: LedgerEntry) -> str:

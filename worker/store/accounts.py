@@ -150,6 +150,11 @@ class AccountSettings:
         """Returns the list with this id if a refresh found it, stored or not."""
         return next((account_list for account_list in self.lists if account_list.list_id == list_id), None)
 
+    def is_gone(self, list_id: ListId) -> bool:
+        """Returns whether a list is gone from Mailchimp, or no refresh has found it."""
+        on_list = self.list_of(list_id)
+        return on_list is None or on_list.gone
+
     def label_of(self, list_id: str) -> str:
         """Returns the name and id of a list, as far as they are known."""
         account_list = self.list_of(list_id)

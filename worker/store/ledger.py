@@ -308,7 +308,7 @@ def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
 def departures_at(db: Database, account_id: AccountId, memberships: Collection[MembershipKey]) -> set[MembershipKey]:
     """Returns those of some places where a departure is known, as :func:`has_left` says."""
     values = (account_id, json.dumps([place.address for place in memberships]), json.dumps(sorted(OUT)))
-    rows = db.execute(f"SELECT list_id, address FROM {_DEPARTED} {_GIVEN}", values)
+    rows = db.execute(f"SELECT list_id, address FROM {_DEPARTED} {_GIVEN}", values) if memberships else ()
     return {place for row in rows if (place := MembershipKey(*row)) in memberships}
 
 

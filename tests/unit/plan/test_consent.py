@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.unit.plan.build import entry, membership
+from tests.unit.plan.build import customer, entry, membership, related, settings
 from worker.mailchimp.answers import Member
 from worker.plan.consent import AddDecision, KnownPlaces, PriorRead, decide, prior_decision, prior_decision_by_ledger
 from worker.plan.identity import is_ours
@@ -77,7 +77,7 @@ def test_where_the_old_list_is_gone_the_ledger_tells():
 def test_a_customer_is_known_where_an_archive_of_its_member_is_in_doubt():
     """Right before an add, departures of that address elsewhere are looked for too."""
     archived = entry(state="archived", status_before="subscribed", intent=Intent("archive", "2026-11-22T10:00:00.000Z"))
-    known = KnownPlaces([], [archived.customer_id], {}, [archived], {archived.membership: archived})
+    known = KnownPlaces(related([customer()], [archived]), settings(), [archived])
     assert list(known.of(archived.customer_id)) == [archived.membership]
 
 
