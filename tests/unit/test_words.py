@@ -49,7 +49,7 @@ NAMED_BY_NOUNS = (
     "sqlite", "status", "store", "system", "text", "web", "web/access", "web/api", "web/pages",
 )  # fmt: skip
 """Packages of the worker without such variables; "" for the modules beside the packages."""
-SQL = re.compile(r"\b[A-Z]{4,}\b.*\b(FROM|INTO|SET|TABLE|WHERE|SELECT)\b|\bstanding\.", re.DOTALL)
+SQL = re.compile(r"\b[A-Z]{4,}\b.*\b(FROM|INTO|SET|TABLE|WHERE|SELECT)\b|\bstanding(\.| WHERE )", re.DOTALL)
 HISTORY = {"CHANGELOG.md", "reliability.md"}
 """Pages that say what was, in the words of then."""
 

@@ -156,15 +156,11 @@ class RowMapper(Generic[_Row]):
             left_out[name] = read(row)
         return self._dataclass_type(**left_out)
 
-    def read_all(self, rows: Any) -> list[_Row]:
-        """Converts the rows of a cursor to dataclasses without left-out fields."""
-        # By index, because a row searches its columns for a name each time.
-        names = [column[0] for column in rows.description]
-        return [self.read(dict(zip(names, row, strict=True))) for row in rows]
-
     def select(self, db: Database, rows: str, values: Any = ()) -> list[_Row]:
         """Returns rows of a table, or of what else follows FROM, as dataclasses without left-out fields."""
-        return self.read_all(db.execute(f"SELECT {self.names} FROM {rows}", values))
+        # As dicts, because a row of SQLite searches its columns for a name each time.
+        cursor = db.execute(f"SELECT {self.names} FROM {rows}", values)
+        return [self.read(dict(zip(self.columns, row, strict=True))) for row in cursor]
 
     def insert(self, table: str, *owner: str, verb: str = "INSERT") -> str:
         """Returns the statement that inserts a row; `owner` names columns before its own."""
@@ -180,11 +176,6 @@ class RowMapper(Generic[_Row]):
     def names(self) -> str:
         """The columns as a list in SQL."""
         return ", ".join(f'"{column}"' for column in self.columns)
-
-    @property
-    def marks(self) -> str:
-        """A placeholder for each value."""
-        return ", ".join("?" * len(self.columns))
 
     def over(self, *leave_out: str) -> str:
         """Returns the SET clause of ON CONFLICT DO UPDATE: each column as inserted, except those left out."""

@@ -216,25 +216,18 @@ _PUT_ENTRY = (
     "AND coalesce(contact_id = excluded.contact_id, 1) "
     f"THEN max(coalesce(customer_since, sent_at), coalesce({_SINCE}, '')) ELSE excluded.sent_at END"
 )
-_PUT_STATUS = (
-    f"INSERT INTO standing (account_id, {_STATUS.names}) VALUES (?, {_STATUS.marks}) "
-    f"ON CONFLICT (account_id, customer_id) DO UPDATE SET {_STATUS.over('customer_id')}"
-)
+_PUT_STATUS = _STATUS.upsert("standing", "account_id", key=("customer_id",))
 
 
 def entries_of(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[LedgerEntry]:
     """Returns the account's entries with any of the addresses, on any list."""
-    rows = db.execute(
-        f"SELECT {_ENTRY.names} FROM ledger WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
-        (account_id, json.dumps(list(addresses))),
-    )
-    return _ENTRY.read_all(rows)
+    which = "ledger WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))"
+    return _ENTRY.select(db, which, (account_id, json.dumps(list(addresses))))
 
 
 def entries_of_customer(db: Database, account_id: AccountId, customer_id: CustomerId) -> list[LedgerEntry]:
     """Returns all places that have a customer's fields, or had them when this worker archived the member."""
-    query = f"SELECT {_ENTRY.names} FROM ledger WHERE account_id = ? AND customer_id = ?"
-    return _ENTRY.read_all(db.execute(query, (account_id, customer_id)))
+    return _ENTRY.select(db, "ledger WHERE account_id = ? AND customer_id = ?", (account_id, customer_id))
 
 
 _GIVEN = "(SELECT value FROM json_each(?2))"
@@ -288,12 +281,8 @@ def entries_of_contacts(
     db: Database, account_id: AccountId, list_id: ListId, contacts: Iterable[str]
 ) -> list[LedgerEntry]:
     """Returns a list's entries with any of the contact ids. Scans the whole list."""
-    rows = db.execute(
-        f"SELECT {_ENTRY.names} FROM ledger WHERE account_id = ? AND list_id = ? "
-        "AND contact_id IN (SELECT value FROM json_each(?))",
-        (account_id, list_id, json.dumps(list(contacts))),
-    )
-    return _ENTRY.read_all(rows)
+    which = "ledger WHERE account_id = ? AND list_id = ? AND contact_id IN (SELECT value FROM json_each(?))"
+    return _ENTRY.select(db, which, (account_id, list_id, json.dumps(list(contacts))))
 
 
 def present_count(db: Database, account_id: AccountId) -> dict[ListId, int]:
@@ -346,23 +335,21 @@ def drop_intents(db: Database, account_id: AccountId, memberships: Sequence[Memb
 
 def customer_statuses_of(db: Database, account_id: AccountId, customers: Iterable[CustomerId]) -> list[CustomerStatus]:
     """Returns the statuses of the customers that have one."""
-    which = "account_id = ? AND customer_id IN (SELECT value FROM json_each(?))"
-    rows = db.execute(f"SELECT {_STATUS.names} FROM standing WHERE {which}", (account_id, json.dumps(list(customers))))
-    return _STATUS.read_all(rows)
+    which = "standing WHERE account_id = ? AND customer_id IN (SELECT value FROM json_each(?))"
+    return _STATUS.select(db, which, (account_id, json.dumps(list(customers))))
 
 
-_SETTLED_AT = "FROM standing WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))"
+_SETTLED_AT = "standing WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))"
 
 
 def settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[CustomerStatus]:
     """Returns the statuses of customers whose place has any of the addresses."""
-    rows = db.execute(f"SELECT {_STATUS.names} {_SETTLED_AT}", (account_id, json.dumps(list(addresses))))
-    return _STATUS.read_all(rows)
+    return _STATUS.select(db, _SETTLED_AT, (account_id, json.dumps(list(addresses))))
 
 
 def customers_settled_at(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[CustomerId]:
     """Returns the customers whose place has any of the addresses."""
-    return db.column(CustomerId, f"SELECT customer_id {_SETTLED_AT}", (account_id, json.dumps(list(addresses))))
+    return db.column(CustomerId, f"SELECT customer_id FROM {_SETTLED_AT}", (account_id, json.dumps(list(addresses))))
 
 
 def put_customer_statuses(db: Database, account_id: AccountId, customer_statuses: Sequence[CustomerStatus]) -> Rows:

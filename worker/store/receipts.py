@@ -65,7 +65,7 @@ class Receipt:
 _ROW = RowMapper(Receipt)
 _MARKS = {column: f"?{number}" for number, column in enumerate(_ROW.columns, 1)}
 _SAME = " AND ".join(f"{column} = {_MARKS[column]}" for column in ("account_id", "customer_id", "revision", "detail"))
-_WRITE = f"INSERT INTO receipt ({_ROW.names}) VALUES ({_ROW.marks})"
+_WRITE = _ROW.insert("receipt")
 _WRITE_HELD = (  # takes twice as long
     f"INSERT INTO receipt ({_ROW.names}) SELECT {', '.join(_MARKS.values())} "
     f"WHERE NOT EXISTS (SELECT 1 FROM receipt WHERE {_SAME} AND outcome = 'held')"
@@ -113,11 +113,8 @@ class Receipts:
 
     def __iter__(self) -> Iterator[Receipt]:
         for start in range(0, len(self.numbers), _READ_AT_ONCE):
-            rows = self.db.execute(
-                f"SELECT {_ROW.names} FROM receipt WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number",
-                (json.dumps(list(self.numbers[start : start + _READ_AT_ONCE])),),
-            )
-            yield from _ROW.read_all(rows)
+            which = "receipt WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number"
+            yield from _ROW.select(self.db, which, (json.dumps(list(self.numbers[start : start + _READ_AT_ONCE])),))
 
 
 def find(

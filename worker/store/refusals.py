@@ -27,9 +27,7 @@ def clearable(db: Database, account_id: AccountId, address: AddressKey | None) -
 
 def lasting_count(db: Database, account_id: AccountId, address: AddressKey | None) -> int:
     """Returns how many others were refused, whose refusals only they can end."""
-    values = (account_id, address, _TITLES)
-    row = db.execute(f"SELECT count(*) FROM standing WHERE {_OF_ADDRESS} AND {_LASTING}", values).fetchone()
-    return int(row[0])
+    return db.count(f"standing WHERE {_OF_ADDRESS} AND {_LASTING}", (account_id, address, _TITLES))
 
 
 _OF_ADDRESS = (
@@ -61,4 +59,4 @@ def end(
 
 def count(db: Database) -> int:
     """Returns how many customers Mailchimp refuses, finally or temporarily."""
-    return int(db.execute("SELECT count(*) FROM standing WHERE refusal IS NOT NULL").fetchone()[0])
+    return db.count("standing WHERE refusal IS NOT NULL")
