@@ -15,9 +15,7 @@ class State(Enum):
     ASSIGNED = "assigned"
     """The group has answered, perhaps with no partition."""
     REVOKED = "revoked"
-    """The group revoked all partitions; the next assignment is awaited."""
-    LOST = "lost"
-    """All partitions were lost: another worker may have them already."""
+    """All partitions were revoked or lost; the next assignment is awaited."""
     FENCED = "fenced"
     """The group has fenced this worker. This state is final."""
 
@@ -88,12 +86,12 @@ class Assignment:
         self._readings = {}
         self.state = State.FENCED
 
-    def drop(self, partitions: Iterable[int], state: State) -> None:
-        """Removes partitions, revoked or lost as the state says; the others keep their numbers."""
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Removes revoked or lost partitions; the others keep their numbers."""
         for partition in partitions:
             self._readings.pop(partition, None)
         if not self._readings and self.state is not State.FENCED:
-            self.state = state
+            self.state = State.REVOKED
 
     def interrupt(self, partitions: Iterable[int]) -> None:
         """Ignores what is read from partitions from now on, because some of it was dropped before it was staged."""

@@ -29,7 +29,7 @@ from worker.consumer.retention_gap import RetentionGap
 from worker.consumer.start_offset_lookup import find_start
 from worker.errors import ConsumerStopped
 from worker.kafka.admin import Admin, TopicWatch
-from worker.kafka.client import Problems, bounds, client
+from worker.kafka.client import Problems, bounds, client, is_fatal
 from worker.metrics import Metrics
 from worker.sqlite.database import Database
 from worker.store import offsets
@@ -127,10 +127,10 @@ class Consumer:
                 self.read_some(stop)
             self._write()
         except KafkaException as error:
-            if (fatal := messages.fatal_of(error)) is not None:
-                raise self._fenced(fatal) from error
-            problem = f"Kafka cannot be read: {messages.text_of(error)}."
-            raise ConsumerStopped(problem, "Start the worker again.") from error
+            cause = error.args[0]
+            if is_fatal(cause):
+                raise self._fenced(cause) from error
+            raise ConsumerStopped(f"Kafka cannot be read: {cause.str()}.", "Start the worker again.") from error
         finally:
             self.leave()
 
@@ -355,7 +355,7 @@ class Consumer:
 
     def _stop_all(self) -> frozenset[int]:
         partitions = self._assignment.partitions
-        self._forget(partitions, State.REVOKED)
+        self._forget(partitions)
         self._begin_batch()
         self._stop_reading(partitions)
         return partitions
@@ -375,24 +375,24 @@ class Consumer:
 
     # Revoked and lost partitions, which the library stops reading by itself
 
-    def _on_revoke(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
-        # First no more calls start; then what was read is staged, and committed while the group still accepts it.
-        taken = {position.partition for position in partitions}
-        self._ownership.removed(taken)
-        self._stage()
-        self.commits.commit(self._consumer)
-        self._forget(taken, State.REVOKED)
+    def _on_revoke(self, consumer: LibraryConsumer, revoked: Sequence[TopicPartition]) -> None:
+        self._give_up(revoked, commit=True)
 
-    def _on_lost(self, consumer: LibraryConsumer, partitions: Sequence[TopicPartition]) -> None:
-        taken = {position.partition for position in partitions}
-        self._ownership.removed(taken)
-        self._stage()
-        self._forget(taken, State.LOST)
+    def _on_lost(self, consumer: LibraryConsumer, lost: Sequence[TopicPartition]) -> None:
+        self._give_up(lost, commit=False)  # the group would refuse it
 
-    def _forget(self, partitions: Collection[int], state: State) -> None:
+    def _give_up(self, positions: Sequence[TopicPartition], *, commit: bool) -> None:
+        partitions = {position.partition for position in positions}
+        self._ownership.removed(partitions)  # no more calls start
+        self._stage()
+        if commit:
+            self.commits.commit(self._consumer)
+        self._forget(partitions)
+
+    def _forget(self, partitions: Collection[int]) -> None:
         self._ownership.removed(partitions)
         self._takings.update(partitions)
-        self._assignment.drop(partitions, state)
+        self._assignment.drop(partitions)
         self._turns.removed(partitions)
         self._retention_gap.removed(partitions)
         self.commits.dropped(partitions)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError as LibraryError
-from confluent_kafka import KafkaException, Message
+from confluent_kafka import Message
 
 from worker.consumer.decode import Record
 from worker.errors import ConsumerStopped
@@ -90,18 +90,6 @@ def fatal_among(messages: Sequence[Message]) -> LibraryError | None:
     """Returns the first fatal error among messages."""
     errors = [error for message in messages if (error := message.error()) is not None]
     return next((error for error in errors if is_fatal(error)), None)
-
-
-def text_of(error: KafkaException) -> str:
-    """Returns the text of a library exception."""
-    cause = error.args[0] if error.args else error
-    return cause.str() if isinstance(cause, LibraryError) else str(cause)
-
-
-def fatal_of(error: KafkaException) -> LibraryError | None:
-    """Returns the fatal error of an exception; None if it is not fatal."""
-    cause = error.args[0] if error.args else None
-    return cause if isinstance(cause, LibraryError) and is_fatal(cause) else None
 
 
 def stopped(error: LibraryError) -> ConsumerStopped:

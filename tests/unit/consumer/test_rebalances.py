@@ -292,7 +292,7 @@ def test_an_assignment_is_moved_only_by_what_follows_what_is_staged() -> None:
         assignment.may_move(0, number, begin)
     assignment.move(0, number, 8)
     assignment.may_move(0, number, begin)
-    assignment.drop([0], State.REVOKED)
+    assignment.drop([0])
     assert assignment.state is State.REVOKED
     assignment.assign({0: 8})
     with pytest.raises(AssignmentOver):
@@ -305,10 +305,10 @@ def test_no_state_follows_fencing() -> None:
     assignment = Assignment()
     assert assignment.state is State.IDLE
     assignment.assign({0: 0})
-    assignment.drop([0], State.LOST)
-    assert assignment.state is State.LOST
+    assignment.drop([0])
+    assert assignment.state is State.REVOKED
     assignment.fence()
-    assignment.drop([0], State.REVOKED)
+    assignment.drop([0])
     assert assignment.state is State.FENCED
     with pytest.raises(AssignmentOver):
         assignment.assign({0: 0})
