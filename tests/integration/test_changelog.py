@@ -12,7 +12,6 @@ from tests.integration.changelog_worker import ACCOUNT, Worker
 from tests.integration.topic import Topic
 from worker.accounts import settings
 from worker.changelog.topic_log import TopicLog
-from worker.changelog.topics import ChangelogTopic
 from worker.cli.context import changing
 from worker.errors import KafkaError
 from worker.sqlite.database import Database
@@ -117,7 +116,7 @@ def test_what_is_written_while_the_end_is_asked_is_not_taken_for_a_topic_that_wa
     worker.make_account()
     worker.settings()
 
-    def written_meanwhile(log: TopicLog, topic: ChangelogTopic, partition: int, known: int) -> tuple[int, int]:
+    def written_meanwhile(log: TopicLog, topic: str, partition: int, known: int) -> tuple[int, int]:
         found = asked(log, topic, partition, known)
         if not written:
             written.append(partition)

@@ -16,7 +16,7 @@ from tests.integration.topic import Topic
 from worker.accounts import api_keys, settings
 from worker.accounts.secrets import parsed
 from worker.app import App
-from worker.changelog.partition_writer import PartitionWriter, Record
+from worker.changelog.partition_writer import KeyValue, PartitionWriter
 from worker.cli.context import changing
 from worker.config import Config, Staging
 from worker.errors import NotSigned
@@ -91,7 +91,7 @@ def hire(whole_kafka: object, topic: Topic, tmp_path: Path) -> Iterator[Hire]:
         one.db.close()
 
 
-def forge(worker: Worker, *records: Record, topic: str = "ledger") -> None:
+def forge(worker: Worker, *records: KeyValue, topic: str = "ledger") -> None:
     """Writes records to a topic as somebody does who has no secret key."""
     name = worker.topics.ledger.name if topic == "ledger" else worker.topics.settings.name
     partition = worker.partition if topic == "ledger" else 0

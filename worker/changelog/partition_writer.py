@@ -39,8 +39,8 @@ _FORBIDDEN = {
     LibraryError.CLUSTER_AUTHORIZATION_FAILED,
 }
 
-Record = tuple[bytes, bytes | None]
-"""Key and value."""
+KeyValue = tuple[bytes, bytes | None]
+"""Of a record to write; None erases the key."""
 Headers = list[tuple[str, bytes]]
 HeadersOf = Callable[[bytes, bytes | None], Headers]
 """Returns the headers of a record with this key and value."""
@@ -58,8 +58,8 @@ class SecondTopic:
 class _Wanted:
     """One caller's records; the offsets of the first and the last once written, or the error if Kafka rejects one."""
 
-    records: Sequence[Record]
-    second_records: Sequence[Record] = ()
+    records: Sequence[KeyValue]
+    second_records: Sequence[KeyValue] = ()
     offsets: list[int] = field(default_factory=list)
     rejected: LibraryError | None = None
 
@@ -132,7 +132,7 @@ class PartitionWriter:
         except KafkaException as error:
             raise self._failure(error.args[0]) from error
 
-    def write(self, records: Sequence[Record], second_records: Sequence[Record] = ()) -> range:
+    def write(self, records: Sequence[KeyValue], second_records: Sequence[KeyValue] = ()) -> range:
         """Writes records in order, all or none, and waits until all in-sync replicas have them.
 
         Args:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 
-from confluent_kafka import Message
-
 from worker.changelog import table_rows
 from worker.changelog.loss import Note, check_beginning, check_identity, truncated
 from worker.changelog.records import Unreadable, account_of, changelog_row_of
@@ -14,11 +12,12 @@ from worker.changelog.rows_in_kafka import TopicRow
 from worker.changelog.signatures import Signatures
 from worker.changelog.signed_from import SignedFromLookup
 from worker.changelog.table_rows import ChangelogRow
-from worker.changelog.topic_log import TopicLog, headers_of
+from worker.changelog.topic_log import TopicLog
 from worker.changelog.topics import ChangelogTopic, ChangelogTopics
 from worker.clock import Clock, as_text
 from worker.config import Kafka
-from worker.consumer.messages import letter_of, record_of
+from worker.consumer.decode import Record
+from worker.consumer.messages import letter_of
 from worker.consumer.start_offset import start_of
 from worker.errors import NotMoved, NotSigned
 from worker.metrics import Metrics
@@ -106,7 +105,7 @@ class Reader:
         check_identity(self._topics.ledger, note, topic.name)
         self.check_signed()
         for partition in range(topic.partitions):
-            low, _ = self._log.bounds(topic, partition)
+            low, _ = self._log.bounds(topic.name, partition)
             check_beginning(topic, partition, low, note.settings_begin if note is not None else {})
 
     def check_ledger(self) -> None:
@@ -122,7 +121,7 @@ class Reader:
             self._signed_from.of(ledger, partition)
             source = f"partition {partition} of {ledger.name}"
             check_identity(self._topics.settings, self.settings_note(partition), source)
-            low, _ = self._log.bounds(ledger, partition)
+            low, _ = self._log.bounds(ledger.name, partition)
             check_beginning(ledger, partition, low, note.begins if note is not None else {})
 
     def current_note(self) -> Note:
@@ -136,7 +135,7 @@ class Reader:
 
     def _begins(self, topic: ChangelogTopic) -> dict[int, int]:
         # Of partitions that do not begin at offset 0.
-        lows = ((partition, self._log.bounds(topic, partition)[0]) for partition in range(topic.partitions))
+        lows = ((partition, self._log.bounds(topic.name, partition)[0]) for partition in range(topic.partitions))
         return {partition: low for partition, low in lows if low}
 
     def read_ledger(self, partition: int, keep_going: Callable[[], bool] = lambda: True) -> None:
@@ -156,7 +155,7 @@ class Reader:
         if partition < ledger.partitions:
             unowned.ledger_back(self.db, ledger.name, ledger.topic_id, partition, as_text(self._clock()))
             note = self.ledger_note()
-            low, _ = self._log.bounds(ledger, partition)
+            low, _ = self._log.bounds(ledger.name, partition)
             check_beginning(ledger, partition, low, note.begins if note is not None else {})
             self._signed_from.of(ledger, partition)
             self._read(ledger, partition, keep_going)
@@ -172,9 +171,7 @@ class Reader:
         applied = 0
         for letter in dead_letters.of_topics(self.db, self._topics.ledger.name, self._topics.settings.name):
             row = changelog_row_of(letter.key, letter.value)
-            role = self._topics.role_of(self._topics.named(letter.topic))
-            believed = self._signatures().flaw_of(role, letter.key, letter.value, letter.headers) is None
-            if believed and isinstance(row, ChangelogRow):
+            if isinstance(row, ChangelogRow) and not self._flaw_of(self._topics.named(letter.topic), letter):
                 with self.db.transaction():
                     table_rows.apply(self.db, [row])
                     dead_letters.drop(self.db, letter.number)
@@ -193,14 +190,14 @@ class Reader:
         """
         for partition in range(topic.partitions):
             self._signed_from.of(topic, partition)
-            low, high = self._log.bounds(topic, partition)
-            for messages in self._log.records(topic, partition, low, high):
+            low, high = self._log.bounds(topic.name, partition)
+            for records in self._log.records(topic.name, partition, low, high):
                 rows = list[TopicRow]()
-                for message in messages:
-                    row = changelog_row_of(message.key(), message.value())
-                    if isinstance(row, ChangelogRow) and not self._flaw_of(topic, message):
+                for record in records:
+                    row = changelog_row_of(record.key, record.value)
+                    if isinstance(row, ChangelogRow) and not self._flaw_of(topic, record):
                         stray = topic.partition_of(row.key[0]) != partition
-                        rows.append(TopicRow(row, message.value(), stray))
+                        rows.append(TopicRow(row, record.value, stray))
                 yield rows
 
     def note_read(self, topic: ChangelogTopic, partition: int) -> None:
@@ -209,7 +206,7 @@ class Reader:
         Raises:
             KafkaError: its end cannot be queried.
         """
-        _, high = self._log.bounds(topic, partition)
+        _, high = self._log.bounds(topic.name, partition)
         offsets.move_on(self.db, topic.name, topic.topic_id, partition, high, as_text(self._clock()))
 
     def reread_truncated(self) -> None:
@@ -221,7 +218,7 @@ class Reader:
         """
         for topic, partition in self._topics.partitions():
             known = offsets.next_of(self.db, topic.name, topic.topic_id, partition)
-            if known is not None and known > self._log.bounds_beyond(topic, partition, known)[1]:
+            if known is not None and known > self._log.bounds_beyond(topic.name, partition, known)[1]:
                 with self.db.transaction():
                     offsets.forget(self.db, topic.name, topic.topic_id, partition)
 
@@ -234,15 +231,15 @@ class Reader:
         readings = offsets.of_topic(self.db, topic.name)
         next_offsets = {(reading.topic_id, reading.partition): reading.next_offset for reading in readings}
         known = next_offsets.get((topic.topic_id, partition))
-        low, high = self._log.bounds_beyond(topic, partition, known or 0)
+        low, high = self._log.bounds_beyond(topic.name, partition, known or 0)
         start = self._start(topic, partition, readings, known, (low, high))
         if start == high == known:
             return
         if known is not None and start < known:
             with self.db.transaction():
                 offsets.move_on(self.db, topic.name, topic.topic_id, partition, start, as_text(self._clock()))
-        for messages in self._log.records(topic, partition, start, high, keep_going):
-            self._apply(topic, partition, messages)
+        for records in self._log.records(topic.name, partition, start, high, keep_going):
+            self._apply(topic, partition, records)
         if keep_going():
             self._note_end(topic, partition, high)
 
@@ -272,13 +269,11 @@ class Reader:
         accounts = chosen if topic == self._topics.settings else ledger
         return any(topic.partition_of(account_id) == partition for account_id in accounts)
 
-    def _flaw_of(self, topic: ChangelogTopic, message: Message) -> str | None:
-        return self._signatures().flaw_of(
-            self._topics.role_of(topic), message.key(), message.value(), headers_of(message)
-        )
+    def _flaw_of(self, topic: ChangelogTopic, record: Record | DeadLetter) -> str | None:
+        return self._signatures().flaw_of(self._topics.role_of(topic), record.key, record.value, record.headers)
 
-    def _apply(self, topic: ChangelogTopic, partition: int, messages: Sequence[Message]) -> None:
-        flaws = [self._flaw_of(topic, message) for message in messages]
+    def _apply(self, topic: ChangelogTopic, partition: int, records: Sequence[Record]) -> None:
+        flaws = [self._flaw_of(topic, record) for record in records]
         signed_from = self._signed_from.of(topic, partition) if any(flaws) else 0
         refused = 0
         with self.db.transaction():
@@ -286,14 +281,14 @@ class Reader:
             known = offsets.next_of(self.db, topic.name, topic.topic_id, partition) or 0
             at = as_text(self._clock())
             rows, letters, last = dict[bytes, ChangelogRow](), dict[bytes, DeadLetter](), known - 1
-            for message, flaw in zip(messages, flaws, strict=True):
-                offset, key = message.offset() or 0, message.key() or b""
+            for record, flaw in zip(records, flaws, strict=True):
+                offset, key = record.offset, record.key or b""
                 if offset < known:
                     continue
                 last = offset
                 if flaw is not None and offset < signed_from:
                     continue  # it was rewritten, signed
-                row = changelog_row_of(key, message.value())
+                row = changelog_row_of(key, record.value)
                 if flaw is not None:
                     row, refused = Unreadable(flaw, account_of(row)), refused + 1
                 letters.pop(key, None)
@@ -302,7 +297,7 @@ class Reader:
                 if isinstance(row, ChangelogRow):
                     rows[key] = row
                 else:
-                    letters[key] = _letter(topic, message, row, at)
+                    letters[key] = _letter(topic, record, row, at)
             table_rows.apply(self.db, rows.values())
             dead_letters.drop_superseded(self.db, topic.name, [*rows, *letters])
             dead_letters.keep(self.db, list(letters.values()))
@@ -326,8 +321,8 @@ class Reader:
                 offsets.move_on(self.db, *place, high, as_text(self._clock()))
 
 
-def _letter(topic: ChangelogTopic, message: Message, unreadable: Unreadable, at: str) -> DeadLetter:
-    record, account_id, reason = record_of(message), unreadable.account_id, unreadable.reason
+def _letter(topic: ChangelogTopic, record: Record, unreadable: Unreadable, at: str) -> DeadLetter:
+    account_id, reason = unreadable.account_id, unreadable.reason
     place = {"topic": topic.name, "partition": record.partition, "offset": record.offset}
     log.error(
         "%s, partition %d, offset %d cannot be applied: %s%s",

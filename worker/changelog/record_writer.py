@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from worker.changelog import outcome_records
-from worker.changelog.partition_writer import PartitionWriter, Record, SecondTopic
+from worker.changelog.partition_writer import KeyValue, PartitionWriter, SecondTopic
 from worker.changelog.records import key_of, value_of
 from worker.changelog.signatures import Signatures
 from worker.changelog.table_rows import ChangelogRow, apply
@@ -139,7 +139,6 @@ class RecordWriter:
         rows: Sequence[ChangelogRow],
         *,
         outcome_rows: Sequence[ChangelogRow] = (),
-        erase: bool = False,
         erased: Collection[RowKey] = (),
     ) -> list[Acknowledged]:
         """Writes rows and waits until all in-sync replicas have them.
@@ -150,39 +149,37 @@ class RecordWriter:
         Args:
             rows: in their new state.
             outcome_rows: those of them with new outcomes, for the outcomes topic.
-            erase: whether deleted rows must be erased.
-            erased: keys of deleted rows that must be erased in any case.
+            erased: keys of those deleted rows that must be erased.
 
         Raises:
             WriterFenced: somebody else took over a partition.
             PartitionGivenUp: this worker gave a partition up before.
             KafkaError: they may not have been written, so nothing that depends on them may be committed.
         """
-        ledger: dict[int, list[Record]] = defaultdict(list)
-        settings: dict[int, list[Record]] = defaultdict(list)
+        ledger: dict[int, list[KeyValue]] = defaultdict(list)
+        settings: dict[int, list[KeyValue]] = defaultdict(list)
         for row in rows:
             topic, partition = self._place(row)
             parts = ledger if topic is self.topics.ledger else settings
-            erases = row.row is None and (erase or row.row_key in erased)
-            parts[partition].append((key_of(row), value_of(row, erase=erases)))
-        second_records: dict[int, list[Record]] = defaultdict(list)
-        for row in outcome_rows if self.publishes_outcomes else ():
+            parts[partition].append((key_of(row), value_of(row, erase=row.row_key in erased)))
+        second_records: dict[int, list[KeyValue]] = defaultdict(list)
+        for row in outcome_rows:
             second_records[self._place(row)[1]].append(outcome_records.record_of(row))
         return self._side_by_side(self.topics.ledger, ledger, second_records) + [
-            self._write_part(self.topics.settings, partition, records) for partition, records in settings.items()
+            self.write_part(self.topics.settings, partition, records) for partition, records in settings.items()
         ]
 
     def _side_by_side(
         self,
         topic: ChangelogTopic,
-        parts: Mapping[int, Sequence[Record]],
-        second_records: Mapping[int, Sequence[Record]],
+        parts: Mapping[int, Sequence[KeyValue]],
+        second_records: Mapping[int, Sequence[KeyValue]],
     ) -> list[Acknowledged]:
         work = [(topic, partition, records, second_records.get(partition, ())) for partition, records in parts.items()]
         if len(work) <= 1:
-            return [self._write_part(*part) for part in work]
+            return [self.write_part(*part) for part in work]
         with ThreadPoolExecutor(min(len(work), MOST_SIDE_BY_SIDE), thread_name_prefix="changelog") as pool:
-            written = [pool.submit(self._write_part, *part) for part in work]
+            written = [pool.submit(self.write_part, *part) for part in work]
         return [future.result() for future in written]
 
     def failure_of(self, account_id: AccountId) -> KafkaError | None:
@@ -198,14 +195,6 @@ class RecordWriter:
             return (self.topics.ledger, int(partition)) if about in BY_PARTITION else (self.topics.settings, 0)
         topic = self.topics.settings if row.kind in OF_SETTINGS else self.topics.ledger
         return topic, topic.partition_of(row.key[0])
-
-    def write_again(self, topic: ChangelogTopic, partition: int, records: Sequence[Record]) -> None:
-        """Rewrites records in their order, signed with the current key.
-
-        Raises:
-            KafkaError: they may not have been written.
-        """
-        self._write_part(topic, partition, records)
 
     def write_through(
         self, db: Database, rows: Sequence[ChangelogRow], outcome_rows: Sequence[ChangelogRow] = ()
@@ -228,9 +217,21 @@ class RecordWriter:
         for part in acknowledged:
             part.writer.committed(part.offsets)
 
-    def _write_part(
-        self, topic: ChangelogTopic, partition: int, records: Sequence[Record], second_records: Sequence[Record] = ()
+    def write_part(
+        self,
+        topic: ChangelogTopic,
+        partition: int,
+        records: Sequence[KeyValue],
+        second_records: Sequence[KeyValue] = (),
     ) -> Acknowledged:
+        """Writes records of one partition in their order, signed with the current key.
+
+        Args:
+            second_records: for the outcomes topic.
+
+        Raises:
+            KafkaError: they may not have been written.
+        """
         with self._lock:
             writer = self._writers.get((topic.name, partition))
         try:

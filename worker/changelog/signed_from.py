@@ -8,7 +8,7 @@ from contextlib import closing
 from worker.changelog.records import key_of
 from worker.changelog.signatures import SIGNED, WRONG, Signatures, SignedFrom, place_of
 from worker.changelog.table_rows import ChangelogRow
-from worker.changelog.topic_log import TopicLog, headers_of
+from worker.changelog.topic_log import TopicLog
 from worker.changelog.topics import ChangelogTopic, ChangelogTopics
 from worker.config import Kafka
 from worker.errors import NotSigned
@@ -50,20 +50,18 @@ class SignedFromLookup:
         raise _not_signed(topic, partition, flaw)
 
     def _flaw_of_first(self, topic_log: TopicLog, topic: ChangelogTopic, partition: int) -> str | None:
-        for messages in topic_log.records(topic, partition, *topic_log.bounds(topic, partition)):
-            first = messages[0]
-            return self._signatures().flaw_of(
-                self._topics.role_of(topic), first.key(), first.value(), headers_of(first)
-            )
+        for records in topic_log.records(topic.name, partition, *topic_log.bounds(topic.name, partition)):
+            first = records[0]
+            return self._signatures().flaw_of(self._topics.role_of(topic), first.key, first.value, first.headers)
         return None
 
     def _note(self, topic_log: TopicLog) -> SignedFrom:
         # For when this database does not have it yet.
-        key, newest, topic = key_of(ChangelogRow("topic", (SIGNED, ""), None)), SignedFrom(), self._topics.settings
-        for messages in topic_log.records(topic, 0, *topic_log.bounds(topic, 0)):
-            for message in messages:
-                if message.key() == key:
-                    signed_from = SignedFrom.from_record(message.value(), self._signatures())
+        key, newest, topic = key_of(ChangelogRow("topic", (SIGNED, ""), None)), SignedFrom(), self._topics.settings.name
+        for records in topic_log.records(topic, 0, *topic_log.bounds(topic, 0)):
+            for record in records:
+                if record.key == key:
+                    signed_from = SignedFrom.from_record(record.value, self._signatures())
                     newest = signed_from if signed_from.offsets else newest
         return newest
 

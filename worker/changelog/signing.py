@@ -10,12 +10,12 @@ from typing import Literal
 
 from worker.changelog import table_rows
 from worker.changelog.backfill import take_everything
-from worker.changelog.partition_writer import Record
+from worker.changelog.partition_writer import KeyValue
 from worker.changelog.records import changelog_row_of
 from worker.changelog.signatures import SIGNED, Signatures, SignedFrom, place_of
 from worker.changelog.signed_from import SignedFromLookup
 from worker.changelog.table_rows import ChangelogRow
-from worker.changelog.topic_log import TopicLog, headers_of
+from worker.changelog.topic_log import TopicLog
 from worker.changelog.topics import ChangelogTopic
 from worker.changelog.writer import ChangelogWriter
 from worker.config import Kafka
@@ -92,27 +92,26 @@ class Signing:
     ) -> int:
         # Returns where the partition ended before; the copies follow.
         role = self.changelog.topics.role_of(topic)
-        low, end = topic_log.bounds(topic, partition)
+        low, end = topic_log.bounds(topic.name, partition)
         since = SignedFrom.from_text(settings_notes.text_of(self.db, SIGNED), self.signatures).offset_of(
             topic, partition
         )
         refused, signed = set[bytes | None](), False
-        for messages in topic_log.records(topic, partition, low, end):
-            records: list[Record] = []
-            for message in messages:
-                key, value, offset = message.key(), message.value(), message.offset() or 0
-                flaw = self.signatures.flaw_of(role, key, value, headers_of(message))
+        for records in topic_log.records(topic.name, partition, low, end):
+            copies: list[KeyValue] = []
+            for record in records:
+                flaw = self.signatures.flaw_of(role, record.key, record.value, record.headers)
                 counts["signed"] += flaw is None
                 signed = signed or flaw is None
                 if flaw is not None and not (first_time and (believe or not signed)):
-                    if offset >= (since or 0):
-                        refused.add(key)
+                    if record.offset >= (since or 0):
+                        refused.add(record.key)
                     continue
-                refused.discard(key)
-                records.append((key or b"", value))
-            if records:
-                self.changelog.write_again(topic, partition, records)
-                counts[role] += len(records)
+                refused.discard(record.key)
+                copies.append((record.key or b"", record.value))
+            if copies:
+                self.changelog.write_part(topic, partition, copies)
+                counts[role] += len(copies)
                 self.progress(counts.total() - counts["signed"])
         if refused:
             raise NotSigned(
@@ -148,13 +147,13 @@ class Signing:
             current = [row for row in rows if row.row is not None]
             topic = topics.named(letter.topic)
             if resolution == "believe":
-                self.changelog.write_again(topic, letter.partition, [(letter.key or b"", letter.value)])
+                self.changelog.write_part(topic, letter.partition, [(letter.key or b"", letter.value)])
                 counts["believed"] += 1
             elif current:
                 self.changelog.write_through(self.db, current)
                 counts["restored"] += 1
             elif resolution == "drop":
-                self.changelog.write_again(topic, letter.partition, [(letter.key or b"", None)])
+                self.changelog.write_part(topic, letter.partition, [(letter.key or b"", None)])
                 counts["dropped"] += 1
             else:
                 counts["left"] += 1

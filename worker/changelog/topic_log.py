@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from typing import cast
 
 from confluent_kafka import Consumer as LibraryConsumer
 from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import KafkaException, Message, TopicPartition
 
-from worker.changelog.topics import ChangelogTopic
 from worker.config import Kafka
+from worker.consumer.decode import Record
+from worker.consumer.messages import record_of
 from worker.errors import KafkaError
 from worker.kafka.client import ANSWER_SECONDS, Problems, bounds, client, fetching, unreachable
 
@@ -29,13 +29,8 @@ LINGER_SECONDS = 0.02
 """How long to wait for more records after the first; during a long read more are already fetched."""
 
 
-def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
-    """Returns a record's headers."""
-    return cast("list[tuple[str, bytes | None]]", message.headers() or [])
-
-
 class TopicLog:
-    """Reads one partition at a time. Not thread-safe."""
+    """Reads one partition at a time, of any topic, named. Not thread-safe."""
 
     def __init__(self, kafka: Kafka) -> None:
         """Reads nothing yet.
@@ -57,16 +52,16 @@ class TopicLog:
         }
         self._consumer = client(LibraryConsumer, kafka, self._properties)
 
-    def bounds(self, topic: ChangelogTopic, partition: int, consumer: LibraryConsumer | None = None) -> tuple[int, int]:
+    def bounds(self, topic: str, partition: int, consumer: LibraryConsumer | None = None) -> tuple[int, int]:
         """Returns a partition's low and high watermark.
 
         Raises:
             KafkaError: they cannot be queried, or the topic does not exist.
         """
-        settings = self._kafka.model_copy(update={"topic": topic.name})
+        settings = self._kafka.model_copy(update={"topic": topic})
         return bounds(consumer or self._consumer, settings, partition, self._problems, _IF_MISSING)
 
-    def bounds_beyond(self, topic: ChangelogTopic, partition: int, known: int) -> tuple[int, int]:
+    def bounds_beyond(self, topic: str, partition: int, known: int) -> tuple[int, int]:
         """Returns the watermarks of a partition that is known up to an offset.
 
         Raises:
@@ -83,20 +78,20 @@ class TopicLog:
 
     def records(
         self,
-        topic: ChangelogTopic,
+        topic: str,
         partition: int,
         start: int,
         high: int,
         keep_going: Callable[[], bool] = lambda: True,
-    ) -> Iterator[Sequence[Message]]:
-        """Yields the records between two offsets; compaction may have removed the last ones.
+    ) -> Iterator[Sequence[Record]]:
+        """Yields the records between two offsets, at least one at a time; compaction may have removed the last ones.
 
         Raises:
             KafkaError: it cannot be read.
         """
         if start >= high:
             return
-        self._consumer.assign([TopicPartition(topic.name, partition, start)])
+        self._consumer.assign([TopicPartition(topic, partition, start)])
         silent_since, done = time.monotonic(), False
         try:
             while not done and keep_going():
@@ -108,15 +103,15 @@ class TopicLog:
                 for message in messages:
                     error = message.error()
                     if error is None:
-                        offset = message.offset() or 0
-                        done = done or offset + 1 >= high
-                        if offset < high:
-                            records.append(message)
+                        record = record_of(message)
+                        done = done or record.offset + 1 >= high
+                        if record.offset < high:
+                            records.append(record)
                     elif error.code() == LibraryError._PARTITION_EOF:
                         done = True
                     elif not error.retriable():
                         raise KafkaError(
-                            f"The topic {topic.name} cannot be read: {error.str()}",
+                            f"The topic {topic} cannot be read: {error.str()}",
                             "Grant this Kafka user read access to the topic.",
                         )
                 if records:

@@ -132,13 +132,14 @@ class ChangelogWriter(RecordWriter):
         with self._claims.claim() as claim:
             for _ in range(MOST_TRIES):
                 rehearsal, changed, rows = self._rehearse(db, write, sent, claim, erase=erase)
-                # Only Kafka may have them, from an earlier try; the database never had them.
-                erased = {row.row_key for row in rows if row.row is None}.difference(changed.rows)
+                deleted = {row.row_key for row in rows if row.row is None}
+                # Those of an earlier try only Kafka may have; the database never had them.
+                erased = deleted if erase else deleted.difference(changed.rows)
                 outcome_rows = self._outcome_rows(db, rows, sent.outcome_keys, erase=erase)
                 sent.keys |= dict.fromkeys(changed.rows)
                 sent.outcome_keys |= {row.key for row in outcome_rows}
                 try:
-                    latest = self.write(rows, outcome_rows=outcome_rows, erase=erase, erased=erased) if rows else []
+                    latest = self.write(rows, outcome_rows=outcome_rows, erased=erased) if rows else []
                 except WriterFenced:
                     if not self._may_try_again(rows):
                         raise

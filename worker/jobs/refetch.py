@@ -13,12 +13,10 @@ from dataclasses import dataclass, field
 
 from worker.app import App
 from worker.changelog.topic_log import TopicLog
-from worker.changelog.topics import ChangelogTopic
 from worker.clock import as_text
 from worker.consumer.batch import Batch
 from worker.consumer.decode import Event, Record, decode
 from worker.consumer.erased_customers import ErasedCustomers
-from worker.consumer.messages import record_of
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.model import AccountId
 from worker.sqlite.database import Database
@@ -80,18 +78,18 @@ class Refetch:
             self._read(_Partition(self, db, topic_id, partition, accounts))
 
     def _read(self, reading: _Partition) -> None:
-        topic = ChangelogTopic(self.app.config.kafka.topic, reading.topic_id, 0)
+        topic = self.app.config.kafka.topic
         with closing(TopicLog(self.app.config.kafka)) as events:
             low, high = events.bounds(topic, reading.partition)
-            end = min(offsets.next_of(reading.db, topic.name, topic.topic_id, reading.partition) or 0, high)
+            end = min(offsets.next_of(reading.db, topic, reading.topic_id, reading.partition) or 0, high)
             start = max(low, min(account.first_offset for account in reading.accounts))
             named = ", ".join(account.account_id for account in reading.accounts)
             facts = {"partition": reading.partition, "offset": start, "end": end, "count": len(reading.accounts)}
             line = "customers of %s are read again, connected since: partition %d, offsets %d to %d"
             log.info(line, named, reading.partition, start, end, extra=facts)
             reading.written = start
-            for messages in events.records(topic, reading.partition, start, end, reading.may_continue):
-                reading.take([record_of(message) for message in messages])
+            for records in events.records(topic, reading.partition, start, end, reading.may_continue):
+                reading.take(records)
         if reading.write(end):
             _end(reading.db, reading.accounts, end)
 

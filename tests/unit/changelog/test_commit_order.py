@@ -47,11 +47,10 @@ class Log(ChangelogWriter):
         rows: Sequence[ChangelogRow],
         *,
         outcome_rows: Sequence[ChangelogRow] = (),
-        erase: bool = False,
         erased: Any = (),
     ) -> list[Acknowledged]:
         """Appends the records as one transaction, of which only the last of each key counts."""
-        self.ledger |= {key_of(row): value_of(row, erase=erase or row.row_key in erased) for row in rows}
+        self.ledger |= {key_of(row): value_of(row, erase=row.row_key in erased) for row in rows}
         self.told |= dict(map(record_of, outcome_rows))
         self.acknowledged.pop(threading.current_thread().name, lambda: None)()
         return []

@@ -122,6 +122,6 @@ def test_a_writer_that_was_replaced_does_not_lose_the_partition(replaced: bool) 
 
     writers._writers[ledger.name, 0] = Fenced()  # type: ignore[assignment]
     with pytest.raises(WriterFenced):
-        writers.write_again(ledger, 0, [(b"key", b"{}")])
+        writers.write_part(ledger, 0, [(b"key", b"{}")])
     assert lost == ([] if replaced else [0])
     assert ((ledger.name, 0) in writers._writers) == replaced

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,7 +58,7 @@ class Copied(ChangelogWriter):
         self.passed: list[Sequence[ChangelogRow]] = []
 
     def write(
-        self, rows: Sequence[ChangelogRow], *, outcome_rows: object = (), erase: bool = False, erased: object = ()
+        self, rows: Sequence[ChangelogRow], *, outcome_rows: object = (), erased: Collection[RowKey] = ()
     ) -> list[Acknowledged]:
         """Passes rows on."""
         self.passed.append(rows)
@@ -193,7 +193,7 @@ def test_what_cannot_be_passed_on_is_not_written(copied: Copied, monkeypatch: py
     """The transaction fails as a whole."""
 
     def refuse(
-        rows: Sequence[ChangelogRow], *, outcome_rows: object = (), erase: bool = False, erased: object = ()
+        rows: Sequence[ChangelogRow], *, outcome_rows: object = (), erased: Collection[RowKey] = ()
     ) -> list[Acknowledged]:
         raise RuntimeError
 
@@ -215,13 +215,13 @@ class Meanwhile(Copied):
         self.db, self._other, self._act = open_database(path), open_database(path), act
 
     def write(
-        self, rows: Sequence[ChangelogRow], *, outcome_rows: object = (), erase: bool = False, erased: object = ()
+        self, rows: Sequence[ChangelogRow], *, outcome_rows: object = (), erased: Collection[RowKey] = ()
     ) -> list[Acknowledged]:
         """Has the other connection write first, which needs the lock at once."""
         self._other.execute("PRAGMA busy_timeout = 0")
         with self._other.transaction():
             self._act(self._other, len(self.passed))
-        return super().write(rows, erase=erase)
+        return super().write(rows, erased=erased)
 
     def close(self) -> None:
         """Closes all three."""

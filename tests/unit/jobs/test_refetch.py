@@ -12,7 +12,6 @@ import pytest
 
 from tests.connected import connected
 from tests.staged import stage_batch
-from tests.unit.consumer.fake_kafka import FakeMessage
 from tests.unit.consumer.test_batch import AT, event
 from worker.app import App
 from worker.clock import as_text
@@ -44,25 +43,12 @@ class Log:
         """Returns where it begins and ends."""
         return self.low, max(self.records, default=-1) + 1
 
-    def records_of(self, start: int, high: int) -> list[Any]:
+    def records_of(self, start: int, high: int) -> list[Record]:
         """Returns what is between two offsets."""
-        found = [self.records[offset] for offset in sorted(self.records) if start <= offset < high]
-        return [Message(one.partition, one.offset, one.value, key_=one.key) for one in found]
+        return [self.records[offset] for offset in sorted(self.records) if start <= offset < high]
 
     def close(self) -> None:
         """Ends it."""
-
-
-class Message(FakeMessage):
-    """What the library hands over."""
-
-    def __init__(self, at: int, place: int, data: bytes | None, key_: bytes | None) -> None:
-        super().__init__(at, place, data)
-        object.__setattr__(self, "_key", key_)
-
-    def key(self) -> bytes | None:
-        """Its key."""
-        return self.__dict__["_key"]  # type: ignore[no-any-return]
 
 
 class World:

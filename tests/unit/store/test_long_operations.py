@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -181,10 +181,10 @@ def test_kafka_is_not_waited_for_with_the_lock_held(db: Database, path: Path) ->
         """Has no Kafka."""
 
         def write(
-            self, rows: Sequence[Any], *, outcome_rows: object = (), erase: bool = False, erased: object = ()
+            self, rows: Sequence[Any], *, outcome_rows: object = (), erased: Collection[Any] = ()
         ) -> list[Acknowledged]:
             """Has another connection write, which needs the lock."""
-            assert erase
+            assert set(erased) == {row.row_key for row in rows}
             assert len(rows) == sum(sizes)
             with closing(open_database(path)) as other, other.transaction():
                 other.execute("INSERT OR REPLACE INTO group_instance VALUES ('written meanwhile')")
