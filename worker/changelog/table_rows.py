@@ -49,8 +49,6 @@ _KEYS: Mapping[Kind, tuple[str, tuple[str, ...]]] = {
     "erasure": ("erasure_request", ("account_id", "digest")),
 }
 _ROWS = {kind: (table, key, tuple(SHAPES[kind])) for kind, (table, key) in _KEYS.items()}
-MOST_AT_ONCE = 500
-"""Rows looked up by one statement."""
 _UNKNOWN = "other_fields"
 """The column for fields unknown to this release: a later one wrote them, and they are preserved for it."""
 _ACCOUNT = tuple(column for column in SHAPES["account"] if column != "lists")
@@ -59,18 +57,10 @@ _LIST = tuple(LIST_SHAPE)
 
 def rows_of(db: Database, keys: Iterable[RowKey]) -> list[ChangelogRow]:
     """Returns the current rows of these keys, each once, including deleted ones."""
-    rows: list[ChangelogRow] = []
     keys_by_kind: dict[Kind, list[tuple[str, ...]]] = {}
     for kind, key in dict.fromkeys(keys):
         keys_by_kind.setdefault(kind, []).append(key)
-    for kind, (_, columns, _) in _ROWS.items():
-        keys_of_kind = keys_by_kind.get(kind, [])
-        names = ", ".join(f"column{number} AS {column}" for number, column in enumerate(columns, 1))
-        mark = f"({','.join('?' * len(columns))})"
-        for start in range(0, len(keys_of_kind), MOST_AT_ONCE):
-            keys_at_once = keys_of_kind[start : start + MOST_AT_ONCE]
-            values = f"(SELECT {names} FROM (VALUES {','.join([mark] * len(keys_at_once))}))"
-            rows += _rows(db, kind, values, tuple(part for key in keys_at_once for part in key))
+    rows = [row for kind in _ROWS if kind in keys_by_kind for row in _rows(db, kind, keys_by_kind[kind])]
     return rows + _accounts(db, [key[0] for key in keys_by_kind.get("account", ())])
 
 
@@ -150,21 +140,14 @@ def _whole(columns: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
     return row if values[-1] is None else {**json.loads(values[-1]), **row}
 
 
-def _rows(db: Database, kind: Kind, keys: str, values: tuple[str, ...]) -> list[ChangelogRow]:
-    table, key, columns = _ROWS[kind]
+def _rows(db: Database, kind: Kind, keys: Sequence[tuple[str, ...]]) -> Iterator[ChangelogRow]:
+    table, key_columns, columns = _ROWS[kind]
     selected = ", ".join(f"current.{column}" for column in (*columns, _UNKNOWN))
-    key_names = ", ".join(f"wanted.{column}" for column in key)
-    same = " AND ".join(f"current.{column} = wanted.{column}" for column in key)
-    rows = db.execute(
-        f"SELECT {key_names}, {selected} FROM {keys} AS wanted LEFT JOIN main.{table} AS current ON {same}", values
-    )
-    changelog_rows = []
-    for row in map(tuple, rows):
-        row_values = row[len(key) :]
+    same = " AND ".join(f"current.{column} = wanted.value ->> {number}" for number, column in enumerate(key_columns))
+    query = f"SELECT wanted.key, {selected} FROM json_each(?) AS wanted LEFT JOIN main.{table} AS current ON {same}"
+    for number, *row in db.execute(query, (json.dumps(keys),)):
         # Some column of each table is never NULL.
-        deleted = row_values.count(None) == len(row_values)
-        changelog_rows.append(ChangelogRow(kind, row[: len(key)], None if deleted else _whole(columns, row_values)))
-    return changelog_rows
+        yield ChangelogRow(kind, keys[number], None if row.count(None) == len(row) else _whole(columns, row))
 
 
 def _accounts(db: Database, account_ids: Iterable[str]) -> list[ChangelogRow]:
