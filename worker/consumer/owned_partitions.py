@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-
-from worker.consumer.waiting import Faults
+from dataclasses import dataclass, field
 
 SESSION_SECONDS = 45.0
 """How long a member may be silent before the group assigns its partitions to others: librdkafka's default."""
@@ -32,6 +30,19 @@ class Lag:
 
     records: int
     seconds: float | None
+
+
+@dataclass(slots=True)
+class Faults:
+    """What is wrong with the topics now. Each value is replaced as a whole, so any thread may read it.
+
+    Attributes:
+        topic: that the events topic is missing, and what to do; None if it is not.
+        changelog: why ledger or settings cannot be read, and what to do, by the thread that reads them.
+    """
+
+    topic: str | None = None
+    changelog: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -367,17 +378,6 @@ class OwnedPartitions:
         """
         with self._lock:
             return self._lock.wait_for(self._all_ready, timeout)
-
-    def wait_for_records(self, count: int, timeout: float) -> bool:
-        """Waits until a number of records is read and staged since the partitions were assigned.
-
-        Returns:
-            Whether that happened within the timeout.
-        """
-        with self._lock:
-            return self._lock.wait_for(
-                lambda: sum(state.next_offset - state.start for state in self._partitions.values()) >= count, timeout
-            )
 
     def _all_ready(self) -> bool:
         if not self._partitions:

@@ -3,24 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from worker.consumer.owned_partitions import OwnedPartitions
-
-
-@dataclass(slots=True)
-class Faults:
-    """What is wrong with the topics now. Each value is replaced as a whole, so any thread may read it.
-
-    Attributes:
-        topic: that the events topic is missing, and what to do; None if it is not.
-        changelog: why ledger or settings cannot be read, and what to do, by the thread that reads them.
-    """
-
-    topic: str | None = None
-    changelog: dict[str, str] = field(default_factory=dict)
+from worker.consumer.owned_partitions import OwnedPartitions
 
 
 def why_waiting(owned_partitions: OwnedPartitions) -> str | None:

@@ -228,8 +228,9 @@ class _Demo:
         path = written(self._folder / name, events)
         count = publish(self._app.config.kafka, path)
         self._published += count
-        while not self._poller.owned_partitions.wait_for_records(self._published, 1):
+        while sum(self._poller.owned_partitions.at_end().values()) < self._published:
             self._poller.check()
+            time.sleep(0.05)
         out.print(f"  {count} events published to {self._app.config.kafka.topic}, read and staged")
 
     def _flush(self) -> Run:
