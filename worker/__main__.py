@@ -11,12 +11,11 @@ import logging
 import os
 import sys
 
-from worker.errors import TooManyOpenFiles, WorkerError
+from worker.errors import STOPPED_CODE, TooManyOpenFiles, WorkerError
 from worker.system.process_exit import leave
 from worker.text.escape import json_escaped, visible
 from worker.text.redaction import redacted
 
-INTERRUPTED = 130
 JSON_OPTION = "--json"
 """Makes errors JSON too, even those that occur before a command's options are parsed."""
 
@@ -32,7 +31,7 @@ def main() -> None:
         _print_error(error.code, error.message, error.advice)
         leave(error.exit_code)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(STOPPED_CODE)
     except BrokenPipeError:
         # The reader closed the pipe. The rest is discarded, or Python would complain when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

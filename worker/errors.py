@@ -5,6 +5,9 @@
 
 import re
 
+STOPPED_CODE = 3
+"""The exit code of a command that a person stopped: not a failure, but 0 would claim that it did everything."""
+
 
 class WorkerError(Exception):
     """A failure that an operator can understand and act on.
@@ -105,7 +108,7 @@ class NotPlanned(WorkerError):
 class PublishStopped(WorkerError):
     """A person interrupted the publishing of events."""
 
-    exit_code = 130
+    exit_code = STOPPED_CODE
 
 
 class RequestWithdrawn(WorkerError):

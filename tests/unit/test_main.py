@@ -124,8 +124,8 @@ def test_kinds_of_errors_keep_their_names():
 
 
 def test_an_interrupt_is_quiet(ends):
-    """Ctrl-C ends with 130, as shells expect, and says nothing."""
-    assert ends(KeyboardInterrupt()) == (130, "")
+    """Ctrl-C ends any command with 3, as the table of exit codes says, and says nothing."""
+    assert ends(KeyboardInterrupt()) == (3, "")
 
 
 def test_what_ends_the_process_itself_keeps_its_code(ends):

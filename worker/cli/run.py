@@ -19,7 +19,7 @@ from worker.cli.stage import read_for_plan
 from worker.clock import as_text, utc_now
 from worker.consumer.waiting import why_waiting
 from worker.daemon import FLUSH_END_SECONDS, Daemon
-from worker.errors import AccountError, AlreadyRunning, FlushEndedEarly, UsageError, WorkerError
+from worker.errors import STOPPED_CODE, AccountError, AlreadyRunning, FlushEndedEarly, UsageError, WorkerError
 from worker.jobs import rehash
 from worker.jobs.flush import Flushing, FlushThread
 from worker.jobs.job import attempt
@@ -35,15 +35,13 @@ from worker.status.left_out import sentences
 from worker.status.live import read_live
 from worker.status.run_summary import last_line, run_data
 from worker.store import accounts, bare_customers, held_counts, runs
-from worker.store.run_result import ATTENTION_CODE, RESULT_MEANINGS, RunResult
+from worker.store.run_result import RESULT_MEANINGS, RunResult
 from worker.store.runs import Request, Run
 from worker.system.open_files import allow_open_files
 from worker.system.process_exit import leave
 from worker.system.signals import stop_on_signals
 
 FOLLOW_SECONDS = 0.2
-STOPPED_CODE = ATTENTION_CODE
-"""The exit code of a command that a person stopped: not a failure, but 0 would claim that everything was settled."""
 
 
 def run(

@@ -120,13 +120,13 @@ class Interrupted:
 
 
 def test_who_stops_learns_what_was_published(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C waits for the answers that are under way, says how many events Kafka has, and ends with 130."""
+    """Ctrl-C waits for the answers that are under way, says how many events Kafka has, and ends with 3."""
     monkeypatch.setattr(publishing, "client", lambda *_: Interrupted())
     monkeypatch.setattr(publishing, "partitions_of_topic", lambda *_: (1, ""))
     path.write_bytes(b"\n".join([GOOD] * 5))
     with pytest.raises(PublishStopped, match="Kafka has 2 events of it") as caught:
         publish(Kafka(), path)
-    assert caught.value.exit_code == 130
+    assert caught.value.exit_code == 3
 
 
 def test_who_stops_before_anything_was_published_learns_that(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
