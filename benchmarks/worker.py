@@ -164,7 +164,7 @@ def flush(app: App) -> None:
         app.changelog.take_all_settings(reader.read_settings)
     take_ledger(app)
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
-    run = app.flusher(stop).flush("command", Everybody())
+    run = app.flusher(stop).flush("command", lambda db: Everybody())
     seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF)
     result = {
         "seconds": seconds,

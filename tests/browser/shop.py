@@ -93,7 +93,7 @@ class Shop(World):
         """Does what the worker does with a sync that somebody asked for."""
         (request,) = runs.open_requests(self.db)
         self.clock.forward(seconds=1)
-        return self.app.flusher(self.stop).flush("command", Everybody(), request)
+        return self.app.flusher(self.stop).flush("command", lambda db: Everybody(), request)
 
 
 __all__ = ["ACCOUNT", "KEY", "Shop"]

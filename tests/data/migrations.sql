@@ -96,3 +96,5 @@ INSERT INTO taken_partition (topic, partition, since) VALUES ('billmywork.custom
 INSERT INTO departed_list (number, account_id, list_id, hashed_with, read_at) VALUES (1, 'acct-1', 'lista', '0a1b2c3d4e5f', '2026-11-22T10:00:00.000Z');
 INSERT INTO departed_stranger (list, digest) VALUES (1, -1234567890123456789);
 UPDATE member_reading SET strangers = 1 WHERE account_id IS 'acct-1';
+-- 0026_run_reason 87dbc8d26c6493d5
+UPDATE flush_run SET reason = 'The database is full. Make room on the disk.' WHERE run IS 2;

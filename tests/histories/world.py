@@ -338,7 +338,7 @@ class World:
         self.flushing = True
         try:
             with patch.object(list_readings, *_UNTHREADED):
-                run = self.app.flusher(self.stop).flush(trigger, self.partition, request)
+                run = self.app.flusher(self.stop).flush(trigger, lambda db: self.partition, request)
         except Death:
             run = None
         finally:

@@ -40,7 +40,7 @@ def test_a_call_that_waits_to_be_tried_again_is_not_made_once_the_partition_is_l
             eligibility.lost = eligibility.lost or not call.reads_only
 
         world.before_call(lose)
-        run = world.app.flusher(world.stop).flush("once", eligibility)
+        run = world.app.flusher(world.stop).flush("once", lambda db: eligibility)
         assert run.ended == "stopped"
         assert len(world.standin.audit.writes()) == 1
         assert world.waits("ann")
@@ -52,7 +52,7 @@ def test_an_answer_that_comes_after_the_loss_is_not_written_down(tmp_path: Path)
     with World(tmp_path, direct=True) as world:
         world.event("ann", "ann@example.com")
         world.before_call(lambda call: setattr(eligibility, "lost", eligibility.lost or not call.reads_only))
-        run = world.app.flusher(world.stop).flush("once", eligibility)
+        run = world.app.flusher(world.stop).flush("once", lambda db: eligibility)
         world.before_call(None)
         assert run.ended == "stopped"
         assert world.status("ann@example.com") == "subscribed"

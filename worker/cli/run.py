@@ -42,6 +42,7 @@ from worker.system.process_exit import leave
 from worker.system.signals import stop_on_signals
 
 FOLLOW_SECONDS = 0.2
+NOTHING_CHANGED = "nothing has changed since the last flush."
 
 
 def run(
@@ -325,8 +326,8 @@ FLUSH = RunDisplay("flush", "delivering", _so_far, _print_with_states)
 def _print_run(run: Run) -> None:
     """Prints the result of a run, account by account."""
     if not run.accounts:
-        failed = run.ended is RunResult.FAILED
-        output.say(f"Run {run.run}: {'failed' if failed else 'nothing has changed since the last flush'}.")
+        failed = f"failed. {run.reason or ''}".rstrip()
+        output.say(f"Run {run.run}: {failed if run.ended is RunResult.FAILED else NOTHING_CHANGED}")
         return
     rows = [
         (

@@ -63,7 +63,7 @@ class Flusher:
     def flush(
         self,
         trigger: Trigger,
-        eligibility: Eligibility,
+        prepare: Callable[[Database], Eligibility],
         request: Request | None = None,
         only: Collection[AccountId] | None = None,
         flush_time: datetime | None = None,
@@ -74,6 +74,8 @@ class Flusher:
         An account that another run is flushing waits for that to end.
 
         Args:
+            prepare: does what comes first, and returns whose accounts may be delivered. Called once the run has begun,
+                so that an error ends the run and the command that waits for it.
             request: the operator's request; None for all accounts, with the brake.
             only: accounts that are due, or are retried; None for all.
             flush_time: of the daily flush, which omits accounts enabled later; None for a flush now.
@@ -88,13 +90,14 @@ class Flusher:
         """
         account_id = request.account_id if request is not None else None
         with closing(self.config.open()) as db, self._commits.queue(db) as queue:
-            marking.mark_the_rest(db)
             with db.transaction():
                 run = runs.start(db, as_text(self.config.clock()), trigger, account_id)
                 if request is not None and not runs.take(db, request.request, run):
                     raise RequestWithdrawn("The request for this flush was withdrawn.", "Ask for another.")
             account_runs = list[AccountRun]()
             try:
+                eligibility = prepare(db)
+                marking.mark_the_rest(db)
                 chosen = self._choose_accounts(db, trigger, account_id, only, flush_time)
                 self._store_as_unfinished(db, run, chosen)
                 kind = "read-back" if trigger == "read back" else "flush"

@@ -19,6 +19,7 @@ from worker.jobs.finish_staging import finish_staging
 from worker.jobs.retention import drop_old
 from worker.kafka.group import owners_elsewhere
 from worker.model import AccountId
+from worker.sqlite.database import Database
 from worker.store.runs import Request, Run, Trigger
 
 
@@ -56,24 +57,13 @@ class Flushing:
             DatabaseError: the database cannot be used.
             RequestWithdrawn: the request was withdrawn, and nothing was delivered.
         """
-        app, now = self.app, self.app.clock()
-        topic, flush = app.config.kafka.topic, app.config.flush
+        app, now, flush = self.app, self.app.clock(), self.app.config.flush
         with closing(self.flusher.config.open()) as db:
-            with self._preparing:
-                finish_staging(app, self.owned_partitions, self.topic_id, db)
-            eligibility = Eligibility(
-                db,
-                self.owned_partitions,
-                topic,
-                self.topic_id,
-                app.changelog.ledger_partition,
-                lambda: owners_elsewhere(app.config.kafka, self.client_id),
-            )
             started = time.monotonic()
             daily = trigger in ("daily", "retry")
             flush_time = latest_flush_time(now, flush.time_of_day, flush.zone) if daily else None
             try:
-                run = self.flusher.flush(trigger, eligibility, request, only, flush_time, begun)
+                run = self.flusher.flush(trigger, self._prepare, request, only, flush_time, begun)
             except RequestWithdrawn:
                 raise  # nothing was started
             except BaseException:
@@ -83,6 +73,19 @@ class Flushing:
             with self._preparing:
                 drop_old(db, now, app.config)
         return run
+
+    def _prepare(self, db: Database) -> Eligibility:
+        app = self.app
+        with self._preparing:
+            finish_staging(app, self.owned_partitions, self.topic_id, db)
+        return Eligibility(
+            db,
+            self.owned_partitions,
+            app.config.kafka.topic,
+            self.topic_id,
+            app.changelog.ledger_partition,
+            lambda: owners_elsewhere(app.config.kafka, self.client_id),
+        )
 
     def _count(self, trigger: Trigger, ended: str, started: float) -> None:
         if trigger != "read back":

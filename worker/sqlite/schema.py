@@ -279,5 +279,7 @@ MIGRATIONS: Mapping[str, tuple[str, ...]] = {
     "0023_begun_update": (BEGUN_UPDATE,),
     "0024_taken_partition": (TAKEN_PARTITION,),
     "0025_departed_stranger": DEPARTED_STRANGER,
+    # Why an error ended the run.
+    "0026_run_reason": ("ALTER TABLE flush_run ADD COLUMN reason TEXT",),
 }
 """The statements of each migration, by its name."""

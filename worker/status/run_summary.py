@@ -41,7 +41,8 @@ def last_line(run: Run, states: Iterable[AccountState]) -> str:
         if part.ended is not RunResult.DONE
     ]
     if not lines and run.ended is RunResult.FAILED:
-        return "To do: see the log of the worker for the reason, then try again: mailchimp-worker flush"
+        first = "correct that" if run.reason else "see the log of the worker for the reason"
+        return f"To do: {first}, then try again: mailchimp-worker flush"
     if not lines:
         return f"To do: {RESULT_MEANINGS[run.ended].advice}"
     more = len(lines) - NAMED
@@ -63,5 +64,6 @@ def run_data(run: Run, states: Iterable[AccountState] = ()) -> dict[str, Any]:
         "ended_at": run.ended_at,
         "trigger": run.trigger,
         "ended": run.ended,
+        "reason": run.reason,
         "accounts": [asdict(part) | {"advice": advice_for(run, part, by_account)} for part in run.accounts],
     }

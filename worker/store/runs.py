@@ -61,7 +61,11 @@ class AccountRun:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A flush, as stored."""
+    """A flush, as stored.
+
+    Attributes:
+        reason: why an error ended it, and what to do; None if none did.
+    """
 
     run: int
     started_at: str
@@ -70,6 +74,7 @@ class Run:
     account_id: AccountId | None
     ended: RunResult | None
     accounts: tuple[AccountRun, ...] = ()
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +166,7 @@ def fail(db: Database, run: int, at: str, reason: str, ended: Collection[Account
     if not db.exists("flush_run WHERE run = ? AND ended IS NULL", (run,)):
         return []
     end(db, run, at, RunResult.FAILED)
+    db.execute("UPDATE flush_run SET reason = ? WHERE run = ?", (reason, run))
     rows = db.execute(
         "UPDATE flush_run_account SET ended = ?, message = ? WHERE run = ? AND ended = ? "
         "AND account_id NOT IN (SELECT value FROM json_each(?)) RETURNING account_id",

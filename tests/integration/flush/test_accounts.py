@@ -165,7 +165,7 @@ def test_accounts_that_share_a_key_share_its_connections(world: World):
     for number in range(60):
         world.event(f"c{number}", f"c{number}@example.com", first_name="B")
         event_for(world, "second", f"c{number}", f"d{number}@example.com")
-    run = world.app.flusher(world.stop).flush("daily", Everybody())
+    run = world.app.flusher(world.stop).flush("daily", lambda db: Everybody())
     assert parts(run) == {ACCOUNT: (60, "done"), "second": (60, "done")}
     assert 2 < world.standin.audit.most_at_once["owner"] <= 8
 
@@ -185,7 +185,7 @@ def test_an_account_that_reads_a_large_list_lets_the_others_go_on(world: World, 
     event_for(world, "more-0", "one-more", "one-more@example.com")  # so that the other one begins first
     made: list[Call] = []
     world.before_call(made.append)
-    run = replace(world.app.flusher(world.stop), accounts_at_once=1).flush("once", Everybody())
+    run = replace(world.app.flusher(world.stop), accounts_at_once=1).flush("once", lambda db: Everybody())
     world.before_call(None)
     assert parts(run) == {ACCOUNT: (size, "done"), "more-0": (size + 1, "done")}
     lists = [one.path.split("/")[2] for one in made if one.path.endswith("/members") and one.query["count"] == "3"]
@@ -215,7 +215,7 @@ def test_an_account_with_many_archived_members_lets_the_others_go_on(world: Worl
     flusher = replace(world.app.flusher(world.stop), accounts_at_once=1)
     inputs_of = flusher.config.inputs_of
     config = replace(flusher.config, inputs_of=lambda db, who: replace(inputs_of(db, who), bulk_add_above=0))
-    run = replace(flusher, config=config).flush("command", Everybody())
+    run = replace(flusher, config=config).flush("command", lambda db: Everybody())
     world.before_call(None)
     assert parts(run) == {ACCOUNT: (size + 1, "done"), "more-0": (size + 2, "done")}
     asked = [one.path.split("/")[2] for one in made if one.path.endswith("/members") and one.query["count"] == "3"]

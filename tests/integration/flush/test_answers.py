@@ -351,12 +351,12 @@ def test_a_partition_lost_in_the_middle_of_a_flush_ends_its_account_and_complete
             return not lost.is_set()
 
     world.before_call(lambda call: lost.set() if "status" in call.query else None)
-    run = world.app.flusher(world.stop).flush("daily", Losing())
+    run = world.app.flusher(world.stop).flush("daily", lambda db: Losing())
     world.before_call(None)
     assert run.ended == "stopped"
     assert "another worker has its partition" in (run.accounts[0].message or "")
     before = len(world.calls())
-    world.app.flusher(world.stop).flush("daily", Losing())
+    world.app.flusher(world.stop).flush("daily", lambda db: Losing())
     assert len(world.calls()) == before
     lost.clear()
     world.flush()

@@ -144,7 +144,7 @@ def test_what_another_flush_shows_after_the_confirmation_is_not_confirmed(world:
     deleted(world, range(20, 30))
     world.daily()
     world.clock.forward(seconds=1)
-    run = world.app.flusher(world.stop).flush("command", Everybody(), request)
+    run = world.app.flusher(world.stop).flush("command", lambda db: Everybody(), request)
     assert archived(world) == 0
     assert "30 members would leave list Master (master) in one run" in (run.accounts[0].message or "")
     world.flush(confirmed=True)

@@ -24,7 +24,7 @@ SPARE = ListId("spare")
 def daily(world: World) -> Run:
     """The daily flush that is due now."""
     flush_time = latest_flush_time(world.clock(), TEN, LONDON)
-    return world.app.flusher(world.stop).flush("daily", Everybody(), flush_time=flush_time)
+    return world.app.flusher(world.stop).flush("daily", lambda db: Everybody(), flush_time=flush_time)
 
 
 def members(world: World, many: int, list_id: str | None = None, first: int = 0) -> None:

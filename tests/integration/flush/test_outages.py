@@ -43,7 +43,7 @@ def write(world: World, version: int, numbers: range) -> None:
 def flush(world: World, trigger: Trigger) -> tuple[Run, int]:
     """Flushes; returns the run and how many calls it made."""
     before = len(world.standin.audit.calls)
-    run = world.app.flusher(world.stop).flush(trigger, Everybody())
+    run = world.app.flusher(world.stop).flush(trigger, lambda db: Everybody())
     return run, len(world.standin.audit.calls) - before
 
 

@@ -247,6 +247,8 @@ def test_a_large_account_adds_together_what_is_many_in_all_its_chunks(world: Wor
         world.event(f"c{number:02}", f"c{number}@example.com")
     flusher = world.app.flusher(world.stop)
     inputs = replace(world.app.account_inputs(world.db, ACCOUNT), bulk_add_above=11)
-    replace(flusher, config=replace(flusher.config, inputs_of=lambda db, who: inputs)).flush("once", Everybody())
+    replace(flusher, config=replace(flusher.config, inputs_of=lambda db, who: inputs)).flush(
+        "once", lambda db: Everybody()
+    )
     posts = [call for call in world.writes() if call.method == "POST" and call.path == "/lists/master"]
     assert [len((call.body or {})["members"]) for call in posts] == [5, 5, 2]

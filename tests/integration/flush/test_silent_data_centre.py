@@ -65,7 +65,7 @@ def centre(world: World, monkeypatch: pytest.MonkeyPatch) -> DataCentre:
 def flush(world: World) -> Run:
     """A daily flush with room for one large account."""
     world.clock.forward(seconds=1)
-    return replace(world.app.flusher(world.stop), accounts_at_once=1).flush("daily", Everybody())
+    return replace(world.app.flusher(world.stop), accounts_at_once=1).flush("daily", lambda db: Everybody())
 
 
 def test_only_the_first_accounts_of_a_silent_data_centre_wait_for_time_outs(world: World, centre: DataCentre) -> None:

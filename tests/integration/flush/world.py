@@ -257,14 +257,14 @@ class World:
         """Flushes as every day, and returns the run; the calls before it are forgotten."""
         self.standin.audit.calls.clear()
         self.clock.forward(seconds=1)
-        return self.app.flusher(self.stop).flush("daily", Everybody())
+        return self.app.flusher(self.stop).flush("daily", lambda db: Everybody())
 
     def run(self, *, confirmed: bool = False) -> Run:
         """Flushes and returns the run."""
         self.clock.forward(seconds=1)
         with self.db.transaction():
             request = runs.ask(self.db, as_text(self.clock()), None, confirmed=confirmed)
-        return self.app.flusher(self.stop).flush("command", Everybody(), request)
+        return self.app.flusher(self.stop).flush("command", lambda db: Everybody(), request)
 
     def read_back(self) -> Run:
         """Reads the lists as by the command, and returns the run; the calls before it are forgotten."""
@@ -272,7 +272,7 @@ class World:
         self.clock.forward(seconds=1)
         with self.db.transaction():
             request = runs.ask(self.db, as_text(self.clock()), None, reads_back=True)
-        return self.app.flusher(self.stop).flush(request.trigger, Everybody(), request)
+        return self.app.flusher(self.stop).flush(request.trigger, lambda db: Everybody(), request)
 
     def plan(self) -> AccountPlan:
         """Plans a flush."""

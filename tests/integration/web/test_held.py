@@ -58,7 +58,7 @@ def carry_out(world: World) -> None:
     """The worker takes the request."""
     (request,) = runs.open_requests(world.db)
     world.clock.forward(seconds=1)
-    world.app.flusher(world.stop).flush("command", Everybody(), request)
+    world.app.flusher(world.stop).flush("command", lambda db: Everybody(), request)
 
 
 def confirm(client: TestClient, *, ticked: bool = True) -> tuple[int, str]:
