@@ -9,13 +9,16 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
+from docker.errors import DockerException  # type: ignore[import-untyped]
+from requests.exceptions import RequestException
+from testcontainers.core.container import DockerContainer
 
 FOLDER = "MAILCHIMP_WORKER_TESTS_FOLDER"
 """The environment variable that names the folder which the processes share that run tests."""
@@ -32,20 +35,7 @@ super.users=User:ANONYMOUS
 allow.everyone.if.no.acl.found=false
 """
 """Properties with which a user who gave a password may do nothing but what an ACL says."""
-_PROPERTIES = """\
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:{controller},\
-    BEHIND://127.0.0.1:{behind}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl},BEHIND://127.0.0.1:{proxy}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT,BEHIND:PLAINTEXT
-sasl.enabled.mechanisms=PLAIN
-listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
-    {users};
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-log.dirs={data}
+COMMON_PROPERTIES = """\
 num.partitions=4
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
@@ -61,6 +51,34 @@ group.consumer.heartbeat.interval.ms=300
 log.cleaner.threads=1
 log.cleaner.backoff.ms=200
 log.cleaner.dedupe.buffer.size=2097152
+"""
+"""Properties of every broker: one node, short waits, little memory."""
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:{controller},\
+    BEHIND://127.0.0.1:{behind}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl},BEHIND://127.0.0.1:{proxy}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT,BEHIND:PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+    {users};
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+log.dirs={data}
+"""
+
+IMAGE = "apache/kafka:4.1.0"
+CONTAINER_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@localhost:9093
+listeners=PLAINTEXT://:9092,CONTROLLER://:9093,BROKER://:9094
+advertised.listeners=PLAINTEXT://{host}:{port},BROKER://localhost:9094
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,BROKER:PLAINTEXT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=BROKER
 """
 
 
@@ -99,6 +117,7 @@ class KafkaProcess:
                 data=folder / "data",
                 users=" ".join(f'user_{one}="{PASSWORD}"' for one in USERS),
             )
+            + COMMON_PROPERTIES
             + properties
         )
         self._format(folder / "data")
@@ -110,8 +129,9 @@ class KafkaProcess:
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
-        self._process = self._java("kafka.Kafka", str(self._config))
-        _wait_for(self.bootstrap_servers, self._process, self._folder / "kafka.log")
+        process = self._process = self._java("kafka.Kafka", str(self._config))
+        log = self._folder / "kafka.log"
+        _wait_for(self.bootstrap_servers, lambda: process.poll() is not None, log.read_text)
 
     def stop(self) -> None:
         """Ends it in order."""
@@ -200,27 +220,50 @@ def kafka_process(folder: Path, properties: str = "") -> Iterator[KafkaProcess]:
 
 
 @contextmanager
+def kafka_container() -> Iterator[Broker]:
+    """Runs Kafka in a container, for as long as the context lasts.
+
+    Raises:
+        DockerException: the image cannot be pulled, or the container cannot be started.
+        TimeoutError: Kafka does not answer in it.
+    """
+    container = DockerContainer(IMAGE)
+    host, port = container.get_docker_client().host(), _free_ports(1)[0]
+    properties = CONTAINER_PROPERTIES.format(host=host, port=port) + COMMON_PROPERTIES
+    for line in properties.splitlines():
+        name, _, value = line.partition("=")
+        container.with_env(f"KAFKA_{name.upper().replace('.', '_')}", value)
+    with container.with_env("KAFKA_HEAP_OPTS", "-Xmx384m").with_bind_ports(9092, port):
+        _wait_for(f"{host}:{port}", lambda: False, lambda: str(container.get_logs()))
+        yield Broker(f"{host}:{port}", "Kafka in a container")
+
+
+@contextmanager
 def any_broker(folder: Path) -> Iterator[Broker]:
     """Gives the best broker that there is here."""
-    if named := os.environ.get("KAFKA_BOOTSTRAP"):
-        yield Broker(named, "the one that KAFKA_BOOTSTRAP names")
-        return
-    if _docker_answers():
-        from testcontainers.kafka import KafkaContainer
+    with ExitStack() as stack:
+        yield _best_broker(folder, stack)
 
-        with KafkaContainer("apache/kafka:4.1.0").with_kraft() as container:
-            yield Broker(container.get_bootstrap_server(), "Kafka in a container")
-        return
+
+def _best_broker(folder: Path, stack: ExitStack) -> Broker:
+    if named := os.environ.get("KAFKA_BOOTSTRAP"):
+        return Broker(named, "the one that KAFKA_BOOTSTRAP names")
+    why = ""
+    if _docker_answers():
+        try:
+            return stack.enter_context(kafka_container())
+        except (DockerException, RequestException, TimeoutError) as error:
+            why = f"; no container, because {error}"
     problem = can_run_kafka()
     if problem is None:
-        with kafka_process(folder) as process:
-            kind = "Apache Kafka as a process, its jars from Maven"
-            yield Broker(process.bootstrap_servers, kind, behind=process.behind)
-        return
+        process = stack.enter_context(kafka_process(folder))
+        kind = f"Apache Kafka as a process, its jars from Maven{why}"
+        return Broker(process.bootstrap_servers, kind, behind=process.behind)
     mock = Producer({"bootstrap.servers": "unused", "test.mock.num.brokers": 1, "log_level": 0})
+    stack.callback(mock.flush)
     broker = next(iter(mock.list_topics(timeout=10).brokers.values()))
-    kind = f"librdkafka's MOCK ({problem}): topics recreated, truncated logs and admin requests were NOT tested"
-    yield Broker(f"{broker.host}:{broker.port}", kind, whole=False)
+    kind = f"librdkafka's MOCK ({problem}{why}): topics recreated, truncated logs and admin requests were NOT tested"
+    return Broker(f"{broker.host}:{broker.port}", kind, whole=False)
 
 
 def _docker_answers() -> bool:
@@ -238,12 +281,12 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _wait_for(bootstrap_servers: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for(bootstrap_servers: str, ended: Callable[[], bool], log: Callable[[], str]) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0, "reconnect.backoff.max.ms": 200})
     waited, pause = 0.0, threading.Event()
     while waited < START_SECONDS:
-        if process.poll() is not None:
-            raise RuntimeError(f"Kafka ended: {log.read_text()[-2000:]}")
+        if ended():
+            raise RuntimeError(f"Kafka ended: {log()[-2000:]}")
         try:
             admin.list_topics(timeout=1)
         except KafkaException:
@@ -251,4 +294,4 @@ def _wait_for(bootstrap_servers: str, process: subprocess.Popen[bytes], log: Pat
             waited += 1.1
         else:
             return
-    raise TimeoutError(f"Kafka did not answer: {log.read_text()[-2000:]}")
+    raise TimeoutError(f"Kafka did not answer: {log()[-2000:]}")
