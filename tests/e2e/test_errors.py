@@ -31,6 +31,13 @@ def test_an_unreachable_broker_is_one_message(cli: Cli, command: tuple[str, ...]
     assert len(told.splitlines()) == 2
 
 
+def test_only_the_worker_itself_writes_its_log_as_json(cli: Cli):
+    """An operator who runs a command in the worker's container reads text, although the worker's log is JSON."""
+    cli.environment |= {"WORKER_LOG__FORMAT": "json", "WORKER_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    assert cli("account", "show", "acct-1", code=1).startswith("error: There is no database at ")
+    assert json.loads(cli("run", "--once", code=1).splitlines()[-1])["code"] == "kafka_error"
+
+
 def test_a_missing_topic_is_one_message(cli: Cli, whole_kafka):
     """A topic that is not there is named, with what to do."""
     cli.environment["WORKER_KAFKA__TOPIC"] = "no-such-topic"

@@ -29,14 +29,18 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, no matter how many
 _Result = TypeVar("_Result")
 
 
-def load_app() -> App:
+def load_app(*, service: bool = False) -> App:
     """Returns the App for the operator's config.
+
+    Args:
+        service: whether the command's log is collected, so that it has the operator's format. A person reads the
+            output of other commands, also in a container whose worker writes JSON.
 
     Raises:
         ConfigError: a setting is wrong or unknown.
     """
     config = load()
-    log.configure(config.log)
+    log.configure(config.log if service else config.log.model_copy(update={"format": "console"}))
     return App(config)
 
 

@@ -55,7 +55,7 @@ def run(
 
     With --once, exits with 0 if everything due was settled, 3 if somebody must look, 1 if it failed.
     """
-    app = load_app()
+    app = load_app(service=True)
     allow_open_files()
     stop = stop_on_signals()
     if not once:
