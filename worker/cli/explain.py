@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -96,15 +96,14 @@ def _live_member(app: App, db: Database, explanation: Explanation) -> LiveMember
 def _print_explanation(explanation: Explanation, live: LiveMember | None) -> None:
     output.say(f"Account {explanation.account_id}, customer {explanation.customer_id}", bold=True)
     customer = explanation.customer
-    event = None
+    printed = None
     for receipt in explanation.receipts:
-        if (receipt.event_id, receipt.offset) != event:
-            event = receipt.event_id, receipt.offset
-            _print_event(_brought_by(receipt, customer), receipt.topic, receipt.partition, receipt.offset)
+        if (record := _record_of(receipt)) != printed:
+            _print_record(_brought_by(receipt, customer), record)
+            printed = record
         _print_receipt(explanation, receipt)
-    if customer is not None and (customer.event_id, customer.position.offset) != event:
-        at = customer.position
-        _print_event(_newest_event(customer), at.topic, at.partition, at.offset)
+    if customer is not None and (record := _newest_record(customer)) != printed:
+        _print_record(_newest_event(customer), record)
     output.say("")
     if (news := explanation.newer_outcome) is not None:
         output.say(_last_known(explanation, news))
@@ -131,19 +130,37 @@ def _last_known(explanation: Explanation, news: CustomerOutcome) -> str:
     return f"Last outcome ({why}): {status}. {news.reason}"
 
 
+class _Record(NamedTuple):
+    """An event's record in Kafka."""
+
+    event_id: str | None
+    topic: str
+    partition: int
+    offset: int
+
+
+def _record_of(receipt: Receipt) -> _Record:
+    return _Record(receipt.event_id, receipt.topic, receipt.partition, receipt.offset)
+
+
+def _newest_record(customer: Customer) -> _Record:
+    at = customer.position
+    return _Record(customer.event_id, at.topic, at.partition, at.offset)
+
+
 def _newest_event(customer: Customer) -> str:
     return event_name(customer.event_id, deletion=customer.deleted, event_time=customer.event_time)
 
 
 def _brought_by(receipt: Receipt, customer: Customer | None) -> str:
-    if customer is not None and receipt.offset == customer.position.offset:
+    if customer is not None and _record_of(receipt) == _newest_record(customer):
         return _newest_event(customer)
     # Only the receipt is left of an earlier event.
     return event_name(receipt.event_id, deletion=receipt.outcome in (Outcome.ARCHIVED, Outcome.DELETED))
 
 
-def _print_event(name: str, topic: str, partition: int, offset: int) -> None:
-    output.say(f"  {name}, read from {topic}, partition {partition}, offset {offset}")
+def _print_record(name: str, record: _Record) -> None:
+    output.say(f"  {name}, read from {record.topic}, partition {record.partition}, offset {record.offset}")
 
 
 def _print_receipt(explanation: Explanation, receipt: Receipt) -> None:

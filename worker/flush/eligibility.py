@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from worker.consumer.owned_partitions import Held, OwnedPartitions
+from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.store import offsets
@@ -55,6 +56,8 @@ class Eligibility:
         """
         self._owned_partitions = owned_partitions
         self._partitions = offsets.account_partitions(db, topic, topic_id)
+        size = offsets.size_of(db, topic)
+        self._events_partitions = size.partitions if size is not None and size.topic_id == topic_id else None
         self._ledger_partition = ledger_partition
         self._assignments: dict[AccountId, Held] = {}
         self._owners_elsewhere = owners_elsewhere
@@ -64,6 +67,9 @@ class Eligibility:
     def why_not(self, account_id: AccountId) -> Refused | None:
         """Returns why nothing may be delivered for an account now; None if it may."""
         partitions = self._partitions.get(account_id, frozenset()) | {self._ledger_partition(account_id)}
+        if self._events_partitions is not None:
+            # Where its events go now: if partitions were added, another worker may have read newer ones there.
+            partitions |= {partition_of(account_id, self._events_partitions)}
         assignments = self._owned_partitions.held(partitions)
         foreign = partitions - {partition for partition, _ in assignments}
         if foreign and assignments:

@@ -67,6 +67,20 @@ def test_an_account_of_no_known_worker_is_not_done(
     assert told in refused.reason
 
 
+def test_an_account_whose_events_go_to_an_added_partition_is_delivered_with_that_partition_alone(db: Database) -> None:
+    """Another worker reads its newest event there, so this one would deliver an older state over it."""
+    stage(db, event(0, partition=MINE))
+    with db.transaction():
+        offsets.note_size(db, "t", TopicSize("id", 8, 6))
+    added = partition_of(ACCOUNT, 8)
+    assert added != MINE
+    refused = eligibility(db, MINE).why_not(ACCOUNT)
+    assert refused is not None
+    assert refused.end is RunResult.FAILED
+    assert f"of which {added} are not this worker's" in refused.reason
+    assert eligibility(db, MINE, added).why_not(ACCOUNT) is None
+
+
 def test_an_account_in_another_partition_than_its_ledger_may_be_nobodys(db: Database) -> None:
     """Who has one of the two knows that nobody has both; who has both delivers it."""
     stage(db, event(0, partition=OTHER))
