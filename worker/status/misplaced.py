@@ -61,7 +61,7 @@ def misplaced(db: Database, topic: str, size: TopicSize | None = None) -> list[M
         for account_id, read in offsets.account_partitions(db, topic, size.topic_id).items()
     )
     return sorted(
-        (account for account in accounts if account.partitions != {account.ledger}),
+        (account for account in accounts if account.partitions | {account.expected} != {account.ledger}),
         key=lambda account: account.account_id,
     )
 
