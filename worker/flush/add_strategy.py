@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from worker.flush.step_result import Exchange
+from worker.flush.step_result import Answered, Exchange
 from worker.mailchimp import calls
 from worker.mailchimp.answers import UNREADABLE, Answer, ClassifiedAnswer, classify, total_items
 from worker.mailchimp.calls import Call, Sender, member_hash
@@ -33,7 +33,7 @@ class AddStrategy:
     together: bool = True
     archived: frozenset[str] = frozenset()
     read_at: datetime | None = None
-    refusal: tuple[ClassifiedAnswer, Exchange] | None = None
+    refusal: Answered | None = None
 
     def is_archived(self, add: Add) -> bool:
         """Returns whether the contact is archived."""
@@ -47,9 +47,8 @@ class AddStrategy:
         """Returns the strategy for one POST, after the answer to that read."""
         total, hashes = total_items(answer), _hashes(answer)
         if total is None or hashes is None:
-            return AddStrategy(
-                refusal=(_no_use(answer), Exchange("GET archived members", None, answer.status, answer.body))
-            )
+            exchange = Exchange("GET archived members", None, answer.status, answer.body)
+            return AddStrategy(refusal=Answered(_no_use(answer), exchange))
         if len(hashes) < total:
             return AddStrategy(together=False)
         return replace(self, archived=self.archived | frozenset(hashes))
@@ -73,7 +72,7 @@ def choose_strategy(
     answer = sender.send(call)
     total = total_items(answer)
     if total is None:
-        return AddStrategy(refusal=(_no_use(answer), Exchange.of(call, answer)))
+        return AddStrategy(refusal=Answered(_no_use(answer), Exchange.of(call, answer)))
     if answer.date is None or (total and adds <= bulk_add_above):
         # Without Mailchimp's time, later archives cannot be queried.
         return AddStrategy(together=False)
@@ -81,7 +80,7 @@ def choose_strategy(
         return AddStrategy(read_at=answer.date)
     for _ in range(MOST_READINGS):
         hashes = _read(sender, list_id, page_read)
-        if not isinstance(hashes, frozenset):
+        if isinstance(hashes, Answered):
             return AddStrategy(refusal=hashes)
         if hashes:
             return AddStrategy(archived=hashes, read_at=answer.date)
@@ -89,9 +88,7 @@ def choose_strategy(
     return AddStrategy(together=False)
 
 
-def _read(
-    sender: Sender, list_id: ListId, page_read: Callable[[], object]
-) -> frozenset[str] | tuple[ClassifiedAnswer, Exchange]:
+def _read(sender: Sender, list_id: ListId, page_read: Callable[[], object]) -> frozenset[str] | Answered:
     # Returns no hashes if the members changed while they were read.
     hashes: list[str] = []
     first: int | None = None
@@ -100,7 +97,7 @@ def _read(
         answer = sender.send(call)
         total, page = total_items(answer), _hashes(answer)
         if total is None or page is None:
-            return _no_use(answer), Exchange.of(call, answer)
+            return Answered(_no_use(answer), Exchange.of(call, answer))
         first = total if first is None else first
         hashes += page
         page_read()

@@ -15,7 +15,7 @@ from worker.flush.brake import Brake
 from worker.flush.delivery import DeliveryRequest
 from worker.flush.list_lookup import look_for
 from worker.flush.recorder import Recorder
-from worker.flush.step_result import Exchange, Halted, StepResult
+from worker.flush.step_result import Answered, Exchange, Halted, StepResult
 from worker.mailchimp import calls
 from worker.mailchimp.answers import SECOND_LOOK, Answer, AnswerClass, ClassifiedAnswer, Member, member_in
 from worker.mailchimp.calls import Call, Sender
@@ -183,7 +183,7 @@ class Intents:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class Read(Answered):
     """The result of reading a member.
 
     Attributes:
@@ -191,8 +191,6 @@ class Read:
     """
 
     member: Member | None
-    classified: ClassifiedAnswer
-    exchange: Exchange
     answered_at: datetime | None
 
 
@@ -286,7 +284,7 @@ class Attempt(StepResult):
             self.context.wait(SECOND_LOOK)
             answer = self.send(call)
             member, classified = member_in(answer)
-        return Read(member, classified, Exchange.of(call, answer), answer.date)
+        return Read(classified, Exchange.of(call, answer), member, answer.date)
 
     def lacks_member(self, membership: MembershipKey, classified: ClassifiedAnswer) -> bool:
         """Returns whether an answer means that a list does not have a member, though the list surely exists."""
@@ -304,17 +302,12 @@ class Attempt(StepResult):
         """Records that the customers are known at a membership, and that nothing prevents sending them any more."""
         self.customer_statuses += [CustomerStatus(target.customer_id, membership) for target in targets]
 
-    def note_failure(
-        self,
-        targets: Sequence[Target],
-        membership: MembershipKey,
-        classified: ClassifiedAnswer,
-        exchange: Exchange,
-    ) -> None:
+    def note_failure(self, targets: Sequence[Target], membership: MembershipKey, answered: Answered) -> None:
         """Records an answer that settles nothing now, or refuses the contact, with what happens next.
 
         A 404 may be about the member or the list, so the list is looked for.
         """
+        classified, exchange = answered.classified, answered.exchange
         of_list = self._look_for_list(membership.list_id) if classified.kind is AnswerClass.NOT_THERE else None
         exists = of_list is not None and of_list.kind is AnswerClass.DONE
         classified = classified if of_list is None or exists else of_list

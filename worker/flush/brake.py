@@ -10,7 +10,19 @@ from dataclasses import dataclass, field
 from worker.clock import as_text
 from worker.model import ListId
 from worker.plan.consent import prior_decision_by_ledger
-from worker.plan.steps import Add, Archive, Move, Plan, Recheck, Restore, Step, StepGroup, Unsubscribe, Update
+from worker.plan.steps import (
+    Add,
+    AfterPriors,
+    Archive,
+    Move,
+    Plan,
+    Recheck,
+    Restore,
+    Step,
+    StepGroup,
+    Unsubscribe,
+    Update,
+)
 from worker.store.accounts import AccountList, AccountSettings
 from worker.store.held_counts import HeldCount, HeldKind
 from worker.text.plural import counted
@@ -51,7 +63,7 @@ class Expected:
             for step in step_group:
                 if leaves(step):
                     self.departures[step.membership.list_id] += 1
-                elif isinstance(step, Move | Restore | Recheck) and step.kept_out_by is None:
+                elif isinstance(step, AfterPriors) and step.kept_out_by is None:
                     self.moves.update(unreadable_sources(step))
                     self.sources |= _readable_sources(step)
                     self.destinations |= set() if isinstance(step, Recheck) else {step.membership.list_id}
@@ -88,7 +100,7 @@ def unreadable_sources(step: Step) -> set[ListId]:
     )
 
 
-def _readable_sources(step: Move | Restore | Recheck) -> set[ListId]:
+def _readable_sources(step: AfterPriors) -> set[ListId]:
     own = (prior for prior in step.priors if prior.own and not prior.list_gone)
     return {prior.membership.list_id for prior in own} - {step.membership.list_id}
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from worker.clock import as_text
+from worker.clock import text_or_none
 from worker.fields.field_hashes import not_sure
 from worker.flush.add_strategy import AddStrategy
-from worker.flush.attempt import TRIES_AT_ONCE, Attempt, StepContext, one_try
-from worker.flush.step_result import Exchange, Halted, StepResult
+from worker.flush.attempt import TRIES_AT_ONCE, Attempt, Read, StepContext, one_try
+from worker.flush.step_result import Answered, Exchange, Halted, StepResult
 from worker.flush.write_member import next_for, note_departed, settle_contact
 from worker.mailchimp import calls
 from worker.mailchimp.answers import (
@@ -57,18 +57,18 @@ def _by_address(body: Mapping[str, Any], *names: str) -> dict[AddressKey | None,
     return {address_key(address): item for item in items if isinstance(address := item.get("email_address"), str)}
 
 
-def _added_entry(attempt: Attempt, add: Add, member: Member, at: str, seen_at: str | None) -> LedgerEntry:
+def _added_entry(attempt: Attempt, add: Add, member: Member, answered_at: datetime | None) -> LedgerEntry:
     contact, values = add.contact, add.contact.fields.values
     return LedgerEntry(
         membership=contact.membership,
         customer_id=contact.owner,
         state="present",
         origin="added",
-        sent_at=at,
+        sent_at=attempt.at(),
         fields=attempt.context.hashes.sent_after({}, values, values),
         member_status=member.status,
         contact_id=member.contact_id,
-        seen_at=seen_at,
+        seen_at=text_or_none(answered_at),
     )
 
 
@@ -85,13 +85,17 @@ class _Posted:
     def __post_init__(self) -> None:
         object.__setattr__(self, "call_text", str(self.call))
 
-    def exchange(self, add: Add, answered: Mapping[str, Any] | None) -> Exchange:
+    def exchange(self, add: Add, said: Mapping[str, Any] | None) -> Exchange:
         """Returns one contact's part of it, with what was answered about the contact."""
         answer = self.answer
         if answer.failure is not None:
-            answered = {"failure": answer.failure}
+            said = {"failure": answer.failure}
         in_doubt = not self.call.reads_only and not answer.undone
-        return Exchange(self.call_text, add.as_contact(), answer.status, answered, in_doubt)
+        return Exchange(self.call_text, add.as_contact(), answer.status, said, in_doubt)
+
+    def refusal(self, add: Add) -> Answered:
+        """Returns what it means for one contact that the whole call was refused."""
+        return Answered(self.classified, self.exchange(add, self.answer.body))
 
 
 @dataclass(slots=True)
@@ -111,7 +115,7 @@ class Batch:
     commit: Commit
     strategy: AddStrategy
     alone: list[Step] = field(default_factory=list)
-    waiting: list[tuple[Add, Exchange, ClassifiedAnswer]] = field(default_factory=list)
+    waiting: list[tuple[Add, Answered]] = field(default_factory=list)
     taken: bool = False
     intended: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
     unsent: set[MembershipKey] = field(default_factory=set)
@@ -154,13 +158,13 @@ class Batch:
             elif len(part) > 1:
                 stack += [part[len(part) // 2 :], part[: len(part) // 2]]
             else:
-                self.waiting.append((part[0], posted.exchange(part[0], posted.answer.body), posted.classified))
+                self.waiting.append((part[0], posted.refusal(part[0])))
                 if self._list_at_fault():
-                    self._pause([*(add for add, _, _ in self.waiting), *(add for rest in stack for add in rest)])
+                    self._pause([*(add for add, _ in self.waiting), *(add for rest in stack for add in rest)])
                     return self.alone
         attempt = Attempt.of(self.context)
-        for add, exchange, classified in self.waiting:
-            attempt.note_failure(add.targets, add.membership, classified, exchange)
+        for add, refusal in self.waiting:
+            attempt.note_failure(add.targets, add.membership, refusal)
             attempt.settle(add.targets)
         if self.waiting:
             self.commit(attempt)
@@ -189,7 +193,7 @@ class Batch:
             return None
         strategy = self.strategy.after(looked)
         if strategy.refusal is not None:
-            return _Posted(adds, look, looked, strategy.refusal[0])
+            return _Posted(adds, look, looked, strategy.refusal.classified)
         if not strategy.together:
             self.alone += adds
             return None
@@ -259,8 +263,7 @@ class Batch:
                 # A later try that failed does not prove that an earlier POST was not done.
                 last = sent
             for failed in [sent, last] if sent is not last else [last]:
-                exchange = failed.exchange(add, failed.answer.body)
-                attempt.note_failure(add.targets, add.membership, failed.classified, exchange)
+                attempt.note_failure(add.targets, add.membership, failed.refusal(add))
         attempt.entries += [self.intended[add.membership] for add in posted.adds if add.membership in self.in_doubt]
         self._take_back(attempt, [add.membership for add in posted.adds])
         return attempt
@@ -270,30 +273,30 @@ class Batch:
         self.taken = True
         members, errors = _by_address(body, "new_members", "updated_members"), _by_address(body, "errors")
         attempt = Attempt.of(self.context)
-        at, date = attempt.at(), posted.answer.date
-        seen_at = as_text(date) if date is not None else None
         for add in posted.adds:
             address = add.membership.address
             member = member_of(members.get(address))
             if member is not None:
                 try:
-                    attempt.entries.append(_added_entry(attempt, add, member, at, seen_at))
-                    self._added(attempt, posted, add, member, members[address])
+                    attempt.entries.append(_added_entry(attempt, add, member, posted.answer.date))
+                    exchange = posted.exchange(add, members[address])
+                    self._added(attempt, add, Read(posted.classified, exchange, member, posted.answer.date))
                 except Exception as error:
                     attempt.note_fault(add.targets, add.membership, error)
             elif address in errors:
                 self._refused(attempt, posted, add, errors[address])
             else:
                 unread = ClassifiedAnswer(AnswerClass.LATER, "Mailchimp's answer does not name this contact")
-                attempt.note_failure(add.targets, add.membership, unread, posted.exchange(add, None))
+                attempt.note_failure(add.targets, add.membership, Answered(unread, posted.exchange(add, None)))
         attempt.settle(target for add in posted.adds for target in add.targets)
         self.commit(attempt)
 
-    def _added(self, attempt: Attempt, posted: _Posted, add: Add, member: Member, answered: Mapping[str, Any]) -> None:
-        contact, detail = add.contact, f"Added as {member.status}."
-        settle_contact(attempt, contact, posted.exchange(add, answered), Outcome.ADDED, detail, member.status)
+    def _added(self, attempt: Attempt, add: Add, added: Read) -> None:
+        contact, member, seen_at = add.contact, added.member, added.answered_at
+        assert member is not None, "it was added"
+        settle_contact(attempt, contact, added, Outcome.ADDED, f"Added as {member.status}.")
         if contact.tags:
-            seen, seen_at = member if member.tags is not None else None, posted.answer.date
+            seen = member if member.tags is not None else None
             self.alone.append(Tag(contact, attempt.entries[-1], follows=True, seen=seen, seen_at=seen_at))
             attempt.fail(add.targets)
 
@@ -311,18 +314,18 @@ class Batch:
             self.alone.append(add)
             self._take_back(attempt, [add.membership])
         else:
-            attempt.note_failure(add.targets, add.membership, classified, posted.exchange(add, error))
+            attempt.note_failure(add.targets, add.membership, Answered(classified, posted.exchange(add, error)))
             return
         attempt.fail(add.targets)
 
     def _list_at_fault(self) -> bool:
-        last = {classified.title for _, _, classified in self.waiting[-SAME_TITLE_IN_A_ROW:]}
+        last = {refusal.classified.title for _, refusal in self.waiting[-SAME_TITLE_IN_A_ROW:]}
         return not self.taken and len(self.waiting) >= SAME_TITLE_IN_A_ROW and len(last) == 1
 
     def _pause(self, adds: Sequence[Add]) -> None:
-        attempt, title = Attempt.of(self.context), self.waiting[-1][2].title
+        attempt, title = Attempt.of(self.context), self.waiting[-1][1].classified.title
         attempt.paused_lists[adds[0].membership.list_id] = title
-        exchanges = {add.membership: exchange for add, exchange, _ in self.waiting}
+        exchanges = {add.membership: refusal.exchange for add, refusal in self.waiting}
         self._take_back(attempt, [add.membership for add in adds])
         for add in adds:
             attempt.fail(add.targets)

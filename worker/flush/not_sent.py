@@ -18,9 +18,8 @@ def refused_adds(context: StepContext, adds: Sequence[Add], strategy: AddStrateg
     """Records contacts that cannot be added now, because a preceding read was refused."""
     attempt = Attempt.of(context)
     assert strategy.refusal is not None
-    classified, exchange = strategy.refusal
     for add in adds:
-        attempt.note_failure(add.targets, add.membership, classified, exchange)
+        attempt.note_failure(add.targets, add.membership, strategy.refusal)
     return attempt
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from worker.clock import text_or_none
 from worker.flush.attempt import Attempt, Read
-from worker.flush.step_result import Exchange
+from worker.flush.step_result import Answered
 from worker.flush.write_member import (
+    Write,
     Written,
     check_priors,
     departed_meanwhile,
@@ -43,33 +44,30 @@ from worker.plan.identity import (
 )
 from worker.plan.names import has_names
 from worker.plan.outcomes import Outcome
-from worker.plan.steps import Add, Contact, Found, PriorMembership, Recheck, Restore, Update, ids_of
+from worker.plan.steps import Add, ContactStep, Found, Move, Recheck, Restore, Update, ids_of
 from worker.store.ledger import LedgerEntry
 
 
 def update(attempt: Attempt, step: Update) -> None:
     """Writes the changes of a member."""
     written = _write_fields(attempt, step.membership, step.changes)
-    contact = step.contact
     if written.member is not None:
-        attempt.entries.append(entry_after_changes(attempt, contact, step.entry, written))
+        attempt.entries.append(entry_after_changes(attempt, step.contact, step.entry, written))
         detail = f"Updated.{_status_note(written.member.status)}"
-        settle_contact(attempt, contact, written.exchange, Outcome.UPDATED, detail, written.member.status)
-    elif attempt.lacks_member(step.membership, written.classified):
-        note_gone(attempt, contact, step.entry, written.exchange)
+        settle_contact(attempt, step.contact, written, Outcome.UPDATED, detail)
     else:
-        _note_failed(attempt, contact, step.entry, written)
+        _note_not_written(attempt, step, written)
 
 
 def recheck(attempt: Attempt, step: Recheck) -> None:
     """Writes a member that was gone, if it is back."""
-    if check_priors(attempt, step.contact, step.priors, step.kept_out_by) is None:
+    if check_priors(attempt, step) is None:
         return
     read = attempt.read_member(step.membership, step.entry, step.targets)
     if read.member is not None:
-        write_found(attempt, step.contact, step.entry, read, origin_of(step.entry, read.member))
+        write_found(attempt, step, read)
     else:
-        _note_missing(attempt, step.contact, step.entry, read)
+        _note_missing(attempt, step, read)
 
 
 def restore(attempt: Attempt, step: Restore) -> None:
@@ -77,18 +75,17 @@ def restore(attempt: Attempt, step: Restore) -> None:
 
     Also resolves a write to a member that has no answer yet.
     """
-    contact = step.contact
-    if check_priors(attempt, contact, step.priors, step.kept_out_by) is None:
+    if check_priors(attempt, step) is None:
         return
     read = attempt.read_member(step.membership, step.entry, step.targets)
     if read.member is None:
-        _note_missing(attempt, contact, step.entry, read)
+        _note_missing(attempt, step, read)
+        return
+    entry = as_read(step.entry, read.member, read.answered_at)
+    if is_ours(entry, read.member):
+        _restore_archived(attempt, replace(step, entry=entry), read.member, read)
     else:
-        entry = as_read(step.entry, read.member, read.answered_at)
-        if is_ours(entry, read.member):
-            _restore_archived(attempt, replace(step, entry=entry), read.member, read)
-        else:
-            write_found(attempt, contact, step.entry, read, entry.origin)
+        write_found(attempt, step, read)
 
 
 def write_existing(attempt: Attempt, step: Found) -> None:
@@ -97,10 +94,10 @@ def write_existing(attempt: Attempt, step: Found) -> None:
     if has_names(contact.fields.values):
         read = attempt.read_member(step.membership, entry, step.targets)
         if read.member is not None:
-            write_found(attempt, contact, entry, read, origin_of(entry, read.member))
+            write_found(attempt, step, read)
             return
         if read.classified.kind is not AnswerClass.NOT_THERE:
-            attempt.note_failure(contact.targets, contact.membership, read.classified, read.exchange)
+            attempt.note_failure(contact.targets, contact.membership, read)
             return
     elif entry is None:
         # Recorded first, however the write ends.
@@ -108,41 +105,41 @@ def write_existing(attempt: Attempt, step: Found) -> None:
         attempt.intents.note(added, contact.targets)
     written = _write_fields(attempt, contact.membership, contact.fields.values)
     if written.member is not None:
-        _report_found(attempt, contact, entry, written, origin_of(entry, written.member))
+        _report_found(attempt, step, written, origin_of(entry, written.member))
     else:
-        _note_not_written(attempt, contact, entry, written)
+        _note_not_written(attempt, step, written)
 
 
-def write_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, read: Read, origin: Origin) -> None:
+def write_found(attempt: Attempt, step: ContactStep, read: Read) -> None:
     """Writes the fields of a contact that turned out to be a member already; its status is left unchanged.
 
     Args:
-        entry: of the place before the member was read.
-        origin: whether this worker added it.
+        step: with the entry of the place before the member was read.
     """
-    seen = read.member
+    contact, seen = step.contact, read.member
     assert seen is not None, "it was found"
-    agreed = origin == "found" and agreed_when_found(entry, seen, contact.owner, contact.fields.values)
-    entry = note_found(attempt, contact, entry, read)
-    written = _write_fields(attempt, contact.membership, _whole_fields(attempt, contact, entry, seen))
+    origin = origin_of(step.entry, seen)
+    agreed = origin == "found" and agreed_when_found(step.entry, seen, contact.owner, contact.fields.values)
+    step = replace(step, entry=note_found(attempt, step, read))
+    written = _write_fields(attempt, contact.membership, _whole_fields(attempt, step, seen))
     if written.member is None:
-        _note_not_written(attempt, contact, entry, written)
+        _note_not_written(attempt, step, written)
         return
-    _report_found(attempt, contact, entry, written, origin)
-    since = None if entry is None or is_same_member(entry, seen) else attempt.at()
+    _report_found(attempt, step, written, origin)
+    since = None if step.entry is None or is_same_member(step.entry, seen) else attempt.at()
     attempt.entries[-1] = replace(attempt.entries[-1], names_agreed=agreed, customer_since=since)
 
 
-def note_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, read: Read) -> LedgerEntry | None:
+def note_found(attempt: Attempt, step: ContactStep, read: Read) -> LedgerEntry | None:
     """Records a member that was found, and returns its new entry.
 
     This happens however the step ends: a write gives the member the customer's names, and once it is deleted or
     renamed, nothing else shows that it was there and left.
 
     Args:
-        entry: of the place before the member was read.
+        step: with the entry of the place before the member was read.
     """
-    seen = read.member
+    contact, entry, seen = step.contact, step.entry, read.member
     if seen is None or origin_of(entry, seen) != "found":
         return entry
     begun = entry is not None and entry.state == "intended" and entry.intent is not None and entry.intent.kind == "add"
@@ -166,140 +163,110 @@ def note_found(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, re
     return entry
 
 
-def _note_not_written(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, written: Written) -> None:
-    if attempt.lacks_member(contact.membership, written.classified):
+def _note_not_written(attempt: Attempt, step: ContactStep, written: Written) -> None:
+    if attempt.lacks_member(step.membership, written.classified):
         # It was there a moment ago, and is gone without our doing.
-        known = entry or LedgerEntry(contact.membership, contact.owner, "present", "found", attempt.at())
-        note_gone(attempt, contact, known, written.exchange)
-    else:
-        _note_failed(attempt, contact, entry, written)
-
-
-def _note_failed(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, written: Written) -> None:
+        note_gone(attempt, step, written)
+        return
     if written.exchange.in_doubt:
-        attempt.intents.doubt_fields(contact.membership, entry, written.sent)
-    attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
+        attempt.intents.doubt_fields(step.membership, step.entry, written.sent)
+    attempt.note_failure(step.targets, step.membership, written)
 
 
-def _report_found(
-    attempt: Attempt, contact: Contact, entry: LedgerEntry | None, written: Written, origin: Origin
-) -> None:
-    member = written.member
+def _report_found(attempt: Attempt, step: ContactStep, written: Written, origin: Origin) -> None:
+    entry, member = step.entry, written.member
     assert member is not None, "it was written"
-    attempt.entries.append(_entry_for(attempt, contact, entry, written, origin))
+    attempt.entries.append(_entry_for(attempt, step, written, origin))
     lost = entry is not None and entry.intent is not None and was_done(entry, member)
     begun = "A call whose answer was lost had added it" if lost else "It was a member already"
     by = f" It was taken off the list {MAY_HAVE_ARCHIVED}." if may_have_archived(entry, member) else ""
     detail = f"{begun}; its fields were written.{_status_note(member.status)}{by}"
-    settle_contact(attempt, contact, written.exchange, Outcome.FOUND, detail, member.status)
+    settle_contact(attempt, step.contact, written, Outcome.FOUND, detail)
 
 
-def add_or_find(
-    attempt: Attempt,
-    step: Add,
-    status: str,
-    outcome: Outcome = Outcome.ADDED,
-    read: Read | None = None,
-    priors_read: Sequence[PriorMembership] = (),
-) -> None:
+def add_or_find(attempt: Attempt, step: Add | Move, status: str, read: Read | None = None) -> None:
     """Reads a place, and adds the contact if it is empty.
 
     Args:
-        outcome: if it is added: added, or moved if it was known elsewhere.
+        status: to add it with.
         read: of the place, if this try has read it already.
-        priors_read: the prior memberships that this try has read.
     """
     contact, entry = step.contact, step.entry
     read = read or attempt.read_member(step.membership, entry, step.targets)
     if read.member is not None:
-        write_found(attempt, contact, entry, read, origin_of(entry, read.member))
+        write_found(attempt, step, read)
         return
     if read.classified.kind is not AnswerClass.NOT_THERE:
-        attempt.note_failure(contact.targets, contact.membership, read.classified, read.exchange)
+        attempt.note_failure(contact.targets, contact.membership, read)
         return
     if entry is not None and entry.state != "intended":
         # Even if an earlier step found it gone.
-        _note_missing(attempt, contact, entry, read)
+        _note_missing(attempt, step, read)
         return
-    if departed_meanwhile(attempt, contact, priors_read):
+    if departed_meanwhile(attempt, step):
         return
-    written = write_after_read(
-        attempt,
-        contact,
-        lambda fields: calls.add_one(contact.membership, contact.email, status, fields),
-        contact.fields.values,
-        LedgerEntry(
-            contact.membership,
-            contact.owner,
-            "intended",
-            "added",
-            attempt.at(),
-            intent=new_intent("add", read.answered_at, status=status),
-        ),
-        None,
-    )
+    intent = new_intent("add", read.answered_at, status=status)
+    intended = LedgerEntry(contact.membership, contact.owner, "intended", "added", attempt.at(), intent=intent)
+    build = partial(calls.add_one, contact.membership, contact.email, status)
+    written = write_after_read(attempt, contact, Write(build, contact.fields.values, intended))
     if written.member is None:
-        attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
+        attempt.note_failure(contact.targets, contact.membership, written)
         return
     if not is_new(written.member, read.answered_at):
         # It joined after the read, or Mailchimp did not show it then.
-        _report_found(attempt, contact, entry, written, "found")
+        _report_found(attempt, step, written, "found")
         return
-    attempt.entries.append(_entry_for(attempt, contact, entry, written, "added"))
-    added = "Moved: added here" if outcome is Outcome.MOVED else "Added"
-    detail = f"{added} as {written.member.status}."
-    settle_contact(attempt, contact, written.exchange, outcome, detail, written.member.status)
+    attempt.entries.append(_entry_for(attempt, step, written, "added"))
+    added, outcome = ("Moved: added here", Outcome.MOVED) if isinstance(step, Move) else ("Added", Outcome.ADDED)
+    settle_contact(attempt, contact, written, outcome, f"{added} as {written.member.status}.")
 
 
 def _restore_archived(attempt: Attempt, step: Restore, seen: Member, read: Read) -> None:
     contact, entry, status = step.contact, step.entry, step.entry.status_before or "unsubscribed"
-    if departed_meanwhile(attempt, contact, step.priors):
+    if departed_meanwhile(attempt, step):
         return
-    written = write_after_read(
-        attempt,
-        contact,
-        lambda fields: calls.restore(contact.membership, contact.email, status, fields),
-        _whole_fields(attempt, contact, entry, seen),
-        replace(entry, state="present", sent_at=attempt.at(), intent=new_intent("restore", read.answered_at, seen)),
-        entry,
-    )
+    intent = new_intent("restore", read.answered_at, seen)
+    intended = replace(entry, state="present", sent_at=attempt.at(), intent=intent)
+    build = partial(calls.restore, contact.membership, contact.email, status)
+    write = Write(build, _whole_fields(attempt, step, seen), intended, entry)
+    written = write_after_read(attempt, contact, write)
     if written.member is None:
-        attempt.note_failure(contact.targets, contact.membership, written.classified, written.exchange)
+        attempt.note_failure(contact.targets, contact.membership, written)
         return
-    attempt.entries.append(_entry_for(attempt, contact, entry, written, entry.origin))
+    attempt.entries.append(_entry_for(attempt, step, written, entry.origin))
     detail = f"Put back as {status}, as it was when this worker archived it."
-    settle_contact(attempt, contact, written.exchange, Outcome.RESTORED, detail, written.member.status)
+    settle_contact(attempt, contact, written, Outcome.RESTORED, detail)
 
 
-def _note_missing(attempt: Attempt, contact: Contact, entry: LedgerEntry, read: Read) -> None:
-    if attempt.lacks_member(contact.membership, read.classified):
-        note_gone(attempt, contact, entry, read.exchange)
+def _note_missing(attempt: Attempt, step: ContactStep, read: Read) -> None:
+    if attempt.lacks_member(step.membership, read.classified):
+        note_gone(attempt, step, read)
     else:
-        attempt.note_failure(contact.targets, contact.membership, read.classified, read.exchange)
+        attempt.note_failure(step.targets, step.membership, read)
 
 
-def note_gone(attempt: Attempt, contact: Contact, entry: LedgerEntry, exchange: Exchange) -> None:
+def note_gone(attempt: Attempt, step: ContactStep, answered: Answered) -> None:
     """Records a contact whose member Mailchimp no longer has: it is not added again."""
-    attempt.entries.append(as_gone(entry, attempt.at()))
-    statuses = (attempt.customer_status(target.customer_id) for target in contact.targets)
+    targets, membership, at = step.targets, step.membership, attempt.at()
+    known = step.entry or LedgerEntry(membership, step.contact.owner, "present", "found", at)
+    attempt.entries.append(as_gone(known, at))
+    statuses = (attempt.customer_status(target.customer_id) for target in targets)
     refusal = next(
-        (status.refusal for status in statuses if status.lasting and status.refuses(contact.membership.address)), None
+        (status.refusal for status in statuses if status.lasting and status.refuses(membership.address)), None
     )
     if refusal is not None:
-        classified = ClassifiedAnswer(AnswerClass.BARRED, refusal)
-        attempt.note_failure(contact.targets, contact.membership, classified, exchange)
+        barred = ClassifiedAnswer(AnswerClass.BARRED, refusal)
+        attempt.note_failure(targets, membership, replace(answered, classified=barred))
         return
     # A customer that would move here stays known, and a member, at its old place.
     arriving = [
-        target
-        for target in contact.targets
-        if attempt.customer_status(target.customer_id).membership not in (None, contact.membership)
+        target for target in targets if attempt.customer_status(target.customer_id).membership not in (None, membership)
     ]
     attempt.blocked |= ids_of(arriving)
-    attempt.set_membership([target for target in contact.targets if target not in arriving], contact.membership)
+    attempt.set_membership([target for target in targets if target not in arriving], membership)
     detail = "Mailchimp no longer has this member: it was deleted there, or the person changed the address."
-    then_ = "Not added again, because the person may have left. The worker looks again when the customer changes."
-    attempt.receipt(contact.targets, contact.membership, exchange, outcome=Outcome.GONE, detail=detail, then=then_)
+    then = "Not added again, because the person may have left. The worker looks again when the customer changes."
+    attempt.receipt(targets, membership, answered.exchange, outcome=Outcome.GONE, detail=detail, then=then)
 
 
 # Fields that are written, and the entry afterwards
@@ -325,28 +292,22 @@ def _write_fields(attempt: Attempt, membership: MembershipKey, fields: Mapping[s
         return written
 
 
-def _whole_fields(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, seen: Member) -> dict[str, Any]:
-    """Returns all fields that a member gets: the contact's, and "" for what this worker filled and it no longer has.
-
-    Args:
-        entry: of its place before it was read.
-    """
-    return contact.fields.to_send(_sent_before(attempt, contact, entry, seen))
+def _whole_fields(attempt: Attempt, step: ContactStep, seen: Member) -> dict[str, Any]:
+    """Returns all fields that a member gets: the contact's, and "" for what this worker filled and it no longer has."""
+    return step.contact.fields.to_send(_sent_before(attempt, step, seen))
 
 
-def _sent_before(attempt: Attempt, contact: Contact, entry: LedgerEntry | None, member: Member) -> Mapping[str, str]:
+def _sent_before(attempt: Attempt, step: ContactStep, member: Member) -> Mapping[str, str]:
     # An earlier step may have filled fields since the flush was planned.
-    return fields_of(attempt.intents.known.get(contact.membership, entry), member)
+    return fields_of(attempt.intents.known.get(step.membership, step.entry), member)
 
 
-def _entry_for(
-    attempt: Attempt, contact: Contact, before: LedgerEntry | None, written: Written, origin: Origin
-) -> LedgerEntry:
+def _entry_for(attempt: Attempt, step: ContactStep, written: Written, origin: Origin) -> LedgerEntry:
     """Returns the entry of a member whose fields were just written as a whole."""
-    member = written.member
+    contact, before, member = step.contact, step.entry, written.member
     assert member is not None, "it was written"
     owner = owner_of(contact, before, member)
-    known = _sent_before(attempt, contact, before, member)
+    known = _sent_before(attempt, step, member)
     entry = LedgerEntry(
         membership=contact.membership,
         customer_id=owner,

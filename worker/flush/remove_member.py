@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from worker.flush.attempt import Attempt, Read
-from worker.flush.step_result import Exchange, Halted
+from worker.flush.step_result import Answered, Exchange, Halted
 from worker.mailchimp import calls
 from worker.mailchimp.answers import Answer, AnswerClass, ClassifiedAnswer, Member, classify_empty, member_in
 from worker.plan.identity import (
@@ -44,7 +44,7 @@ def unsubscribe(attempt: Attempt, step: Unsubscribe) -> None:
     read = attempt.read_member(step.membership, step.entry, step.targets, twice=True)
     member, classified, exchange = read.member, read.classified, read.exchange
     if member is None and not attempt.lacks_member(step.membership, classified):
-        attempt.note_failure(step.targets, step.membership, classified, exchange)
+        attempt.note_failure(step.targets, step.membership, read)
     elif member is None:
         if step.entry is not None and step.entry.state == "intended":
             attempt.undone.append(step.membership)
@@ -70,7 +70,7 @@ def archive(attempt: Attempt, step: Archive) -> None:
     read = attempt.read_member(step.membership, step.entry, step.targets)
     member, classified, exchange = read.member, read.classified, read.exchange
     if member is None and not attempt.lacks_member(step.membership, classified):
-        attempt.note_failure(step.targets, step.membership, classified, exchange)
+        attempt.note_failure(step.targets, step.membership, read)
         return
     if member is None:
         _report_missing(attempt, step, exchange)
@@ -117,13 +117,13 @@ def _archive(attempt: Attempt, step: Archive, read: Read, before: Member) -> Non
         return
     if classified.kind is not AnswerClass.DONE:
         attempt.again = classified.kind is AnswerClass.NOT_THERE
-        attempt.note_failure(step.targets, step.membership, classified, exchange)
+        attempt.note_failure(step.targets, step.membership, Answered(classified, exchange))
         return
     after = _read_after(attempt, step, entry)
     member = after.member if after is not None else None
     if member is not None and is_still_there(before, member):
         classified = ClassifiedAnswer(AnswerClass.LATER, f"Mailchimp confirmed it, but the member is {member.status}")
-        attempt.note_failure(step.targets, step.membership, classified, exchange)
+        attempt.note_failure(step.targets, step.membership, Answered(classified, exchange))
         return
     archived = _archived_entry(entry, read, before, answer, after)
     attempt.entries.append(archived)
@@ -191,7 +191,7 @@ def _unsubscribe(attempt: Attempt, step: Archive | Unsubscribe, read: Read) -> N
         attempt.vacated.add(step.membership)
     if member is None:
         attempt.again = classified.kind is AnswerClass.NOT_THERE
-        attempt.note_failure(step.targets, step.membership, classified, exchange)
+        attempt.note_failure(step.targets, step.membership, Answered(classified, exchange))
         return
     _record(attempt, step, replace(read, answered_at=answer.date), member)
     if isinstance(step, Unsubscribe):

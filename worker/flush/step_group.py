@@ -15,6 +15,7 @@ from worker.model import CustomerId, MembershipKey
 from worker.plan.outcomes import NEXT_FLUSH, Outcome
 from worker.plan.steps import (
     Add,
+    AfterPriors,
     Archive,
     Found,
     Move,
@@ -99,7 +100,7 @@ class _StepGroupRun:
     def _with_news(self, step: Step) -> Step:
         # A step that restored the ledger's state at planning time would undo what earlier steps wrote.
         known = self.intents.known
-        if isinstance(step, Move | Restore | Recheck):
+        if isinstance(step, AfterPriors):
             # Another customer's member that has a new address did not leave.
             left = (prior for prior in step.priors if prior.own or prior.membership not in self.dropped)
             step = replace(

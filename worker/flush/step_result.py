@@ -12,7 +12,7 @@ from typing import Any
 from worker.clock import Clock, as_text
 from worker.errors import WorkerError
 from worker.fields.merge_values import LeftOutCounts
-from worker.mailchimp.answers import Answer
+from worker.mailchimp.answers import Answer, ClassifiedAnswer
 from worker.mailchimp.calls import Call
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.plan.outcomes import MEANINGS, Outcome
@@ -58,6 +58,14 @@ class Exchange:
         """Returns the exchange of a call for one contact."""
         said = answer.body if answer.failure is None else {"failure": answer.failure}
         return cls(str(call), call.body, answer.status, said, in_doubt=not call.reads_only and not answer.undone)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What an answer means for a contact, and the exchange that a receipt shows."""
+
+    classified: ClassifiedAnswer
+    exchange: Exchange
 
 
 @dataclass(slots=True)

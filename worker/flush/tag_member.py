@@ -9,13 +9,12 @@ from worker.fields import member_tags
 from worker.fields.member_tags import TagWrite
 from worker.flush.attempt import Attempt
 from worker.flush.put_member import note_gone
-from worker.flush.step_result import Exchange
+from worker.flush.step_result import Answered, Exchange
 from worker.flush.write_member import next_for
 from worker.mailchimp import calls
 from worker.mailchimp.answers import (
     UNREADABLE,
     AnswerClass,
-    ClassifiedAnswer,
     Member,
     classify,
     classify_empty,
@@ -40,9 +39,9 @@ def tag(attempt: Attempt, step: Tag) -> None:
         return
     read = attempt.read_member(step.membership, entry, step.targets, tags=True)
     if read.member is None and attempt.lacks_member(step.membership, read.classified):
-        note_gone(attempt, step.contact, entry, read.exchange)
+        note_gone(attempt, step, read)
     elif read.member is None:
-        _note_failure(attempt, step, read.classified, read.exchange)
+        _note_failure(attempt, step, read)
     elif read.member.status in OUT or is_unconfirmed(entry, read.member):
         detail = f"The member is {read.member.status} in Mailchimp, so its tags were left alone."
         after = next_for(read.member.status)
@@ -62,7 +61,7 @@ def _write_after_doubt(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Me
     added = tags_added(answer.body) if answer.ok else None
     if added is None:
         classified = UNREADABLE if answer.ok else classify(answer)
-        _note_failure(attempt, step, classified, Exchange.of(call, answer))
+        _note_failure(attempt, step, Answered(classified, Exchange.of(call, answer)))
         return
     known = member_tags.resolved(entry.member_tags, added)
     seen = replace(seen, tags=tuple(added), tags_count=total_items(answer))
@@ -86,7 +85,7 @@ def _write(attempt: Attempt, step: Tag, entry: LedgerEntry, seen: Member, answer
     if classified.kind is not AnswerClass.DONE:
         if answer.undone:
             attempt.entries.append(entry)
-        _note_failure(attempt, step, classified, exchange)
+        _note_failure(attempt, step, Answered(classified, exchange))
         return
     _report_tagged(attempt, step, entry, write, exchange)
 
@@ -103,10 +102,11 @@ def _report_tagged(attempt: Attempt, step: Tag, entry: LedgerEntry, write: TagWr
     attempt.receipt(sharers, step.membership, exchange, outcome=Outcome.SHARED, detail=shared, then=then_)
 
 
-def _note_failure(attempt: Attempt, step: Tag, classified: ClassifiedAnswer, exchange: Exchange) -> None:
+def _note_failure(attempt: Attempt, step: Tag, answered: Answered) -> None:
     # The member's own result stays as recorded: no answer here refuses the contact.
+    classified, exchange = answered.classified, answered.exchange
     if classified.kind in (AnswerClass.ACCOUNT_STOPPED, AnswerClass.NOT_THERE):
-        attempt.note_failure(step.targets, step.membership, classified, exchange)
+        attempt.note_failure(step.targets, step.membership, answered)
         return
     attempt.fail(step.targets)
     attempt.again = attempt.again or classified.kind is AnswerClass.AGAIN

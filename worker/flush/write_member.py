@@ -7,7 +7,7 @@ departure meanwhile (:func:`departed_meanwhile`). :mod:`worker.plan.consent` jud
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,8 +21,26 @@ from worker.model import CustomerId, MembershipKey
 from worker.plan.consent import AddDecision, PriorRead, decide, departure_of
 from worker.plan.identity import as_gone, as_read, is_unconfirmed
 from worker.plan.outcomes import MEANINGS, NOTHING_NEXT, ONLY_THE_PERSON, Outcome
-from worker.plan.steps import Contact, PriorDecision, PriorMembership, Target, ids_of
+from worker.plan.steps import AfterPriors, Contact, ContactStep, PriorDecision, PriorMembership, Target, ids_of
 from worker.store.ledger import LedgerEntry, keeps_out
+
+Build = Callable[[Mapping[str, Any]], Call]
+"""Builds a call from fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A write that depends on what was just read.
+
+    Attributes:
+        intended: the place's entry with the intent.
+        before: the place's entry if nothing was done; None for none.
+    """
+
+    build: Build
+    fields: Mapping[str, Any]
+    intended: LedgerEntry
+    before: LedgerEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +62,28 @@ class Written(Read):
 # Whether nobody left
 
 
-def is_known_to_have_left(
-    attempt: Attempt, contact: Contact, priors: Sequence[PriorMembership], kept_out_by: PriorMembership | None
-) -> bool:
-    """Returns whether members read a moment ago show that a contact may go nowhere, and records it.
-
-    Args:
-        kept_out_by: the one that somebody had left when the step was planned.
-    """
-    if kept_out_by is None:
+def is_known_to_have_left(attempt: Attempt, step: AfterPriors) -> bool:
+    """Returns whether members read a moment ago show that a contact may go nowhere, and records it."""
+    if step.kept_out_by is None:
         return False
-    now = next((prior for prior in priors if prior.membership == kept_out_by.membership), None)
-    if now is None or not keeps_out(now.entry, contact.membership):
+    now = next((prior for prior in step.priors if prior.membership == step.kept_out_by.membership), None)
+    if now is None or not keeps_out(now.entry, step.membership):
         return False
-    note_departed(attempt, contact, now)
+    note_departed(attempt, step.contact, now)
     return True
 
 
-def check_priors(
-    attempt: Attempt, contact: Contact, priors: Sequence[PriorMembership], kept_out_by: PriorMembership | None = None
-) -> AddDecision | None:
+def check_priors(attempt: Attempt, step: AfterPriors) -> AddDecision | None:
     """Reads the old members; returns None after recording why the contact may not be added."""
-    if is_known_to_have_left(attempt, contact, priors, kept_out_by):
+    if is_known_to_have_left(attempt, step):
         return None
+    contact = step.contact
     exchange: Exchange | None = None
     failed = False
 
     def reads() -> Iterator[PriorRead]:
         nonlocal exchange, failed
-        for prior in priors:
+        for prior in step.priors:
             if prior.list_gone:
                 exchange = None
                 yield PriorRead(prior)
@@ -97,25 +108,25 @@ def _read_failed(attempt: Attempt, contact: Contact, prior: PriorMembership, rea
     if read.member is not None:
         return False
     if read.classified.kind is not AnswerClass.NOT_THERE:
-        attempt.note_failure(contact.targets, prior.membership, read.classified, read.exchange)
+        attempt.note_failure(contact.targets, prior.membership, read)
         return True
     # Whether somebody left depends on which of the two is gone.
     known = prior.entry is not None and prior.entry.state in ("present", "archived")
     if not known or attempt.lacks_member(prior.membership, read.classified):
         return False
-    attempt.note_failure(contact.targets, prior.membership, read.classified, read.exchange)
+    attempt.note_failure(contact.targets, prior.membership, read)
     return True
 
 
-def departed_meanwhile(attempt: Attempt, contact: Contact, priors_read: Sequence[PriorMembership]) -> bool:
+def departed_meanwhile(attempt: Attempt, step: ContactStep) -> bool:
     """Returns whether a departure that another step has just found keeps a contact from its place, and records it.
 
     Call it right before the write.
     """
-    memberships = {prior.membership for prior in priors_read}
-    for prior in attempt.context.recorder.departures_of([contact]).get(contact.membership, ()):
-        if prior.membership not in memberships:
-            note_departed(attempt, contact, prior)
+    read = {prior.membership for prior in step.priors} if isinstance(step, AfterPriors) else set()
+    for prior in attempt.context.recorder.departures_of([step.contact]).get(step.membership, ()):
+        if prior.membership not in read:
+            note_departed(attempt, step.contact, prior)
             return True
     return False
 
@@ -161,9 +172,6 @@ def _comes_to_its_address(attempt: Attempt, target: Target, prior: PriorMembersh
 
 # Writing
 
-Build = Callable[[Mapping[str, Any]], Call]
-"""Builds a call from fields."""
-
 
 def write_once(attempt: Attempt, membership: MembershipKey, build: Build, fields: Mapping[str, Any]) -> Written:
     """Sends a write once, without the fields that Mailchimp refused there before.
@@ -181,33 +189,21 @@ def write_once(attempt: Attempt, membership: MembershipKey, build: Build, fields
         attempt.intents.refused[membership] = refused | more
         classified = replace(classified, kind=AnswerClass.AGAIN)
     exchange = Exchange.of(call, answer)
-    return Written(member, classified, exchange, answer.date, sent, refused, answer.seconds, answer.undone)
+    return Written(classified, exchange, member, answer.date, sent, refused, answer.seconds, answer.undone)
 
 
-def write_after_read(
-    attempt: Attempt,
-    contact: Contact,
-    build: Build,
-    fields: Mapping[str, Any],
-    intended: LedgerEntry,
-    before: LedgerEntry | None,
-) -> Written:
-    """Records and sends a write that depends on what was just read, once.
-
-    Args:
-        intended: the place's entry with the intent.
-        before: the place's entry if nothing was done.
-    """
-    sent = fields.keys() - attempt.intents.refused.get(contact.membership, {})
-    intended = replace(intended, fields=not_sure(intended.fields, sent))
-    attempt.intents.begin(intended, before, contact.targets)
-    written = write_once(attempt, contact.membership, build, fields)
+def write_after_read(attempt: Attempt, contact: Contact, write: Write) -> Written:
+    """Records and sends a write that depends on what was just read, once."""
+    sent = write.fields.keys() - attempt.intents.refused.get(contact.membership, {})
+    intended = replace(write.intended, fields=not_sure(write.intended.fields, sent))
+    attempt.intents.begin(intended, write.before, contact.targets)
+    written = write_once(attempt, contact.membership, write.build, write.fields)
     if written.undone:
         attempt.intents.take_back(contact.membership)
     elif written.member is None:
         attempt.intents.doubt(contact.membership, written.answered_at, written.seconds)
     if written.classified.kind is AnswerClass.BARRED:
-        left = before or LedgerEntry(contact.membership, contact.owner, "gone", "found", attempt.at())
+        left = write.before or LedgerEntry(contact.membership, contact.owner, "gone", "found", attempt.at())
         attempt.entries.append(as_gone(left, attempt.at()))
     return written
 
@@ -255,26 +251,21 @@ def next_for(status: str) -> str:
     return NOTHING_NEXT
 
 
-def settle_contact(
-    attempt: Attempt,
-    contact: Contact,
-    exchange: Exchange,
-    outcome: Outcome,
-    detail: str,
-    status: str,
-) -> None:
+def settle_contact(attempt: Attempt, contact: Contact, written: Read, outcome: Outcome, detail: str) -> None:
     """Records that a contact is done, for its owner and for those who share the address.
 
     Args:
+        written: its member, as the write left it.
         detail: the start of the receipt's text; the fields that were left out follow.
     """
+    assert written.member is not None, "it was written"
+    exchange, after = written.exchange, next_for(written.member.status)
     left_out = {**contact.fields.left_out, **attempt.intents.refused.get(contact.membership, {})}
     attempt.left_out.append((contact.membership.list_id, left_out))
     detail += _note_on_fields(contact.fields, left_out)
     attempt.set_membership(contact.targets, contact.membership)
     owners = [target for target in contact.targets if target.customer_id == contact.owner]
     sharers = [target for target in contact.targets if target.customer_id != contact.owner]
-    after = next_for(status)
     attempt.receipt(owners, contact.membership, exchange, outcome=outcome, detail=detail, then=after)
     if not sharers:
         return

@@ -24,17 +24,7 @@ from worker.plan.identity import (
     was_done,
 )
 from worker.plan.related_customers import RelatedCustomers
-from worker.plan.steps import (
-    Contact,
-    Move,
-    PriorDecision,
-    PriorMembership,
-    Recheck,
-    Restore,
-    Target,
-    hashed_entry,
-    ids_of,
-)
+from worker.plan.steps import AfterPriors, Contact, PriorDecision, PriorMembership, Target, hashed_entry, ids_of
 from worker.store.accounts import AccountSettings
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left, keeps_out, may_leave
 
@@ -168,7 +158,7 @@ def _by_address(places: Iterable[MembershipKey]) -> dict[AddressKey, list[Member
     return by_address
 
 
-def known_to_have_left(step: Move | Restore | Recheck, read_now: Collection[ListId]) -> PriorMembership | None:
+def known_to_have_left(step: AfterPriors, read_now: Collection[ListId]) -> PriorMembership | None:
     """Returns the first prior place that keeps a contact out, if no further read is needed to know it."""
     entries = (step.entry, *(prior.entry for prior in step.priors))
     if any(entry is not None and entry.intent is not None for entry in entries):

@@ -12,6 +12,7 @@ from worker.model import AddressKey, CustomerId, MembershipKey
 from worker.plan.names import has_names
 from worker.plan.steps import (
     Add,
+    AfterPriors,
     Archive,
     Contact,
     Found,
@@ -51,7 +52,7 @@ class PlannedCall:
 
 def planned_calls(step: Step) -> Iterator[PlannedCall]:
     """Yields the calls of a step, each with its address and customers."""
-    if not isinstance(step, Archive | Unsubscribe) and step.kept_out_by is not None:
+    if isinstance(step, AfterPriors) and step.kept_out_by is not None:
         return  # a reading already shows that somebody left
     addresses = {member_path(*place): place.address for place in touched(step)}
     addresses[f"{member_path(*step.membership)}/tags"] = step.membership.address
@@ -166,7 +167,7 @@ def _archive_calls(step: Archive) -> Iterator[PlannedCall]:
     yield PlannedCall(calls.unsubscribe(step.membership), "if it is pending")
 
 
-def _read_after(step: Restore | Recheck) -> Iterator[PlannedCall]:
+def _read_after(step: AfterPriors) -> Iterator[PlannedCall]:
     yield from _prior_calls(step.priors)
     yield PlannedCall(calls.read(step.membership), "if nobody left the old place" if step.priors else None)
 

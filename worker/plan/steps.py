@@ -127,11 +127,15 @@ class NoCall:
 
 
 @dataclass(frozen=True, slots=True)
-class _ForContact:
-    """The common parts of steps that put a contact at its place."""
+class ContactStep:
+    """A step that puts a contact at its place, or changes what it has there.
+
+    Attributes:
+        entry: what the ledger has at the place.
+    """
 
     contact: Contact
-    kept_out_by: PriorMembership | None = field(default=None, kw_only=True)  # a reading shows that somebody left there
+    entry: LedgerEntry | None
 
     @property
     def membership(self) -> MembershipKey:
@@ -145,10 +149,21 @@ class _ForContact:
 
 
 @dataclass(frozen=True, slots=True)
-class Add(_ForContact):
-    """A contact that is on no list yet."""
+class AfterPriors(ContactStep):
+    """A step that first reads where the contact's customers, or others with its address, may have left.
 
-    entry: LedgerEntry | None
+    Attributes:
+        priors: the places to read first.
+        kept_out_by: the one where a reading has shown already that somebody left; None if none has.
+    """
+
+    priors: tuple[PriorMembership, ...]
+    kept_out_by: PriorMembership | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Add(ContactStep):
+    """A contact that is on no list yet."""
 
     def as_contact(self) -> dict[str, Any]:
         """Returns the contact for a batch POST."""
@@ -156,23 +171,20 @@ class Add(_ForContact):
 
 
 @dataclass(frozen=True, slots=True)
-class Move(_ForContact):
+class Move(AfterPriors):
     """A contact that is known elsewhere: it goes to its new place only if nobody left the old one.
 
     Attributes:
-        priors: the places to read first.
-        rename: the one whose member can simply get the new address; None if the contact must be added.
+        rename: the prior place whose member can simply get the new address; None if the contact must be added.
         rename_changes: the fields that such a member still needs.
     """
 
-    entry: LedgerEntry | None
-    priors: tuple[PriorMembership, ...]
     rename: PriorMembership | None
     rename_changes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Update(_ForContact):
+class Update(ContactStep):
     """A member whose fields differ from what was sent last."""
 
     entry: LedgerEntry
@@ -180,7 +192,7 @@ class Update(_ForContact):
 
 
 @dataclass(frozen=True, slots=True)
-class Tag(_ForContact):
+class Tag(ContactStep):
     """A member whose tags differ from those that this worker set.
 
     Attributes:
@@ -188,33 +200,28 @@ class Tag(_ForContact):
         seen: the member with its tags, from the answer to its add; None to read it first.
     """
 
-    entry: LedgerEntry | None
     follows: bool = False
     seen: Member | None = None
     seen_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Restore(_ForContact):
+class Restore(AfterPriors):
     """A contact that returns to where this worker archived it."""
 
     entry: LedgerEntry
-    priors: tuple[PriorMembership, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Recheck(_ForContact):
+class Recheck(AfterPriors):
     """A contact whose member Mailchimp no longer had: written only if it is back."""
 
     entry: LedgerEntry
-    priors: tuple[PriorMembership, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Found(_ForContact):
+class Found(ContactStep):
     """A contact that Mailchimp refused to add because it is a member already."""
-
-    entry: LedgerEntry | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +297,7 @@ class Plan:
 def touched(step: Step) -> Iterable[MembershipKey]:
     """Returns the places that a step reads or writes."""
     memberships = [step.membership]
-    if isinstance(step, Move | Restore | Recheck):
+    if isinstance(step, AfterPriors):
         memberships += [prior.membership for prior in step.priors]
     return memberships
 

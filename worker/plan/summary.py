@@ -10,6 +10,7 @@ from worker.model import ListId
 from worker.plan.outcomes import Outcome
 from worker.plan.steps import (
     Add,
+    AfterPriors,
     Archive,
     Found,
     Move,
@@ -63,7 +64,7 @@ class PlanSummary:
         for step in plan.steps():
             if isinstance(step, Archive) and not step.planned:
                 continue
-            if not isinstance(step, Archive | Unsubscribe) and (prior := step.kept_out_by) is not None:
+            if isinstance(step, AfterPriors) and (prior := step.kept_out_by) is not None:
                 self.counts[step.membership.list_id, "not sent"] += len(step.targets)
                 self.why[f"who belongs on list {step.membership.list_id} left list {prior.membership.list_id}"] += 1
                 continue
