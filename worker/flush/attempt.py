@@ -5,10 +5,13 @@ A step is retried until it is done or patience runs out. Each try reads and deci
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
+from typing import Literal
 
 from worker.fields.field_hashes import FieldHashes, not_sure
 from worker.flush.brake import Brake
@@ -90,6 +93,23 @@ class StepContext:
 
 
 @dataclass(slots=True)
+class _News:
+    """What a step group learned about a place since it was planned.
+
+    Attributes:
+        entry: what the ledger has there now; None if it is as planned, or nothing.
+        before: what the ledger had before the last write.
+        write: what became of that write, until its step ends: in doubt if it is unknown whether it was done.
+        refused: merge tag to title, of fields that Mailchimp refused; the next try omits them.
+    """
+
+    entry: LedgerEntry | None = None
+    before: LedgerEntry | None = None
+    write: Literal["begun", "taken back", "in doubt"] | None = None
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Intents:
     """What a step group is about to do: each write whose answer could be lost is stored before it is sent.
 
@@ -97,16 +117,22 @@ class Intents:
 
     Attributes:
         write_ahead: writes entries with intents, and the memberships of customers who had none, in one transaction.
-        known: ledger entries that are newer than the plan.
-        refused: merge tag to title, of fields that Mailchimp refused at a place; the next try omits them.
     """
 
     write_ahead: Callable[[Sequence[LedgerEntry], Sequence[tuple[CustomerId, MembershipKey]]], None]
-    known: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
-    refused: dict[MembershipKey, dict[str, str]] = field(default_factory=dict)
-    _before: dict[MembershipKey, LedgerEntry | None] = field(default_factory=dict)
-    _taken_back: dict[MembershipKey, LedgerEntry | None] = field(default_factory=dict)
-    _doubted: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
+    _news: defaultdict[MembershipKey, _News] = field(default_factory=partial(defaultdict, _News))
+
+    def entry(self, membership: MembershipKey, planned: LedgerEntry | None) -> LedgerEntry | None:
+        """Returns a place's ledger entry, which may be newer than the one that was planned with."""
+        return self._news[membership].entry or planned
+
+    def refused(self, membership: MembershipKey) -> Mapping[str, str]:
+        """Returns the fields that Mailchimp refused at a place, by merge tag, with the title of the refusal."""
+        return self._news[membership].refused
+
+    def refuse(self, membership: MembershipKey, fields: Mapping[str, str]) -> None:
+        """Records fields that Mailchimp refused."""
+        self._news[membership].refused = {**self._news[membership].refused, **fields}
 
     def begin(self, intended: LedgerEntry, before: LedgerEntry | None, targets: Iterable[Target]) -> None:
         """Records what is about to be done to a place.
@@ -118,11 +144,9 @@ class Intents:
         Raises:
             Halted: nothing may be written any more.
         """
-        membership = intended.membership
-        self.write_ahead([intended], [(target.customer_id, membership) for target in targets])
-        self.known[membership], self._before[membership] = intended, before
-        self._taken_back.pop(membership, None)
-        self._doubted.pop(membership, None)
+        news = self._news[intended.membership]
+        self.write_ahead([intended], [(target.customer_id, intended.membership) for target in targets])
+        news.entry, news.before, news.write = intended, before, "begun"
 
     def note(self, seen: LedgerEntry, targets: Iterable[Target]) -> None:
         """Records at once what a read shows about a member: that it left, or what a write is about to change.
@@ -134,52 +158,44 @@ class Intents:
         Raises:
             Halted: nothing may be written any more.
         """
-        known = self.known.get(seen.membership)
-        if known is None or _shown_by_a_read(known) != _shown_by_a_read(seen):
+        news = self._news[seen.membership]
+        if news.entry is None or _shown_by_a_read(news.entry) != _shown_by_a_read(seen):
             self.write_ahead([seen], [(target.customer_id, seen.membership) for target in targets])
-            self.known[seen.membership] = seen
+            news.entry = seen
 
     def take_back(self, membership: MembershipKey) -> None:
         """Records that an answer proved that nothing was done."""
-        if membership not in self._before:
-            return
-        before = self._taken_back[membership] = self._before.pop(membership)
-        if before is not None:
-            self.known[membership] = before
-        else:
-            self.known.pop(membership, None)
+        news = self._news[membership]
+        if news.write == "begun":
+            news.entry, news.write = news.before, "taken back"
 
     def doubt(self, membership: MembershipKey, answered_at: datetime | None, seconds: float) -> None:
         """Records that it is unknown whether a write was done."""
-        entry = self.known.get(membership)
-        if entry is not None and entry.intent is not None:
-            self.known[membership] = self._doubted[membership] = replace(
-                entry, intent=lost(entry.intent, answered_at, seconds)
-            )
+        news = self._news[membership]
+        if news.entry is not None and news.entry.intent is not None:
+            news.entry = replace(news.entry, intent=lost(news.entry.intent, answered_at, seconds))
+            news.write = "in doubt"
 
-    def doubt_fields(self, membership: MembershipKey, entry: LedgerEntry | None, fields: Iterable[str]) -> None:
+    def doubt_fields(self, membership: MembershipKey, planned: LedgerEntry | None, fields: Iterable[str]) -> None:
         """Records that it is unknown whether fields were accepted."""
-        known = self.known.get(membership, entry)
+        news, known = self._news[membership], self.entry(membership, planned)
         if known is not None:
-            self.known[membership] = self._doubted[membership] = replace(known, fields=not_sure(known.fields, fields))
+            news.entry, news.write = replace(known, fields=not_sure(known.fields, fields)), "in doubt"
 
     def close(self, result: StepResult) -> None:
-        """Adds what was taken back to the result of the step that ended, and takes over what that wrote."""
+        """Adds what was taken back or is in doubt to a step's result at its end, and takes over what that wrote."""
         written = {entry.membership for entry in result.entries}.union(result.dropped, result.undone)
-        for membership, before in self._taken_back.items():
-            if membership in written:
-                continue
-            if before is None:
-                result.undone.append(membership)
-            else:
-                result.entries.append(before)
-        result.entries += [entry for membership, entry in self._doubted.items() if membership not in written]
-        self.known |= {entry.membership: entry for entry in result.entries}
+        for membership, news in self._news.items():
+            if membership not in written and news.write in ("taken back", "in doubt"):
+                if news.entry is not None:
+                    result.entries.append(news.entry)
+                else:
+                    result.undone.append(membership)
+            news.write = None
+        for entry in result.entries:
+            self._news[entry.membership].entry = entry
         for membership in (*result.dropped, *result.undone):
-            self.known.pop(membership, None)
-        self._before.clear()
-        self._taken_back.clear()
-        self._doubted.clear()
+            self._news[membership].entry = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -281,9 +281,7 @@ def _write_fields(attempt: Attempt, membership: MembershipKey, fields: Mapping[s
     looked_twice = False
     while True:
         written = write_once(attempt, membership, partial(calls.update, membership), fields)
-        if written.classified.kind is AnswerClass.AGAIN and written.refused != attempt.intents.refused.get(
-            membership, {}
-        ):
+        if written.classified.kind is AnswerClass.AGAIN and written.refused != attempt.intents.refused(membership):
             continue
         if written.classified.kind is AnswerClass.NOT_THERE and not looked_twice:
             looked_twice = True
@@ -299,7 +297,7 @@ def _whole_fields(attempt: Attempt, step: ContactStep, seen: Member) -> dict[str
 
 def _sent_before(attempt: Attempt, step: ContactStep, member: Member) -> Mapping[str, str]:
     # An earlier step may have filled fields since the flush was planned.
-    return fields_of(attempt.intents.known.get(step.membership, step.entry), member)
+    return fields_of(attempt.intents.entry(step.membership, step.entry), member)
 
 
 def _entry_for(attempt: Attempt, step: ContactStep, written: Written, origin: Origin) -> LedgerEntry:

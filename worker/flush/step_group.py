@@ -99,14 +99,12 @@ class _StepGroupRun:
 
     def _with_news(self, step: Step) -> Step:
         # A step that restored the ledger's state at planning time would undo what earlier steps wrote.
-        known = self.intents.known
         if isinstance(step, AfterPriors):
             # Another customer's member that has a new address did not leave.
             left = (prior for prior in step.priors if prior.own or prior.membership not in self.dropped)
-            step = replace(
-                step, priors=tuple(replace(prior, entry=known.get(prior.membership, prior.entry)) for prior in left)
-            )
-        entry = known.get(step.membership, step.entry)
+            priors = (replace(prior, entry=self.intents.entry(prior.membership, prior.entry)) for prior in left)
+            step = replace(step, priors=tuple(priors))
+        entry = self.intents.entry(step.membership, step.entry)
         return step if entry is step.entry else replace(step, entry=entry)  # type: ignore[arg-type]
 
     # Steps that are skipped

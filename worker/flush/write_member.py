@@ -179,14 +179,14 @@ def write_once(attempt: Attempt, membership: MembershipKey, build: Build, fields
     Returns:
         The result; AGAIN if a field was refused, so that it can be left out after another read.
     """
-    refused = dict(attempt.intents.refused.get(membership, {}))
+    refused = attempt.intents.refused(membership)
     sent = {tag: value for tag, value in fields.items() if tag not in refused}
     call = build(sent)
     answer = attempt.send(call)
     member, classified = member_in(answer)
     if classified.kind is AnswerClass.FIELD and any(tag in sent for tag in classified.fields):
         more = {tag: classified.title for tag in classified.fields if tag in sent}
-        attempt.intents.refused[membership] = refused | more
+        attempt.intents.refuse(membership, more)
         classified = replace(classified, kind=AnswerClass.AGAIN)
     exchange = Exchange.of(call, answer)
     return Written(classified, exchange, member, answer.date, sent, refused, answer.seconds, answer.undone)
@@ -194,7 +194,7 @@ def write_once(attempt: Attempt, membership: MembershipKey, build: Build, fields
 
 def write_after_read(attempt: Attempt, contact: Contact, write: Write) -> Written:
     """Records and sends a write that depends on what was just read, once."""
-    sent = write.fields.keys() - attempt.intents.refused.get(contact.membership, {})
+    sent = write.fields.keys() - attempt.intents.refused(contact.membership)
     intended = replace(write.intended, fields=not_sure(write.intended.fields, sent))
     attempt.intents.begin(intended, write.before, contact.targets)
     written = write_once(attempt, contact.membership, write.build, write.fields)
@@ -260,7 +260,7 @@ def settle_contact(attempt: Attempt, contact: Contact, written: Read, outcome: O
     """
     assert written.member is not None, "it was written"
     exchange, after = written.exchange, next_for(written.member.status)
-    left_out = {**contact.fields.left_out, **attempt.intents.refused.get(contact.membership, {})}
+    left_out = {**contact.fields.left_out, **attempt.intents.refused(contact.membership)}
     attempt.left_out.append((contact.membership.list_id, left_out))
     detail += _note_on_fields(contact.fields, left_out)
     attempt.set_membership(contact.targets, contact.membership)
