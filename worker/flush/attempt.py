@@ -30,6 +30,7 @@ from worker.plan.outcomes import NOTICED_DAILY, Outcome
 from worker.plan.steps import Target, ids_of
 from worker.store.accounts import AccountSettings
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
+from worker.store.receipts import Receipt
 
 NOT_KNOWN = "Sent, but the result is not known"
 TRIES_AT_ONCE = 3
@@ -217,12 +218,22 @@ class Attempt(StepResult):
     Attributes:
         intents: what the step group is about to do.
         connection: for its calls, which depend on each other; None if they do not.
+        again: whether to start again at once with new reads.
+        in_doubt: receipts whose call was sent and may have been done.
+        vacated: places whose member it took off its list, or may have.
+        blocked: customers that may not go to their new place, and so stay known at the old one.
+        kept_off: those of them who did not leave themselves: their old member is given up all the same.
         looked_for: the answers about lists that were looked for after a 404.
     """
 
     context: StepContext
     intents: Intents
     connection: Sender | None = None
+    again: bool = False
+    in_doubt: list[Receipt] = field(default_factory=list)
+    vacated: set[MembershipKey] = field(default_factory=set)
+    blocked: set[CustomerId] = field(default_factory=set)
+    kept_off: set[CustomerId] = field(default_factory=set)
     looked_for: dict[ListId, ClassifiedAnswer] = field(default_factory=dict)
 
     @classmethod
@@ -329,11 +340,11 @@ class Attempt(StepResult):
         classified = classified if of_list is None or exists else of_list
         kind, title, then = classified.kind, classified.title, None
         if kind is AnswerClass.ACCOUNT_STOPPED:
-            self.account_stopped = title
+            self.closed.account = title
             self.fail(targets)
             outcome, detail = Outcome.ACCOUNT_STOPPED, f"Mailchimp accepts no calls for this account: {title}."
         elif kind is AnswerClass.NOT_THERE and not exists:
-            self.gone_lists.add(membership.list_id)
+            self.closed.gone_lists.add(membership.list_id)
             self.fail(targets)
             outcome, detail = Outcome.LIST_GONE, "The list no longer exists in Mailchimp."
         elif kind in (AnswerClass.BAD_ADDRESS, AnswerClass.BARRED, AnswerClass.UNCLEAR):

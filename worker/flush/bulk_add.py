@@ -324,7 +324,7 @@ class Batch:
 
     def _pause(self, adds: Sequence[Add]) -> None:
         attempt, title = Attempt.of(self.context), self.waiting[-1][1].classified.title
-        attempt.paused_lists[adds[0].membership.list_id] = title
+        attempt.closed.paused_lists[adds[0].membership.list_id] = title
         exchanges = {add.membership: refusal.exchange for add, refusal in self.waiting}
         self._take_back(attempt, [add.membership for add in adds])
         for add in adds:

@@ -159,9 +159,9 @@ class _Execution(AccountFlush):
     def on_list_refused(self, list_id: ListId, classified: ClassifiedAnswer) -> None:
         result = StepResult(self.request.run, self.settings.account_id, self.request.config.clock)
         if classified.kind is AnswerClass.NOT_THERE:
-            result.gone_lists.add(list_id)
+            result.closed.gone_lists.add(list_id)
         elif classified.kind is AnswerClass.ACCOUNT_STOPPED:
-            result.account_stopped = classified.title
+            result.closed.account = classified.title
         else:
             self.recorder.fail(f"Mailchimp gave no useful answer: {classified.title}.")
         self.recorder.commit(result)
@@ -272,7 +272,7 @@ class _Execution(AccountFlush):
 
     def _add_batch(self, context: StepContext, batch: Sequence[Add], strategy: AddStrategy) -> Iterable[Step]:
         list_id = batch[0].membership.list_id
-        if not self.recorder.may_call() or list_id in self.recorder.closed:
+        if not self.recorder.may_call() or list_id in self.recorder.closed_lists:
             return ()
         written: set[MembershipKey] = set()
 

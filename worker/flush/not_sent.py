@@ -42,7 +42,8 @@ def customers_without_call(context: StepContext, plan: Plan) -> StepResult:
     attempt = Attempt.of(context)
     in_steps = customers_of(plan.steps())
     # Unchanged customers with a call wait for it like the others, in case it fails or is not made.
-    attempt.reopened += [target for step in plan.steps() for target in step.targets if not target.customer.changed]
+    targets = (target for step in plan.steps() for target in step.targets)
+    attempt.reopened += [target.customer_id for target in targets if not target.customer.changed]
     for none in plan.no_calls:
         if not none.settles:
             attempt.fail(none.targets)

@@ -289,8 +289,9 @@ def write_after_step(db: Database, account_id: AccountId, result: StepResult) ->
     by_customer: dict[CustomerId, list[Receipt]] = {}
     for receipt in (*result.before, *result.receipts):
         by_customer.setdefault(receipt.customer_id, []).append(receipt)
-    settled = {customer_id for customer_id, _ in result.settled}
-    for customer_id in result.deleted:
+    settled = {customer.customer_id for customer in result.settled}
+    deleted = [customer.customer_id for customer in result.settled if customer.deleted]
+    for customer_id in deleted:
         by_customer.pop(customer_id, None)
     departed, again = _statuses_left_with(db, account_id, result.receipts), _rejoined(result.entries)
     outcomes: dict[CustomerId, CustomerOutcome] = {}
@@ -299,7 +300,7 @@ def write_after_step(db: Database, account_id: AccountId, result: StepResult) ->
         outcome = after_step(
             now,
             by_customer[who],
-            result.versions.get(who),
+            result.customers[who].version,
             settled=who in settled,
             is_archive=result.is_archive,
             departed=departed,
@@ -307,9 +308,9 @@ def write_after_step(db: Database, account_id: AccountId, result: StepResult) ->
         )
         if outcome is not None:
             outcomes[who] = outcome
-    outcomes |= _outcomes_of_others(db, account_id, result, {*by_customer, *result.deleted})
+    outcomes |= _outcomes_of_others(db, account_id, result, {*by_customer, *deleted})
     rows = customer_outcomes.put(db, account_id, outcomes) if outcomes else []
-    return rows + (customer_outcomes.drop(db, account_id, result.deleted) if result.deleted else [])
+    return rows + (customer_outcomes.drop(db, account_id, deleted) if deleted else [])
 
 
 def _statuses_left_with(db: Database, account_id: AccountId, receipts: Sequence[Receipt]) -> dict[MembershipKey, str]:

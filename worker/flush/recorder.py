@@ -16,7 +16,7 @@ from worker.flush.commit_queue import Change, Done
 from worker.flush.delivery import DeliveryRequest
 from worker.flush.departures import reopen
 from worker.flush.published_outcome import write_after_reading, write_after_step
-from worker.flush.step_result import Halted, StepResult, Totals, joined, outcomes_of
+from worker.flush.step_result import Closed, Halted, StepResult, Totals, joined, outcomes_of
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.plan.consent import KnownPlaces, places_back
 from worker.plan.outcomes import Outcome, end_of
@@ -79,8 +79,8 @@ class Recorder:
         """Why no further call is made for this account in this run."""
         self._end = RunResult.DONE
         self._shut = False
-        self.closed: set[ListId] = set()
-        """Lists found gone or paused in this run."""
+        self.closed_lists: set[ListId] = set()
+        """Found gone or paused in this run."""
 
     @property
     def account_id(self) -> AccountId:
@@ -320,31 +320,28 @@ class Recorder:
             (ledger.put_customer_statuses, result.customer_statuses),
             (ledger.put_memberships, result.memberships),
             (ledger.put_waits, result.waits),
-            (customers.reopen, [target.customer.customer_id for target in result.reopened]),
-            (customers.settle, result.settled),
+            (customers.reopen, result.reopened),
+            (customers.settle, [(customer.customer_id, customer.revision) for customer in result.settled]),
         )
         for write, changes in writes:
             if changes:
                 rows += write(db, account_id, changes)
         if result.receipts or result.before:
             rows += write_after_step(db, account_id, result)
-        if result.account_stopped is not None:
-            reason = f"Mailchimp accepts no calls for it: {result.account_stopped}."
+        closed = result.closed
+        if closed.account is not None:
+            reason = f"Mailchimp accepts no calls for it: {closed.account}."
             rows += accounts.pause(db, account_id, Pause(reason, now))
-        for list_id in result.gone_lists:
+        for list_id in closed.gone_lists:
             rows += accounts.mark_list_gone(db, account_id, list_id, now)
-        for list_id, title in result.paused_lists.items():
+        for list_id, title in closed.paused_lists.items():
             rows += accounts.pause_list(db, account_id, list_id, Pause(f"it refuses every contact: {title}", now))
         return rows
 
     def _learn(self, result: StepResult) -> None:
         self._retries |= result.retries
-        self._tell(result)
-        self.closed |= result.gone_lists | result.paused_lists.keys()
-        if result.account_stopped is not None:
-            self.end(
-                f"Paused: Mailchimp accepts no calls for this account ({result.account_stopped}).", RunResult.PAUSED
-            )
+        if result.closed:
+            self._learn_closed(result.closed)
         if result.later is None:
             # Results without a call prove nothing.
             self._in_vain = 0 if any(receipt.call for receipt in result.receipts) else self._in_vain
@@ -354,19 +351,21 @@ class Recorder:
         if self._in_vain >= self._request.config.connections:
             self.fail(f"Mailchimp gave no useful answer {self._in_vain} times in a row, last: {result.later}.")
 
-    def _tell(self, result: StepResult) -> None:
-        if not (result.gone_lists or result.paused_lists or result.account_stopped):
-            return
+    def _learn_closed(self, closed: Closed) -> None:
         facts = {"account": self.settings.account_id, "run": self._request.run}
-        for list_id in result.gone_lists - self.closed:
+        for list_id in closed.gone_lists - self.closed_lists:
             log.warning("a list is gone from Mailchimp; its customers wait", extra={**facts, "list": list_id})
-        for list_id in result.paused_lists.keys() - self.closed:
-            reason = result.paused_lists[list_id]
+        for list_id in closed.paused_lists.keys() - self.closed_lists:
+            reason = closed.paused_lists[list_id]
             more = {"list": list_id, "reason": reason}
             log.warning("a list is paused: it refuses every contact: %s", reason, extra=facts | more)
-        if result.account_stopped is not None and self.ended is None:
-            more = {"reason": result.account_stopped}
-            log.warning("the account is paused: Mailchimp accepts no call: %s", more["reason"], extra=facts | more)
+        self.closed_lists |= closed.gone_lists | closed.paused_lists.keys()
+        if closed.account is None:
+            return
+        if self.ended is None:
+            more = {"reason": closed.account}
+            log.warning("the account is paused: Mailchimp accepts no call: %s", closed.account, extra=facts | more)
+        self.end(f"Paused: Mailchimp accepts no calls for this account ({closed.account}).", RunResult.PAUSED)
 
 
 def _put_entries(db: Database, account_id: AccountId, entries: Sequence[LedgerEntry]) -> Rows:

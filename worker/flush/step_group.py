@@ -9,7 +9,7 @@ from dataclasses import replace
 from worker.flush import move_member, put_member, remove_member, tag_member
 from worker.flush.attempt import TRIES_AT_ONCE, Attempt, Intents, StepContext, one_try
 from worker.flush.brake import BRAKED, CONFIRM, may_leave_unplanned
-from worker.flush.step_result import EXPECTED, StepResult
+from worker.flush.step_result import EXPECTED
 from worker.mailchimp.sender import Tries
 from worker.model import CustomerId, MembershipKey
 from worker.plan.outcomes import NEXT_FLUSH, Outcome
@@ -29,6 +29,7 @@ from worker.plan.steps import (
     Update,
     ids_of,
 )
+from worker.store.ledger import has_left
 from worker.store.receipts import Receipt
 
 
@@ -80,7 +81,7 @@ class _StepGroupRun:
             vacated = step.membership in attempt.vacated
             attempt.failed |= self.failed
             attempt.settle(target for target in step.targets if last_of[target.customer_id] is planned)
-            settled = {customer_id for customer_id, _ in attempt.settled}
+            settled = {customer.customer_id for customer in attempt.settled}
             attempt.before = [receipt for receipt in self.receipts if receipt.customer_id in settled]
             attempt = self._commit(step, attempt, last=planned is self.step_group[-1])
             self._add(attempt)
@@ -90,7 +91,7 @@ class _StepGroupRun:
     def _attempt(self) -> Attempt:
         return Attempt.of(self.context, self.intents)
 
-    def _add(self, result: StepResult) -> None:
+    def _add(self, result: Attempt) -> None:
         self.failed |= result.failed
         self.blocked |= result.blocked
         self.kept_off |= result.kept_off
@@ -111,7 +112,7 @@ class _StepGroupRun:
 
     def _skipped(self, step: Step) -> Attempt | None:
         """Returns the result of a step that is skipped; None if it must be done."""
-        if step.membership.list_id in self.context.recorder.closed:
+        if step.membership.list_id in self.context.recorder.closed_lists:
             attempt = self._attempt()
             attempt.fail(step.targets)
             return attempt
@@ -191,6 +192,7 @@ class _StepGroupRun:
                 at_once += 1
             elif attempt.later is None or not tries.again():
                 _add_receipts_in_doubt(attempt, in_doubt)
+                attempt.customers |= {target.customer_id: target.customer for target in planned.targets}
                 attempt.vacated = vacated
                 return attempt
             in_doubt += attempt.in_doubt
@@ -206,7 +208,7 @@ class _StepGroupRun:
             instead.note_fault(step.targets, step.membership, error)
             return instead
 
-        if last and attempt.conclusive:
+        if last and _is_conclusive(attempt):
             recorder.commit_later(attempt, failed)
             return attempt
         try:
@@ -217,6 +219,15 @@ class _StepGroupRun:
             attempt = failed(error)
             recorder.commit(attempt)
         return attempt
+
+
+def _is_conclusive(attempt: Attempt) -> bool:
+    """Returns whether the next calls need not wait until it is written: everything was done, and nobody has left."""
+    waited_for = (
+        attempt.later, attempt.closed, attempt.failed, attempt.blocked, attempt.is_archive, attempt.vacated,
+        attempt.dropped, attempt.undone, attempt.in_doubt, attempt.reopened, attempt.waits,
+    )  # fmt: skip
+    return not any(waited_for) and not any(has_left(entry) or entry.state != "present" for entry in attempt.entries)
 
 
 def _add_receipts_in_doubt(attempt: Attempt, in_doubt: Sequence[Receipt]) -> None:

@@ -14,10 +14,10 @@ from worker.errors import WorkerError
 from worker.fields.merge_values import LeftOutCounts
 from worker.mailchimp.answers import Answer, ClassifiedAnswer
 from worker.mailchimp.calls import Call
-from worker.model import AccountId, CustomerId, ListId, MembershipKey
+from worker.model import AccountId, Customer, CustomerId, ListId, MembershipKey
 from worker.plan.outcomes import MEANINGS, Outcome
 from worker.plan.steps import Target
-from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
+from worker.store.ledger import CustomerStatus, LedgerEntry
 from worker.store.receipts import Receipt
 
 log = logging.getLogger("worker.flush")
@@ -69,32 +69,41 @@ class Answered:
 
 
 @dataclass(slots=True)
+class Closed:
+    """What a step found to take no more calls.
+
+    Attributes:
+        account: why Mailchimp accepts no more calls of this account; None if it does.
+        gone_lists: lists that Mailchimp no longer has.
+        paused_lists: lists that refuse everybody, with the title.
+    """
+
+    account: str | None = None
+    gone_lists: set[ListId] = field(default_factory=set)
+    paused_lists: dict[ListId, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Returns whether anything is closed."""
+        return bool(self.account is not None or self.gone_lists or self.paused_lists)
+
+
+@dataclass(slots=True)
 class StepResult:
     """Collects the result of a step.
 
     Attributes:
         dropped: places whose member is now known at another one.
-        in_doubt: receipts whose call was sent and may have been done.
+        undone: places where an add was begun and certainly not done.
         memberships: where customers are known who had no membership.
         waits: customers who are kept out, with the one whose opt-out does that.
+        customers: those with a receipt, or settled, as they were read.
+        settled: those that need nothing more.
         is_archive: whether the step is an archive: an earlier step may have decided what becomes of its customers.
-        vacated: places whose member this step took off its list, or may have.
-        undone: places where an add was begun and certainly not done.
-        settled: customers that need nothing more, with the revision that was sent.
-        deleted: those of them that are deleted.
-        versions: the version of each customer with a receipt or settled, when it was read.
         before: receipts of the customers settled here from earlier steps of their group, oldest first.
         reopened: unchanged customers that need a flush from now on until they are settled.
-        changed_settled: how many of the settled had changed, rather than being read on behalf of others.
         failed: customers that this step does not settle.
         retries: those of them that Mailchimp refused, and when each is tried again, as text.
-        blocked: customers that may not go to their new place, and so stay known at the old one.
-        again: whether to start again at once with new reads.
-        kept_off: those of the blocked who did not leave themselves: their old member is given up all the same.
         later: why Mailchimp gave no useful answer; None if it did.
-        account_stopped: why Mailchimp accepts no more calls of this account.
-        gone_lists: lists that Mailchimp no longer has.
-        paused_lists: lists that refuse everybody, with the title.
         left_out: of each contact that was written, its list and the fields that were not sent, with the reason.
     """
 
@@ -103,40 +112,21 @@ class StepResult:
     clock: Clock
     entries: list[LedgerEntry] = field(default_factory=list)
     dropped: list[MembershipKey] = field(default_factory=list)
+    undone: list[MembershipKey] = field(default_factory=list)
     customer_statuses: list[CustomerStatus] = field(default_factory=list)
-    receipts: list[Receipt] = field(default_factory=list)
-    in_doubt: list[Receipt] = field(default_factory=list)
     memberships: list[tuple[CustomerId, MembershipKey]] = field(default_factory=list)
     waits: list[tuple[CustomerId, CustomerId]] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
+    customers: dict[CustomerId, Customer] = field(default_factory=dict)
+    settled: list[Customer] = field(default_factory=list)
     is_archive: bool = False
-    vacated: set[MembershipKey] = field(default_factory=set)
-    undone: list[MembershipKey] = field(default_factory=list)
-    settled: list[tuple[CustomerId, int]] = field(default_factory=list)
-    deleted: list[CustomerId] = field(default_factory=list)
-    versions: dict[CustomerId, int | None] = field(default_factory=dict)
     before: list[Receipt] = field(default_factory=list)
-    reopened: list[Target] = field(default_factory=list)
-    changed_settled: int = 0
+    reopened: list[CustomerId] = field(default_factory=list)
     failed: set[CustomerId] = field(default_factory=set)
     retries: dict[CustomerId, str] = field(default_factory=dict)
-    blocked: set[CustomerId] = field(default_factory=set)
-    kept_off: set[CustomerId] = field(default_factory=set)
-    again: bool = False
     later: str | None = None
-    account_stopped: str | None = None
-    gone_lists: set[ListId] = field(default_factory=set)
-    paused_lists: dict[ListId, str] = field(default_factory=dict)
+    closed: Closed = field(default_factory=Closed)
     left_out: list[tuple[ListId, Mapping[str, str]]] = field(default_factory=list)
-
-    @property
-    def conclusive(self) -> bool:
-        """Whether the next calls need not wait until it is written: everything was done, and nobody has left."""
-        waited_for = (
-            self.later, self.account_stopped, self.gone_lists, self.paused_lists, self.failed, self.blocked,
-            self.kept_off, self.is_archive, self.vacated, self.dropped, self.undone, self.in_doubt, self.reopened,
-            self.waits,
-        )  # fmt: skip
-        return not any(waited_for) and not any(has_left(entry) or entry.state != "present" for entry in self.entries)
 
     def now(self) -> datetime:
         """Returns the current time."""
@@ -166,11 +156,9 @@ class StepResult:
 
     def settle(self, targets: Iterable[Target]) -> None:
         """Records that these customers need nothing more, except those that failed."""
-        people = [target.customer for target in targets if target.customer.customer_id not in self.failed]
-        self.settled += [(customer.customer_id, customer.revision) for customer in people]
-        self.deleted += [customer.customer_id for customer in people if customer.deleted]
-        self.versions |= {customer.customer_id: customer.version for customer in people}
-        self.changed_settled += sum(customer.changed for customer in people)
+        settled = {target.customer_id: target.customer for target in targets if target.customer_id not in self.failed}
+        self.settled += settled.values()
+        self.customers |= settled
 
     def receipt(
         self,
@@ -186,7 +174,7 @@ class StepResult:
         at = self.at()
         for target in targets:
             customer, position = target.customer, target.customer.position
-            self.versions[customer.customer_id] = customer.version
+            self.customers[customer.customer_id] = customer
             self.receipts.append(
                 Receipt(
                     run=self.run,
@@ -225,8 +213,7 @@ def joined(results: Sequence[StepResult]) -> StepResult:
         whole.receipts += result.receipts
         whole.memberships += result.memberships
         whole.settled += result.settled
-        whole.deleted += result.deleted
-        whole.versions |= result.versions
+        whole.customers |= result.customers
         whole.before += result.before
     return whole
 
@@ -237,7 +224,7 @@ class Totals:
 
     Attributes:
         counts: outcome to number of receipts.
-        settled: how many of the settled customers had changed.
+        settled: how many of the settled customers had changed, rather than being read on behalf of others.
         left_out: fields that were not sent.
     """
 
@@ -249,7 +236,7 @@ class Totals:
         """Returns the totals with more results."""
         settled, left_out = self.settled, self.left_out.copy()
         for result in results:
-            settled += result.changed_settled
+            settled += sum(customer.changed for customer in result.settled)
             for list_id, fields in result.left_out:
                 left_out.count(list_id, fields)
         return Totals(self.counts + _counts_of(results), settled, left_out)
