@@ -20,9 +20,9 @@ from worker.flush.list_lookup import look_for
 from worker.flush.recorder import Recorder
 from worker.flush.step_result import Answered, Exchange, Halted, StepResult
 from worker.mailchimp import calls
-from worker.mailchimp.answers import SECOND_LOOK, Answer, AnswerClass, ClassifiedAnswer, Member, member_in
+from worker.mailchimp.answers import Answer, AnswerClass, ClassifiedAnswer, Member, member_in
 from worker.mailchimp.calls import Call, Sender
-from worker.mailchimp.sender import RetryingSender
+from worker.mailchimp.sender import RetryingSender, look_twice
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.plan.after_refusal import customer_status_after
 from worker.plan.identity import add_was_done, as_read, entry_if_left, lost
@@ -271,7 +271,7 @@ class Attempt(StepResult):
         targets: Sequence[Target] = (),
         *,
         tags: bool = False,
-        twice: bool = False,
+        second_look: bool = False,
     ) -> Read:
         """Reads a member, and records at once if it has left, or if an add in doubt turns out to be done.
 
@@ -281,9 +281,9 @@ class Attempt(StepResult):
         Args:
             targets: the customers who are, or should be, there; none for prior memberships, where they are known
                 already.
-            twice: whether a member that the ledger does not know counts as missing only after two answers, too.
+            second_look: as for :meth:`fetch_member`.
         """
-        read = self.fetch_member(membership, entry, calls.read_tags(membership) if tags else None, twice=twice)
+        read = self.fetch_member(membership, entry, tags=tags, second_look=second_look)
         known = entry
         if known is None and targets:
             known = LedgerEntry(membership, targets[0].customer.customer_id, "present", "found", self.at())
@@ -296,22 +296,23 @@ class Attempt(StepResult):
         return read
 
     def fetch_member(
-        self, membership: MembershipKey, entry: LedgerEntry | None, call: Call | None = None, *, twice: bool = False
+        self, membership: MembershipKey, entry: LedgerEntry | None, *, tags: bool = False, second_look: bool = False
     ) -> Read:
         """Reads a member. One that the ledger knows counts as missing only after two such answers a moment apart.
 
         Args:
-            call: the read; None for the one without tags.
+            second_look: whether that is so for one that the ledger does not know, too.
         """
-        call = call or calls.read(membership)
-        answer = self.send(call)
-        member, classified = member_in(answer)
-        twice = twice or (entry is not None and entry.state != "gone")
-        if twice and classified.kind is AnswerClass.NOT_THERE:
-            self.context.wait(SECOND_LOOK)
+        call = calls.read_tags(membership) if tags else calls.read(membership)
+
+        def read() -> Read:
             answer = self.send(call)
             member, classified = member_in(answer)
-        return Read(classified, Exchange.of(call, answer), member, answer.date)
+            return Read(classified, Exchange.of(call, answer), member, answer.date)
+
+        if second_look or (entry is not None and entry.state != "gone"):
+            return look_twice(read, Read.is_missing, self.context.wait)
+        return read()
 
     def lacks_member(self, membership: MembershipKey, classified: ClassifiedAnswer) -> bool:
         """Returns whether an answer means that a list does not have a member, though the list surely exists."""

@@ -6,8 +6,9 @@ from collections.abc import Collection
 
 from worker.clock import Wait
 from worker.mailchimp import calls
-from worker.mailchimp.answers import SECOND_LOOK, AnswerClass, ClassifiedAnswer, classify
+from worker.mailchimp.answers import AnswerClass, ClassifiedAnswer, classify
 from worker.mailchimp.calls import Sender
+from worker.mailchimp.sender import SECOND_LOOK
 from worker.model import ListId
 from worker.sqlite.database import Database
 from worker.store import list_members

@@ -17,7 +17,6 @@ from worker.clock import Wait, as_moment, as_text, text_or_none
 from worker.flush.members_to_read import DEPARTED, WHOLE, MembersToRead, members_to_read
 from worker.mailchimp import calls
 from worker.mailchimp.answers import (
-    SECOND_LOOK,
     UNREADABLE,
     Answer,
     AnswerClass,
@@ -29,6 +28,7 @@ from worker.mailchimp.answers import (
 )
 from worker.mailchimp.calls import Sender
 from worker.mailchimp.merge_fields import MergeField, merge_fields
+from worker.mailchimp.sender import SECOND_LOOK
 from worker.model import AddressKey, ListId, address_key
 from worker.sqlite.database import Database
 from worker.store.accounts import AccountSettings

@@ -22,7 +22,8 @@ from worker.flush.write_member import (
     write_once,
 )
 from worker.mailchimp import calls
-from worker.mailchimp.answers import SECOND_LOOK, AnswerClass, ClassifiedAnswer, Member
+from worker.mailchimp.answers import AnswerClass, ClassifiedAnswer, Member
+from worker.mailchimp.sender import look_twice
 from worker.model import MembershipKey, Origin
 from worker.plan.identity import (
     MAY_HAVE_ARCHIVED,
@@ -278,16 +279,16 @@ def _write_fields(attempt: Attempt, membership: MembershipKey, fields: Mapping[s
     Returns:
         The result; a refused field that was not sent leaves FIELD, which is final for this run.
     """
-    looked_twice = False
-    while True:
-        written = write_once(attempt, membership, partial(calls.update, membership), fields)
-        if written.classified.kind is AnswerClass.AGAIN and written.refused != attempt.intents.refused(membership):
-            continue
-        if written.classified.kind is AnswerClass.NOT_THERE and not looked_twice:
-            looked_twice = True
-            attempt.context.wait(SECOND_LOOK)
-            continue
-        return written
+
+    def write() -> Written:
+        while True:
+            written = write_once(attempt, membership, partial(calls.update, membership), fields)
+            if written.classified.kind is not AnswerClass.AGAIN or written.refused == attempt.intents.refused(
+                membership
+            ):
+                return written
+
+    return look_twice(write, Written.is_missing, attempt.context.wait)
 
 
 def _whole_fields(attempt: Attempt, step: ContactStep, seen: Member) -> dict[str, Any]:

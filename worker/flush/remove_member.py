@@ -41,7 +41,7 @@ NEVER_CONFIRMED = (
 
 def unsubscribe(attempt: Attempt, step: Unsubscribe) -> None:
     """Unsubscribes an address whose customer withdrew consent, if it is subscribed or pending."""
-    read = attempt.read_member(step.membership, step.entry, step.targets, twice=True)
+    read = attempt.read_member(step.membership, step.entry, step.targets, second_look=True)
     member, classified, exchange = read.member, read.classified, read.exchange
     if member is None and not attempt.lacks_member(step.membership, classified):
         attempt.note_failure(step.targets, step.membership, read)

@@ -12,7 +12,7 @@ from typing import Any
 from worker.clock import Clock, as_text
 from worker.errors import WorkerError
 from worker.fields.merge_values import LeftOutCounts
-from worker.mailchimp.answers import Answer, ClassifiedAnswer
+from worker.mailchimp.answers import Answer, AnswerClass, ClassifiedAnswer
 from worker.mailchimp.calls import Call
 from worker.model import AccountId, Customer, CustomerId, ListId, MembershipKey
 from worker.plan.outcomes import MEANINGS, Outcome
@@ -66,6 +66,10 @@ class Answered:
 
     classified: ClassifiedAnswer
     exchange: Exchange
+
+    def is_missing(self) -> bool:
+        """Returns whether it says that Mailchimp lacks the member or its list."""
+        return self.classified.kind is AnswerClass.NOT_THERE
 
 
 @dataclass(slots=True)

@@ -94,8 +94,6 @@ class Answer:
 
 MEMBER_EXISTS = "Member Exists"
 _ADDRESS_FIELDS = frozenset({"email_address", "email address", "EMAIL"})
-SECOND_LOOK = 1.0
-"""Seconds to wait before a 404 of a member or a list is believed: parallel writes to a member can cause stray ones."""
 
 
 class AnswerClass(StrEnum):

@@ -16,9 +16,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field, replace
-from typing import Self
+from typing import Self, TypeVar
 
-from worker.clock import Stop
+from worker.clock import Stop, Wait
 from worker.mailchimp.answers import Answer
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.calls import FRESH_SECONDS, Call, Sender
@@ -29,6 +29,8 @@ FIRST_WAIT = 1.0
 """Seconds to wait after a first failure, at most."""
 LONGEST_WAIT = 30.0
 """Seconds to wait after many failures in a row, at most."""
+SECOND_LOOK = 1.0
+"""Seconds to wait before a 404 of a member or a list is believed."""
 CHECK_SECONDS = 0.5
 """How often a thread that waits for a free connection checks whether to stop."""
 
@@ -41,6 +43,22 @@ def wait_after(failures: int, jitter: float) -> float:
         jitter: random, from 0 to 1. It shortens the wait by up to half, so that callers do not all retry at once.
     """
     return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failures - 1, 16)) * (1 - jitter / 2)
+
+
+_Answered = TypeVar("_Answered")
+
+
+def look_twice(ask: Callable[[], _Answered], is_missing: Callable[[_Answered], bool], wait: Wait) -> _Answered:
+    """Returns an answer, the second one if the first is a 404: parallel writes to a member can cause stray ones.
+
+    Args:
+        ask: makes the calls; called once or twice.
+    """
+    answered = ask()
+    if not is_missing(answered):
+        return answered
+    wait(SECOND_LOOK)
+    return ask()
 
 
 # The limit of an API key
