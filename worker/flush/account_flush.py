@@ -18,7 +18,7 @@ from worker.fields.merge_values import ListFields
 from worker.flush.add_strategy import AddStrategy
 from worker.flush.brake import Brake, Expected
 from worker.flush.list_lookup import look_for, maybe_back
-from worker.flush.list_readings import ListReadings, Page, read_fields
+from worker.flush.list_readings import Depth, ListReadings, Page, read_fields
 from worker.mailchimp import calls
 from worker.mailchimp.answers import AnswerClass, ClassifiedAnswer
 from worker.mailchimp.calls import Sender
@@ -146,7 +146,7 @@ class AccountFlush(ABC):
             stored = (stored_list for stored_list in self.settings.stored if not stored_list.gone)
             self._read_lists(
                 {stored_list.list_id for stored_list in stored if every_list or stored_list.departures_lost},
-                whole=every_list,
+                Depth.ALL_MEMBERS if every_list else Depth.DEPARTURES,
             )
         if self.may_continue():
             self._read_lists(back)
@@ -160,7 +160,7 @@ class AccountFlush(ABC):
         former = self._unknown_former_lists()
         if (self._stored_lists() | former) - self.readings.done:
             newcomers = candidates.new_by_list(self.db, self.settings)
-            self._read_lists(self._lists_beside(newcomers, former), rechecked=True)
+            self._read_lists(self._lists_beside(newcomers, former), Depth.DEPARTURES_TO_CONFIRM)
         while self.may_continue():
             inputs = replace(
                 inputs,
@@ -180,7 +180,7 @@ class AccountFlush(ABC):
                 return Prepared(inputs, new, Brake(expected, present, self.confirmed(), inputs.not_read), planned)
             self._read_lists(sources)
             if self.may_continue():
-                self._read_lists(beside, rechecked=True)
+                self._read_lists(beside, Depth.DEPARTURES_TO_CONFIRM)
         return None
 
     def chunks(self, prepared: Prepared) -> Iterator[tuple[RelatedCustomers, Plan]]:
@@ -260,8 +260,8 @@ class AccountFlush(ABC):
         former -= accounts.stored_by_others(self.db, settings.account_id)
         return {list_id for list_id in former if strangers.read_at(self.db, hashes, list_id) is None}
 
-    def _read_lists(self, wanted: Collection[ListId], *, whole: bool = False, rechecked: bool = False) -> None:
-        refused = self.readings.read(self.settings, wanted, whole=whole, rechecked=rechecked)
+    def _read_lists(self, wanted: Collection[ListId], depth: Depth = Depth.DEPARTURES) -> None:
+        refused = self.readings.read(self.settings, wanted, depth)
         for list_id, classified in refused.items():
             if classified.kind in (AnswerClass.NOT_THERE, AnswerClass.ACCOUNT_STOPPED):
                 self.on_list_refused(list_id, classified)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from functools import partial
 
 from worker.clock import Wait, as_moment, as_text, text_or_none
@@ -132,6 +133,15 @@ class Page:
         return self.then is not None and not self.is_full
 
 
+class Depth(Enum):
+    """How much of a list is read."""
+
+    ALL_MEMBERS = auto()
+    DEPARTURES = auto()
+    DEPARTURES_TO_CONFIRM = auto()
+    """Who joined again may still count as departed: a member is read again before its departure is believed."""
+
+
 OnPage = Callable[[Page], None]
 """Called with each page before the next one is read."""
 
@@ -143,8 +153,7 @@ class ListReadings:
     Attributes:
         done: lists that were read, or could not be.
         refused: the failures of those that could not be.
-        rechecked: lists of which perhaps only the departures were read, so that somebody who joined again may count as
-            departed: a member is read again before its departure is believed.
+        to_confirm: lists of which perhaps only departures were read, as :attr:`Depth.DEPARTURES_TO_CONFIRM` says.
     """
 
     db: Database
@@ -154,29 +163,25 @@ class ListReadings:
     wait: Wait
     done: set[ListId] = field(default_factory=set)
     refused: dict[ListId, ClassifiedAnswer] = field(default_factory=dict)
-    rechecked: set[ListId] = field(default_factory=set)
+    to_confirm: set[ListId] = field(default_factory=set)
 
     def read(
-        self, settings: AccountSettings, wanted: Collection[ListId], *, whole: bool = False, rechecked: bool = False
+        self, settings: AccountSettings, wanted: Collection[ListId], depth: Depth = Depth.DEPARTURES
     ) -> dict[ListId, ClassifiedAnswer]:
         """Reads lists that were not read yet; returns the failures.
 
         Stops once Mailchimp says "later" for two lists, or accepts no call of the account.
-
-        Args:
-            whole: whether to read all members; otherwise only departures.
-            rechecked: whether a member is read again before its departure is believed.
         """
         refused: dict[ListId, ClassifiedAnswer] = {}
         for list_id in sorted(set(wanted) - self.done):
             classified = _not_tried(refused)
             if classified is None:
-                classified = self._read(settings, list_id, whole=whole)
+                classified = self._read(settings, list_id, whole=depth is Depth.ALL_MEMBERS)
             if classified is not None:
                 refused[list_id] = classified
             self.done.add(list_id)
-            if rechecked:
-                self.rechecked.add(list_id)
+            if depth is Depth.DEPARTURES_TO_CONFIRM:
+                self.to_confirm.add(list_id)
         self.refused |= refused
         return refused
 
@@ -194,7 +199,7 @@ class ListReadings:
     @property
     def read_now(self) -> frozenset[ListId]:
         """The lists that were read to their end, and whose departures need no further read."""
-        return frozenset(self.done - self.refused.keys() - self.rechecked)
+        return frozenset(self.done - self.refused.keys() - self.to_confirm)
 
     def not_read(self) -> dict[ListId, str]:
         """Returns the lists whose members are unknown now, though they may exist, and why."""

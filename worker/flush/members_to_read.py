@@ -51,37 +51,49 @@ def members_to_read(
     Args:
         whole: whether to read all members. A list that was once read in full always is: that costs less.
     """
-    on_list = settings.list_of(list_id)
+    on_list, this = settings.list_of(list_id), _ListToRead(db, list_id, hashes)
     departures = on_list.departures_read_at if on_list is not None else None
     members = on_list.members_read_at if on_list is not None else None
     whole = whole or members is not None
-    usual = _from(db, hashes, list_id, members if whole else departures, whole=whole)
+    usual = this.since(members if whole else departures, whole=whole)
     needed = any(stored.list_id != list_id and not stored.gone for stored in settings.stored)
     if needed and not usual.start.strangers and list_id not in accounts.stored_by_others(db, settings.account_id):
-        yield _from(db, hashes, list_id, strangers.read_at(db, hashes, list_id), whole=False, strangers_too=True)
+        yield this.departures_of_strangers()
         if not whole:
             return  # that was more than the usual
-        usual = _from(db, hashes, list_id, members, whole=True)
+        usual = this.since(members, whole=True)
     yield usual
 
 
-def _from(
-    db: Database,
-    hashes: AddressHashes,
-    list_id: ListId,
-    read_at: datetime | None,
-    *,
-    whole: bool,
-    strangers_too: bool = False,
-) -> MembersToRead:
-    base, known_to = _before(read_at), strangers.read_at(db, hashes, list_id)
-    begun = readings.find(db, hashes.account_id, list_id, whole=whole)
-    # Of one that began with another key, the first pages are lost.
-    known = begun is not None and begun.strangers and strangers.is_known(db, hashes, list_id)
-    if begun is not None and (known or not strangers_too):
-        return MembersToRead(list_id, replace(begun, strangers=known), base)
-    known = base is None or (known_to is not None and as_moment(base) <= known_to)
-    return MembersToRead(list_id, Reading((WHOLE if whole else DEPARTED)[0], base, None, whole, known), base)
+@dataclass(frozen=True, slots=True)
+class _ListToRead:
+    """Finds where to start or continue a reading of one list."""
+
+    db: Database
+    list_id: ListId
+    hashes: AddressHashes
+
+    def since(self, read_at: datetime | None, *, whole: bool) -> MembersToRead:
+        base = _before(read_at)
+        return MembersToRead(self.list_id, self._begun(whole=whole) or self._new(base, whole=whole), base)
+
+    def departures_of_strangers(self) -> MembersToRead:
+        base, begun = _before(strangers.read_at(self.db, self.hashes, self.list_id)), self._begun(whole=False)
+        start = begun if begun is not None and begun.strangers else self._new(base, whole=False)
+        return MembersToRead(self.list_id, start, base)
+
+    def _begun(self, *, whole: bool) -> Reading | None:
+        begun = readings.find(self.db, self.hashes.account_id, self.list_id, whole=whole)
+        if begun is None:
+            return None
+        # Of one that began with another key, the first pages are lost.
+        known = begun.strangers and strangers.is_known(self.db, self.hashes, self.list_id)
+        return replace(begun, strangers=known)
+
+    def _new(self, base: str | None, *, whole: bool) -> Reading:
+        known_to = strangers.read_at(self.db, self.hashes, self.list_id)
+        known = base is None or (known_to is not None and as_moment(base) <= known_to)
+        return Reading((WHOLE if whole else DEPARTED)[0], base, None, whole, known)
 
 
 def _before(read_at: datetime | None) -> str | None:

@@ -87,10 +87,10 @@ def archive(attempt: Attempt, step: Archive) -> None:
     if entry.state == "archived":
         attempt.entries.append(replace(entry, sent_at=attempt.at()))
         _report_taken_off(attempt, step, exchange, entry, LATE)
-    elif entry.origin == "found" and not (step.moved and is_its_own(entry, attempt.now())):
+    elif entry.origin == "found" and not (step.customers_moved and is_its_own(entry, attempt.now())):
         _record(attempt, step, read, member)
         _report(attempt, step, exchange, Outcome.LEFT_ALONE, NOT_OURS)
-    elif member.status == "subscribed" or (member.status == "unsubscribed" and not step.moved):
+    elif member.status == "subscribed" or (member.status == "unsubscribed" and not step.customers_moved):
         _archive(attempt, step, read, member)
     elif member.status == "pending":
         _unsubscribe(attempt, step, read)

@@ -257,9 +257,9 @@ class _Planner:
             detail = FOUND_AND_LEFT if moved else NOT_ADDED
             self.no_calls.append(NoCall(targets, membership, Outcome.LEFT_ALONE, detail))
             return
-        self.steps.append(
-            Archive(membership, entry, targets, moved, only_if_taken=membership in self.renamed, successors=successors)
-        )
+        after_rename = membership in self.renamed
+        step = Archive(membership, entry, targets, successors, customers_moved=moved, after_rename=after_rename)
+        self.steps.append(step)
 
     def _note_list_of_others(self, membership: MembershipKey, targets: tuple[Target, ...]) -> None:
         detail = f"Another account has stored the list {membership.list_id}, so nothing is written there."

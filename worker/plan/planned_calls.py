@@ -158,10 +158,10 @@ def _began_at(prior: PriorMembership) -> MembershipKey | None:
 
 
 def _archive_calls(step: Archive) -> Iterator[PlannedCall]:
-    first = "if the new address was taken" if step.only_if_taken else None
+    first = "if the new address was taken" if step.after_rename else None
     first = "if nobody may come here from elsewhere" if step.successors else first
     yield PlannedCall(calls.read(step.membership), first)
-    statuses = "subscribed" if step.moved else "subscribed or unsubscribed"
+    statuses = "subscribed" if step.customers_moved else "subscribed or unsubscribed"
     yield PlannedCall(calls.archive(step.membership), f"if it is {statuses}")
     yield PlannedCall(calls.read(step.membership), "once it is archived, or if Mailchimp refuses that")
     yield PlannedCall(calls.unsubscribe(step.membership), "if it is pending")

@@ -229,22 +229,22 @@ class Archive:
     """A member that no customer wants any more.
 
     Attributes:
-        moved: whether its customers moved; then only a subscribed member is archived.
-        only_if_taken: whether the preceding rename may have left nothing to archive.
+        customers_moved: whether it has customers that go elsewhere; then only a subscribed member is archived.
+        after_rename: whether the member is to get another address first: then it is archived only if that was taken.
         successors: customers that may come to the place: it is archived only if none of them does.
     """
 
     membership: MembershipKey
     entry: LedgerEntry
     targets: tuple[Target, ...]
-    moved: bool
-    only_if_taken: bool = False
     successors: tuple[CustomerId, ...] = ()
+    customers_moved: bool = field(kw_only=True)
+    after_rename: bool = field(default=False, kw_only=True)
 
     @property
     def planned(self) -> bool:
         """Whether the member leaves unless a read shows otherwise; if False, it most likely stays."""
-        return not (self.only_if_taken or self.successors)
+        return not (self.after_rename or self.successors)
 
     @property
     def withdrawn(self) -> bool:

@@ -59,7 +59,7 @@ class WhatFollows:
                 )
             elif isinstance(step, Archive) and leaves(step):
                 self.departures[step.membership.list_id] += 1
-                if not step.moved:
+                if not step.customers_moved:
                     self.leaves[step.membership.list_id] += 1
 
     @property

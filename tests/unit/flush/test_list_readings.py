@@ -12,7 +12,7 @@ import pytest
 from tests.unit.flush.mailchimp_lists import ACCOUNT, DATE, FIRST, START, Lists, entry, read
 from tests.unit.plan import build
 from worker.clock import as_text
-from worker.flush.list_readings import ListReadings, Page, pages, read_fields, read_list
+from worker.flush.list_readings import Depth, ListReadings, Page, pages, read_fields, read_list
 from worker.flush.member_pages import AccountPage, write_page
 from worker.flush.members_to_read import MembersToRead, members_to_read
 from worker.mailchimp.answers import Answer, AnswerClass
@@ -257,12 +257,12 @@ def test_other_lists_are_not_tried_once_mailchimp_said_later_for_two(db: Databas
 def test_a_quiet_day_costs_two_reads_a_list(db: Database):
     """All but the archived by one call, the archived by another, both since the last reading but for some minutes."""
     lists = Lists({"all": [(f"a{n}@b.co", n) for n in range(1500)], "archived": [("x@b.co", 9)]})
-    readings(db, lists).read(chosen(db), [build.MASTER], whole=True)
+    readings(db, lists).read(chosen(db), [build.MASTER], Depth.ALL_MEMBERS)
     (found,) = stored.of_members(db)
     assert (found.ended, found.members, found.total, found.unknown) == (True, 1501, 1501, 1501)
     lists.calls.clear()
     lists.left.clear()
-    readings(db, lists).read(chosen(db), [build.MASTER], whole=True)
+    readings(db, lists).read(chosen(db), [build.MASTER], Depth.ALL_MEMBERS)
     since = (DATE - timedelta(minutes=10)).isoformat()
     assert [call.query.get("status") for call in lists.calls] == [None, "archived"]
     assert [call.query["since_last_changed"] for call in lists.calls] == [since] * 2
@@ -275,11 +275,11 @@ def test_the_first_reading_of_all_members_goes_on_where_it_was(db: Database):
     """What was written is not read again, and what was counted is not counted again."""
     lists = Lists({"all": [(f"a{n}@b.co", n) for n in range(3500)]})
     with pytest.raises(KeyboardInterrupt):
-        readings(db, lists, die_after=2).read(chosen(db), [build.MASTER], whole=True)
+        readings(db, lists, die_after=2).read(chosen(db), [build.MASTER], Depth.ALL_MEMBERS)
     (found,) = stored.of_members(db)
     assert (found.ended, found.members, found.total) == (False, 1998, 3500)
     lists.calls.clear()
-    readings(db, lists).read(chosen(db), [build.MASTER], whole=True)
+    readings(db, lists).read(chosen(db), [build.MASTER], Depth.ALL_MEMBERS)
     assert lists.calls[0].query["since_last_changed"] == (START + timedelta(seconds=1996)).isoformat()
     assert chosen(db).lists[0].members_read_at == chosen(db).lists[0].departures_read_at == DATE
     (found,) = stored.of_members(db)
@@ -298,4 +298,4 @@ def test_who_has_no_address_is_passed_over(db: Database):
     """A contact of text messages alone has an empty one."""
     told = {"email_address": "", "status": "subscribed", "last_changed": START.isoformat(), "contact_id": "c9"}
     lists = Lists(answers=[Answer(200, {"members": [told], "total_items": 1}, date=DATE)])
-    assert readings(db, lists).read(chosen(db), [build.MASTER], whole=True) == {}
+    assert readings(db, lists).read(chosen(db), [build.MASTER], Depth.ALL_MEMBERS) == {}

@@ -94,7 +94,7 @@ def test_a_changed_address_renames_the_member_after_a_read():
     assert move.rename is not None
     assert [prior.membership for prior in move.priors] == [membership()]
     assert isinstance(archive, Archive)
-    assert archive.only_if_taken
+    assert archive.after_rename
 
 
 def test_swapped_addresses_change_fields_after_reads():
@@ -121,7 +121,7 @@ def test_another_list_is_an_add_there_and_an_archive_here():
     assert isinstance(move, Move)
     assert move.rename is None
     assert isinstance(archive, Archive)
-    assert archive.moved
+    assert archive.customers_moved
     assert archive.membership == membership()
 
 
