@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from queue import Empty, SimpleQueue
 
 from worker.changelog.commit import Changelog
@@ -32,6 +31,31 @@ log = logging.getLogger("worker.flush")
 
 CHECK_SECONDS = 0.1
 """How often a run checks whether one of its accounts may start, or whether it must end."""
+
+
+ChosenAccount = tuple[AccountSettings, int]
+"""An account of a run, with how many changed customers it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Participants:
+    """Which accounts a run delivers.
+
+    Attributes:
+        only: these; None for all.
+        flush_time: of the daily flush, which omits accounts enabled later; None for a flush now.
+    """
+
+    only: Collection[AccountId] | None = None
+    flush_time: datetime | None = None
+
+    def include(self, settings: AccountSettings, now: datetime) -> bool:
+        """Returns whether an account takes part."""
+        due = self.flush_time is None or takes_part(settings.enabled_at, self.flush_time, now)
+        return due and (self.only is None or settings.account_id in self.only)
+
+
+EVERY_ACCOUNT = Participants()
 
 
 @dataclass(slots=True, eq=False)
@@ -65,8 +89,7 @@ class Flusher:
         trigger: Trigger,
         prepare: Callable[[Database], Eligibility],
         request: Request | None = None,
-        only: Collection[AccountId] | None = None,
-        flush_time: datetime | None = None,
+        participants: Participants = EVERY_ACCOUNT,
         begun: Callable[[], object] = lambda: None,
     ) -> Run:
         """Flushes all accounts, or the one that an operator requested.
@@ -77,8 +100,7 @@ class Flusher:
             prepare: does what comes first, and returns whose accounts may be delivered. Called once the run has begun,
                 so that an error ends the run and the command that waits for it.
             request: the operator's request; None for all accounts, with the brake.
-            only: accounts that are due, or are retried; None for all.
-            flush_time: of the daily flush, which omits accounts enabled later; None for a flush now.
+            participants: the accounts that are due, or are retried.
             begun: called once all accounts of the run are queued.
 
         Returns:
@@ -94,91 +116,66 @@ class Flusher:
                 run = runs.start(db, as_text(self.config.clock()), trigger, account_id)
                 if request is not None and not runs.take(db, request.request, run):
                     raise RequestWithdrawn("The request for this flush was withdrawn.", "Ask for another.")
-            account_runs = list[AccountRun]()
+            parts = list[AccountRun]()
             try:
-                eligibility = prepare(db)
+                runner = AccountRunner(self.config, run, trigger, prepare(db), request, queue)
                 marking.mark_the_rest(db)
-                chosen = self._choose_accounts(db, trigger, account_id, only, flush_time)
+                chosen = self._choose_accounts(db, runner, participants)
                 self._store_as_unfinished(db, run, chosen)
                 kind = "read-back" if trigger == "read back" else "flush"
                 log.info("a %s begins", kind, extra={"run": run, "trigger": trigger, "accounts": len(chosen)})
-                runner = AccountRunner(self.config, run, trigger, eligibility, request, queue)
-                self._deliver(runner, chosen, flush_time if trigger == "daily" else None, begun, account_runs)
+                accounts_of_run = _AccountsOfRun(runner, self.turns, parts)
+                self._queue(accounts_of_run, chosen, participants.flush_time if trigger == "daily" else None)
+                begun()
+                accounts_of_run.wait()
                 with db.transaction():
                     early = RunResult.STOPPED if self.config.stop.is_set() else RunResult.DONE
-                    result = worst([early, *(account_run.ended for account_run in account_runs)])
+                    result = worst([early, *(part.ended for part in parts)])
                     runs.end(db, run, as_text(self.config.clock()), result)
                 ended_run = runs.get(db, run)
             except BaseException as error:
                 # Nothing may wait for a run that has ended: neither its accounts nor the command that requested it.
                 self.turns.withdraw(run)
-                self.failed.add(run, trigger, account_id, error, account_runs)
+                self.failed.add(run, trigger, account_id, error, parts)
                 with suppress(WorkerError):
                     self.failed.record(db)
                 raise
         assert ended_run is not None, "the run was just written"
         return ended_run
 
-    def _deliver(
-        self,
-        runner: AccountRunner,
-        chosen: Sequence[tuple[AccountSettings, int]],
-        spread_from: datetime | None,
-        begun: Callable[[], object],
-        account_runs: list[AccountRun],
+    def _queue(
+        self, accounts_of_run: _AccountsOfRun, chosen: Sequence[ChosenAccount], spread_from: datetime | None
     ) -> None:
-        """Queues the accounts of a run, and waits until all have ended.
+        """Queues the accounts of a run.
 
         Args:
-            account_runs: gets the part of each account that ended, also if this raises.
             spread_from: each account starts at its own time after this; None for at once, as a person's request does.
         """
-        ended = SimpleQueue[AccountRun | BaseException]()
-        waiting = {account.account_id for account, _ in chosen}
         passed = self.spread
         if spread_from is not None:  # in the future if the clock was set back
             passed = max(0.0, (self.config.clock() - spread_from).total_seconds())
         for account, size in chosen:
-            queued = QueuedAccount(
-                account.account_id,
-                runner.run,
-                requested=runner.for_one_account,
-                size=size,
-                data_centre=account.data_centre,
-            )
-            delay = start_delay(account.account_id, self.spread) - passed
-            self.turns.put(queued, partial(self._start_thread, runner, waiting, ended), delay)
-        begun()
-        self._wait_for(runner.run, len(chosen), waiting, ended, account_runs)
+            accounts_of_run.queue(account, size, start_delay(account.account_id, self.spread) - passed)
 
-    def _choose_accounts(
-        self,
-        db: Database,
-        trigger: Trigger,
-        account_id: AccountId | None,
-        only: Collection[AccountId] | None,
-        flush_time: datetime | None,
-    ) -> list[tuple[AccountSettings, int]]:
-        """Returns the accounts of a run, with how many changed customers each has."""
-        waiting, now = customers.accounts_with_changes(db), self.config.clock()
+    def _choose_accounts(self, db: Database, runner: AccountRunner, participants: Participants) -> list[ChosenAccount]:
+        waiting, now, trigger = customers.accounts_with_changes(db), self.config.clock(), runner.trigger
+        account_id = runner.request.account_id if runner.request is not None else None
         chosen = [
             (account, waiting.get(account.account_id, 0))
             for account in accounts.all_accounts(db)
-            if account_id in (None, account.account_id)
-            and (only is None or account.account_id in only)
-            and (flush_time is None or takes_part(account.enabled_at, flush_time, now))
+            if account_id in (None, account.account_id) and participants.include(account, now)
         ]
         changed = [(account, size) for account, size in chosen if size or _any_gone(account)]
         if trigger == "retry":
             with db.transaction():
-                for who in set(only or ()) - {account.account_id for account, _ in changed}:
+                for who in set(participants.only or ()) - {account.account_id for account, _ in changed}:
                     runs.account_given_up(db, who)
         if trigger == "read back":
             return [(account, 0) for account, _ in chosen]
         # For unchanged accounts only members are read.
         return chosen if trigger in ("daily", "once") else changed
 
-    def _store_as_unfinished(self, db: Database, run: int, chosen: Sequence[tuple[AccountSettings, int]]) -> None:
+    def _store_as_unfinished(self, db: Database, run: int, chosen: Sequence[ChosenAccount]) -> None:
         # As it would be found after a crash.
         with db.transaction():
             there = accounts.all_ids(db)
@@ -186,59 +183,80 @@ class Flusher:
                 if size and account.account_id in there:
                     runs.put_account(db, run, AccountRun(account.account_id, {}, size, 0, RunResult.STOPPED))
 
-    def _start_thread(
-        self,
-        runner: AccountRunner,
-        waiting: set[AccountId],
-        ended: SimpleQueue[AccountRun | BaseException],
-        queued: QueuedAccount,
-    ) -> None:
-        waiting.discard(queued.account_id)
-        name = f"account {queued.account_id}"
-        thread = threading.Thread(target=self._run_account, args=(runner, ended, queued), name=name, daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:  # this machine has no more threads
-            self.turns.leave(queued)
-            ended.put(error)
 
-    def _run_account(
-        self, runner: AccountRunner, ended: SimpleQueue[AccountRun | BaseException], queued: QueuedAccount
-    ) -> None:
-        def next_turn() -> None:
-            nonlocal queued
-            queued = self.turns.next_turn(queued)
+class _AccountsOfRun:
+    """The accounts of one run: each waits for its turn, and then has a thread."""
 
-        try:
-            ended.put(runner.run_account(queued.account_id, next_turn))
-        except BaseException as error:
-            ended.put(error)
-        finally:
-            self.turns.end(queued)
+    def __init__(self, runner: AccountRunner, turns: Turns, parts: list[AccountRun]) -> None:
+        """Queues no account yet.
 
-    def _wait_for(
-        self,
-        run: int,
-        left: int,
-        waiting: set[AccountId],
-        ended: SimpleQueue[AccountRun | BaseException],
-        account_runs: list[AccountRun],
-    ) -> None:
+        Args:
+            parts: gets the part of each account that ended.
+        """
+        self._runner = runner
+        self._turns = turns
+        self._left = 0
+        self._waiting: set[AccountId] = set()
+        self._ended = SimpleQueue[AccountRun | BaseException]()
+        self._parts = parts
+
+    def queue(self, settings: AccountSettings, size: int, delay: float) -> None:
+        """Queues an account.
+
+        Args:
+            size: changed customers.
+            delay: seconds that it waits at least.
+        """
+        runner, who = self._runner, settings.account_id
+        requested, data_centre = runner.for_one_account, settings.data_centre
+        queued = QueuedAccount(who, runner.run, requested=requested, size=size, data_centre=data_centre)
+        self._left += 1
+        self._waiting.add(who)
+        self._turns.put(queued, self._start_thread, delay)
+
+    def wait(self) -> None:
+        """Starts the accounts' turns, and waits until all have ended.
+
+        Raises:
+            BaseException: the first error that ended an account; those that had no turn yet are given up.
+        """
         errors = list[BaseException]()
-        while left:
-            if waiting:
-                self.turns.start_turns()
-            if self.config.stop.is_set() or errors:
-                left -= self.turns.withdraw(run)
+        while self._left:
+            if self._waiting:
+                self._turns.start_turns()
+            if self._runner.config.stop.is_set() or errors:
+                self._left -= self._turns.withdraw(self._runner.run)
             try:
-                result = ended.get(timeout=CHECK_SECONDS)
+                result = self._ended.get(timeout=CHECK_SECONDS)
             except Empty:
                 continue
-            left -= 1
-            account_runs += [result] if isinstance(result, AccountRun) else []
+            self._left -= 1
+            self._parts += [result] if isinstance(result, AccountRun) else []
             errors += [result] if isinstance(result, BaseException) else []
         if errors:
             raise errors[0]
+
+    def _start_thread(self, queued: QueuedAccount) -> None:
+        self._waiting.discard(queued.account_id)
+        name = f"account {queued.account_id}"
+        thread = threading.Thread(target=self._run_account, args=(queued,), name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # this machine has no more threads
+            self._turns.leave(queued)
+            self._ended.put(error)
+
+    def _run_account(self, queued: QueuedAccount) -> None:
+        def next_turn() -> None:
+            nonlocal queued
+            queued = self._turns.next_turn(queued)
+
+        try:
+            self._ended.put(self._runner.run_account(queued.account_id, next_turn))
+        except BaseException as error:
+            self._ended.put(error)
+        finally:
+            self._turns.end(queued)
 
 
 class _SharedCommits:

@@ -13,7 +13,7 @@ from worker.app import App
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import RequestWithdrawn
 from worker.flush.eligibility import Eligibility
-from worker.flush.run import Flusher
+from worker.flush.run import Flusher, Participants
 from worker.flush.schedule import latest_flush_time
 from worker.jobs.finish_staging import finish_staging
 from worker.jobs.retention import drop_old
@@ -63,7 +63,7 @@ class Flushing:
             daily = trigger in ("daily", "retry")
             flush_time = latest_flush_time(now, flush.time_of_day, flush.zone) if daily else None
             try:
-                run = self.flusher.flush(trigger, self._prepare, request, only, flush_time, begun)
+                run = self.flusher.flush(trigger, self._prepare, request, Participants(only, flush_time), begun)
             except RequestWithdrawn:
                 raise  # nothing was started
             except BaseException:

@@ -12,6 +12,7 @@ from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, Everybody, World
 from worker.accounts import lists
 from worker.cli import consequences
+from worker.flush.run import Participants
 from worker.flush.schedule import latest_flush_time
 from worker.model import ListId
 from worker.status.what_follows import what_follows
@@ -24,7 +25,9 @@ SPARE = ListId("spare")
 def daily(world: World) -> Run:
     """The daily flush that is due now."""
     flush_time = latest_flush_time(world.clock(), TEN, LONDON)
-    return world.app.flusher(world.stop).flush("daily", lambda db: Everybody(), flush_time=flush_time)
+    return world.app.flusher(world.stop).flush(
+        "daily", lambda db: Everybody(), participants=Participants(flush_time=flush_time)
+    )
 
 
 def members(world: World, many: int, list_id: str | None = None, first: int = 0) -> None:
