@@ -66,9 +66,8 @@ def differences(
     account_settings, members_read = settings.load(db, account_id), 0
     stored_by_others = accounts.stored_by_others(db, account_id)
     with app.open_sender(db, account_id, stop) as sender:
-        if (
-            writes
-        ):  # not before the secret key has decrypted the API key: another one would replace the key of the hashes
+        if writes:
+            # Only once the secret key has decrypted the API key: another one would replace the key of the hashes.
             create_hash_key(db, app.changelog, app.secret)
         hashes = address_hashes(db, account_id, app.secret)
         for on_list in account_settings.stored:

@@ -11,10 +11,13 @@ from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
 from worker.accounts import api_keys, forget, lists
 from worker.accounts.secrets import parsed
+from worker.cli import drift
+from worker.cli.progress import Progress
+from worker.errors import SecretKeyError
 from worker.mailchimp.calls import Call, read
 from worker.model import AccountId, AddressKey, ListId, MembershipKey
 from worker.sandbox.faults import Fault
-from worker.store import accounts
+from worker.store import accounts, forgotten
 
 pytestmark = pytest.mark.world(direct=True)
 ANN, BOB, DOT = (f"{name}@example.com" for name in ("ann", "bob", "dot"))
@@ -278,6 +281,17 @@ def test_who_left_a_list_that_is_gone_since_is_not_added_elsewhere(world: World,
     world.flush()
     assert world.status(ANN) is None
     assert world.outcomes("ann") == ["left"]
+
+
+def test_another_secret_key_replaces_no_hashes_by_a_comparison_of_whole_lists(world: World):
+    """`resync --from-mailchimp` first decrypts the API key, so a wrong secret key ends it and changes nothing."""
+    leaves(world)
+    world.daily()
+    key, strangers = forgotten.encrypted_key(world.db), rows(world)
+    world.app.__dict__["secret"] = parsed(base64.b64encode(b"n" * 32).decode(), "WORKER_SECRET_KEY")
+    with pytest.raises(SecretKeyError):
+        list(drift.differences(world.app, world.db, ACCOUNT, world.stop, Progress(), writes=True))
+    assert (forgotten.encrypted_key(world.db), rows(world)) == (key, strangers)
 
 
 def test_the_hashes_count_once_another_account_has_stored_the_list(world: World):
