@@ -366,7 +366,7 @@ def open_database(path: Path | str) -> Database:
     Raises:
         DatabaseError: it cannot be opened, is not an SQLite database, or was written by a newer release.
     """
-    with translated():
+    with translated(path):
         require_current(sqlite3.sqlite_version_info)
         if path != ":memory:":
             make_private(Path(path))
@@ -385,13 +385,14 @@ def open_database(path: Path | str) -> Database:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Translates SQLite's errors to DatabaseError."""
+def translated(path: Path | str = "") -> Iterator[None]:
+    """Translates SQLite's errors to DatabaseError, which names the path."""
     try:
         yield
     except sqlite3.Error as error:
-        raise _translation(error) from error
+        raise _translation(error, path) from error
 
 
-def _translation(error: Exception) -> DatabaseError:
-    return DatabaseError(f"The database cannot be used: {error}.", advice(str(error)))
+def _translation(error: Exception, path: Path | str = "") -> DatabaseError:
+    where = f" ({path})" if path else ""
+    return DatabaseError(f"The database cannot be used: {error}{where}.", advice(str(error)))

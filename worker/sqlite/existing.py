@@ -62,7 +62,7 @@ def _open_read_only(path: Path, *, still: bool) -> Database:
         DatabaseError: it cannot be read, or has another schema.
     """
     uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
-    with translated():
+    with translated(path):
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         connection.row_factory = sqlite3.Row
         if not migrations.are_missing(connection):

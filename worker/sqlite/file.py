@@ -39,7 +39,7 @@ def translated_file() -> Iterator[None]:
     except OSError as error:
         raise DatabaseError(
             f"No file can be made beside the database: {error.strerror}.",
-            "Grant this user write access to its folder, make room on the disk, and start again.",
+            f"Give this user write access to its folder, and make room on the disk. {_THEN}",
         ) from error
 
 
@@ -56,20 +56,27 @@ def why_no_room(path: Path) -> str | None:
     return f"The disk of {path.absolute()} is full: {free >> 10} KiB are free." if free < LEAST_FREE else None
 
 
+_THEN = "Then run the command again; if the worker has ended, start it. Nothing is half-done."
+_DAMAGED = (
+    "The file is damaged, or something else. Stop the worker, and move the file away with those beside it that end in "
+    "-wal and -shm, but not the one that ends in .key. Then restore a copy (mailchimp-worker backup makes them), or "
+    "start the worker without one: it reads everything from Kafka again, except receipts, dead letters and the history "
+    "of flushes."
+)
+_ADVICE = {
+    "locked": "Another process has held it for a long time, such as a backup or an SQLite shell. Find it with lsof "
+    f"and end it. {_THEN}",
+    "full": f"Make room on the disk. {_THEN}",
+    "disk I/O": f"The disk is full or broken: see df and dmesg. Make room on it, or replace it. {_THEN}",
+    "readonly": "This user needs write access to the file and its folder: run the command as the worker's user, or "
+    f"change their owner. If the file system is read-only, mount it writable. {_THEN}",
+    "unable to open": "Check staging.path (WORKER_STAGING__PATH) and the rights of its folder.",
+    "not a database": _DAMAGED,
+    "malformed": _DAMAGED,
+}
+
+
 def advice(message: str) -> str:
     """Returns what to do about an SQLite error, by its message."""
-    for part, advice in (
-        ("locked", "Another process has held it for a long time. End that process, then start again."),
-        ("full", "Make room on the disk, then start again; nothing is half-done."),
-        (
-            "disk I/O",
-            "Look whether the disk is full or broken, make room on it, then start again; nothing is half-done.",
-        ),
-        ("readonly", "Grant this user write access to the file and its folder, then start again."),
-        ("unable to open", "Check staging.path (WORKER_STAGING__PATH) and the rights of its folder."),
-        ("not a database", "The file is something else or damaged; restore a copy, or name another path."),
-        ("malformed", "The file is damaged; restore a copy of it, then start again."),
-    ):
-        if part in message:
-            return advice
-    return "Look at the file and its folder; the log of events in Kafka is untouched."
+    matching = (advice for part, advice in _ADVICE.items() if part in message)
+    return next(matching, "Look at the file and its folder; the log of events in Kafka is untouched.")
