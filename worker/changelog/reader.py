@@ -124,6 +124,14 @@ class Reader:
             low, _ = self._log.bounds(ledger.name, partition)
             check_beginning(ledger, partition, low, note.begins if note is not None else {})
 
+    def check_ledger_exists(self) -> None:
+        """Checks that the ledger topic was not deleted since it was read.
+
+        Raises:
+            KafkaError: it does not exist, or no broker answers.
+        """
+        self._log.bounds(self._topics.ledger.name, 0)
+
     def current_note(self) -> Note:
         """Returns the note about the ledger topic as it is now.
 

@@ -25,6 +25,8 @@ log = logging.getLogger("worker.changelog")
 
 LOOK_SECONDS = 1.0
 """How often to check for settings that were changed elsewhere."""
+LEDGER_SECONDS = 10.0
+"""How often to check whether the ledger topic still exists."""
 STOP_SECONDS = 0.1
 """How long to wait for a partition before checking whether to stop."""
 PATIENCE_SECONDS = 60.0
@@ -47,6 +49,7 @@ class ChangelogTail:
         self._open_reader = open_reader
         self._changelog = changelog
         self._stop, self._whole = threading.Event(), threading.Event()
+        self._ledger_seen_at = time.monotonic()
         self._error: BaseException | None = None
         self._threads: list[threading.Thread] = []
 
@@ -110,6 +113,9 @@ class ChangelogTail:
             reader.check_topics()
             self._note_ledger(reader)
             self._whole.set()
+        if time.monotonic() - self._ledger_seen_at >= LEDGER_SECONDS:
+            reader.check_ledger_exists()  # nothing else asks for it between flushes
+            self._ledger_seen_at = time.monotonic()
         owned_partitions.settings_read()
         self._stop.wait(LOOK_SECONDS)
         return True

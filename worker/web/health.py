@@ -9,7 +9,8 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.metrics import Metrics
 
 STALE_SECONDS = 120.0
-"""What should happen every second but did not for this long is stuck; so is a consumer that Kafka does not answer."""
+"""What should happen every second but did not for this long is stuck; so is a consumer that Kafka does not answer, and
+a topic that can no longer be read."""
 FLUSH_STUCK_SECONDS = 1800.0
 """A flush that ended no call and wrote no receipt for this long is stuck. With retries, a call may take minutes."""
 
@@ -37,6 +38,7 @@ class Health:
         self._metrics, self._clock = metrics, clock
         self._began = self._checked_at = clock()
         self._flush_began: float | None = None
+        self._unread_since: float | None = None
 
     def checked(self, *, flushing: bool) -> None:
         """Records that the main thread checked for a due flush, and whether one is running."""
@@ -46,6 +48,11 @@ class Health:
         elif self._flush_began is None:
             self._flush_began = self._checked_at
 
+        if not self._owned_partitions.faults.changelog:
+            self._unread_since = None
+        elif self._unread_since is None:
+            self._unread_since = self._checked_at
+
     def live(self) -> Conditions:
         """Returns the conditions of liveness; if one fails, the worker must be restarted."""
         return {"poll_loop": self._poll_loop(), "flush_thread": self._flush_thread()}
@@ -53,7 +60,7 @@ class Health:
     def ready(self) -> Conditions:
         """Returns the further conditions of readiness. A worker without partitions can be ready."""
         return {
-            "changelog_read": self._owned_partitions.why_changelog_unread(),
+            "changelog_read": self._owned_partitions.why_changelog_unread() or self._changelog_lost(),
             "group_member": self._owned_partitions.why_no_member(STALE_SECONDS),
         }
 
@@ -63,6 +70,11 @@ class Health:
         silence = self._owned_partitions.seconds_since_poll()
         silence = self._clock() - self._began if silence is None else silence
         return f"Kafka was not polled for {silence:.0f} seconds." if silence >= STALE_SECONDS else None
+
+    def _changelog_lost(self) -> str | None:
+        if self._unread_since is None or self._clock() - self._unread_since < STALE_SECONDS:
+            return None
+        return " ".join(dict.fromkeys(self._owned_partitions.faults.changelog.copy().values())) or None
 
     def _flush_thread(self) -> str | None:
         now = self._clock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -58,6 +59,7 @@ class FakeReader:
         self.go_on.set()
         self.fails: KafkaError | None = None
         self.ledger_fails: KafkaError | None = None
+        self.ledger_gone: KafkaError | None = None
 
     def apply_dead_letters(self) -> int:
         """Applies none."""
@@ -71,6 +73,11 @@ class FakeReader:
         """Raises what a test wants."""
         if self.fails is not None:
             raise self.fails
+
+    def check_ledger_exists(self) -> None:
+        """Raises what a test wants."""
+        if self.ledger_gone is not None:
+            raise self.ledger_gone
 
     def read_ledger(self, partition: int, wanted: Callable[[], bool]) -> None:
         """Reads until the test lets it end, or fails."""
@@ -101,6 +108,14 @@ def following(reader: FakeReader, changelog: FakeWriter, owned_partitions: Owned
     finally:
         reader.go_on.set()
         tail.end(SECONDS)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Waits until something holds."""
+    ends = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -171,3 +186,19 @@ def test_a_ledger_that_nobody_reads_any_more_is_not_said_to_be_read_again(
         for _ in range(5):
             assert changelog.ledger_steps.acquire(timeout=SECONDS)
     assert "can be read again" not in caplog.text
+
+
+def test_a_ledger_topic_that_is_deleted_after_it_was_read_is_a_fault_until_it_exists_again(
+    reader: FakeReader, monkeypatch: Any
+) -> None:
+    """Between flushes nothing else asks for it."""
+    monkeypatch.setattr("worker.changelog.tail.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("worker.changelog.tail.LEDGER_SECONDS", 0.0)
+    owned_partitions = OwnedPartitions(follows=True)
+    owned_partitions.assigned({0: (0, 0)})
+    with following(reader, FakeWriter(), owned_partitions):
+        assert owned_partitions.wait_until_ready(SECONDS)
+        reader.ledger_gone = KafkaError("No topic t.ledger.", "Run move-ledger.")
+        eventually(lambda: list(owned_partitions.faults.changelog.values()) == ["No topic t.ledger. Run move-ledger."])
+        reader.ledger_gone = None
+        eventually(lambda: not owned_partitions.faults.changelog)

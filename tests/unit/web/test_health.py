@@ -114,3 +114,21 @@ def test_a_worker_that_kafka_does_not_answer_or_has_fenced_is_not_ready(worker: 
     assert missing(worker.health.ready()) == set()
     worker.owned.fenced()
     assert missing(worker.health.ready()) == {"group_member"}
+
+
+def test_a_worker_whose_ledger_or_settings_topic_is_deleted_is_not_ready(worker: Worker) -> None:
+    """With the reason, once that lasts two minutes: a broker that restarts makes no worker unready."""
+    worker.owned.assigned({0: (0, 0)})
+    worker.owned.settings_read()
+    worker.owned.ledger_read(0, 1)
+    worker.owned.kafka_answered()
+    worker.goes_on(1)
+    assert worker.health.ready()["changelog_read"] is None
+    worker.owned.faults.changelog["_follow_settings"] = "Kafka has no topic t.settings. Run move-ledger."
+    worker.goes_on(STALE_SECONDS - 1)
+    assert worker.health.ready()["changelog_read"] is None
+    worker.goes_on(2)
+    assert worker.health.ready()["changelog_read"] == "Kafka has no topic t.settings. Run move-ledger."
+    worker.owned.faults.changelog.clear()
+    worker.goes_on(1)
+    assert worker.health.ready()["changelog_read"] is None
