@@ -44,7 +44,7 @@ def last_sync(call: Call, parts: Sequence[PartOfRun]) -> dict[str, Any] | None:
         main.append({"slug": "missed", "text": f"{missed:,} not synced"})
     return {
         "run": last.run,
-        "when": when(call, last.started_at).capitalize(),
+        "when": _began(call, last),
         "empty": not main,
         "main": main,
         "why": [
@@ -54,6 +54,11 @@ def last_sync(call: Call, parts: Sequence[PartOfRun]) -> dict[str, Any] | None:
         ],
         "share": share_bar({SLUGS[group]: count for group, count in counts.items()}) if main else None,
     }
+
+
+def _began(call: Call, run: PartOfRun) -> str:
+    words = when(call, run.started_at)
+    return words[:1].upper() + words[1:]  # not capitalize(), which writes "dec"
 
 
 def chart_of(call: Call, parts: Iterable[PartOfRun]) -> str:
@@ -95,7 +100,7 @@ def show_runs(call: Call) -> Response:
     rows = [
         {
             "run": run.run,
-            "when": when(call, run.started_at).capitalize(),
+            "when": _began(call, run),
             "cells": [
                 {"slug": SLUGS[group], "count": count, "label": group.value}
                 for group, count in by_group(run.part.counts).items()
