@@ -130,7 +130,9 @@ def test_records_that_cannot_be_understood_are_dead_letters(cli: Cli, topic: Top
     assert cli.json("status")["customers"] == 1
     shown = cli("dead-letters", "show", str(found[0]["number"]))
     assert "no json" in shown
-    assert "still not understood" in cli("dead-letters", "replay", str(found[0]["number"]), code=1)
+    told = cli("dead-letters", "replay", str(found[0]["number"]), code=1)
+    assert "still not understood" in told
+    assert f"mailchimp-worker dead-letters drop {found[0]['number']}" in told
     cli("dead-letters", "drop", str(found[1]["number"]))
     assert "No dead letter matches" in cli("dead-letters", "drop", "--account", "acct-2", "--yes", code=1)
     assert "Abort" in cli("dead-letters", "drop", "--account", "acct-1", stdin="n", code=1)
@@ -163,10 +165,13 @@ def test_resync_and_forget(cli: Cli, standin: StandIn):
     cli("run", "--once")
     assert "2 customers" in cli("resync", "acct-1")
     assert "1 customer of account" in cli("resync", "acct-1", "--email", "ann@example.com", "--clear-suppressed")
-    assert "No customer of account acct-1" in cli("resync", "acct-1", "--email", "who@example.com", code=1)
+    unknown = cli("resync", "acct-1", "--email", "who@example.com", code=1)
+    assert "No customer of account acct-1" in unknown
+    assert "mailchimp-worker explain who@example.com" in unknown
     cli("forget", "ann@example.com", "--yes")
     assert "No customer with the address" in cli("explain", "ann@example.com", code=1)
     assert standin.find_list("master").find("ann@example.com") is not None
+    assert "is forgotten here" not in cli("account", "forget", "nobody", "--yes")
     cli("account", "forget", "acct-1", "--yes")
     assert cli.json("account", "list") == []
     assert cli.json("receipts") == []

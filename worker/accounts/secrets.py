@@ -206,7 +206,7 @@ def parsed(text: str, where: str) -> SecretKey:
     if len(key) != KEY_BYTES:
         raise SecretKeyError(
             f"The secret key in {where} is malformed: it must be {KEY_BYTES} bytes in base64.",
-            f"Use the one that was used before. If there was none, make one: {_MAKE_ONE}",
+            f"Use the one that encrypted the API keys. If no account was ever connected, make one: {_MAKE_ONE}",
         )
     return SecretKey(key, where)
 

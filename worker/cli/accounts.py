@@ -228,11 +228,10 @@ def forget_account(
         was_known = _forgotten(app, AccountId(account)) or was_known
 
     despite_workers(forgotten)
-    if not was_known and not json:
-        output.note(f"This worker knows nothing about an account {account}. Check the id.")
+    here = f"Account {account} is forgotten here. Nothing was changed in Mailchimp."
     output.result(
         {"account_id": account, "forgotten": True, "was_known": was_known},
-        f"Account {account} is forgotten here. Nothing was changed in Mailchimp.",
+        here if was_known else f"This worker knows nothing about an account {account}. Check the id.",
         "Every other worker erases its own copy, even one that is away now. mailchimp-worker status shows which have.",
         json=json,
     )

@@ -19,7 +19,7 @@ from worker.status.json_data import dead_letter_data, in_text
 from worker.status.other_workers import elsewhere
 from worker.store import dead_letters
 from worker.store.dead_letters import DeadLetter
-from worker.text.plural import counted
+from worker.text.plural import NAMED, counted
 
 commands = typer.Typer(no_args_is_help=True, help="Records that could not be understood: list, show, replay, drop.")
 
@@ -108,10 +108,11 @@ def replay(
         ),
         json=json,
     )
-    if failed := sum(why is not None for why in results.values()):
+    if failed := [str(number) for number, why in results.items() if why is not None]:
         raise WorkerError(
-            f"{failed} of {counted(len(results), 'record')} could still not be understood.",
-            "Correct and publish them again.",
+            f"{len(failed)} of {counted(len(results), 'record')} could still not be understood.",
+            "Publish corrected events of these customers. Then remove the records: mailchimp-worker dead-letters drop "
+            + (" ".join(failed) if len(failed) <= NAMED else "N..."),
         )
 
 

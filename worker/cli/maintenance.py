@@ -91,7 +91,9 @@ def resync(
             marked = customers.count_of(db, AccountId(account))
     if not marked:
         whom = f"has or had {email}" if email else "is staged"
-        advice = "See what is staged: mailchimp-worker status"
+        advice = "See how far the worker has read: mailchimp-worker status"
+        if email:
+            advice = f"Check the address, and see whether another account has it: mailchimp-worker explain {email}"
         raise NotFound(f"No customer of account {account} {whom}.", f"{other} {advice}" if other else advice)
     if other:
         output.note(other)
