@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import KafkaException, Message, Producer
 
-from worker.changelog.group_commit import GroupCommit
 from worker.config import Kafka
 from worker.errors import KafkaError, WriterFenced
 from worker.kafka.client import ANSWER_SECONDS, AWAY, Problems, client, session_seconds, unreachable
@@ -55,26 +54,21 @@ class SecondTopic:
 
 
 @dataclass(eq=False)
-class _Wanted:
-    """One caller's records; the offsets of the first and the last once written, or the error if Kafka rejects one."""
+class _Delivery:
+    """The offsets of the first and the last record once written, or the error if Kafka rejects one."""
 
-    records: Sequence[KeyValue]
-    second_records: Sequence[KeyValue] = ()
     offsets: list[int] = field(default_factory=list)
     rejected: LibraryError | None = None
 
-    def delivered(self, error: LibraryError | None, message: Message) -> None:
+    def __call__(self, error: LibraryError | None, message: Message) -> None:
         if error is None:
             self.offsets.append(message.offset() or 0)
         else:
             self.rejected = error
 
 
-_Delivered = Callable[[LibraryError | None, Message], None]
-
-
 class PartitionWriter:
-    """Thread-safe: concurrent writes share one transaction, acknowledged once.
+    """Thread-safe: each write is a transaction, one at a time.
 
     After any failure it is closed. What Kafka accepted is unknown then, so open a new writer and read to the end.
     """
@@ -111,7 +105,7 @@ class PartitionWriter:
             "logger": _librdkafka,
         }
         self._producer = client(Producer, settings, own)
-        self._group = GroupCommit(self._carry_out)
+        self._transaction_lock = threading.Lock()
         self._offsets_lock = threading.Lock()
         self._opened = False
         self._closed: KafkaError | None = None
@@ -146,9 +140,24 @@ class PartitionWriter:
             WriterFenced: a newer writer was opened; nothing was written.
             KafkaError: the records may or may not have been written.
         """
-        mine = _Wanted(records, second_records)
-        self._group.submit(mine)
-        return range(min(mine.offsets), max(mine.offsets) + 1)
+        delivery = _Delivery()
+        with self._transaction_lock:
+            if self._closed is not None:
+                raise self._closed
+            try:
+                self._transact(records, second_records, delivery)
+            except KafkaException as error:
+                cause = delivery.rejected
+                # Of a wrong clock, the commit itself only says that the transaction must be aborted.
+                if cause is None or cause.code() != LibraryError.INVALID_TIMESTAMP:
+                    cause = self._cause(error.args[0])
+                self._closed = self._failure(cause)
+                raise self._closed from error
+            written = range(min(delivery.offsets), max(delivery.offsets) + 1)
+            with self._offsets_lock:
+                self._uncommitted.append(written)
+                self._end = max(self._end, written.stop)
+        return written
 
     def next_offset(self, written: range, known: int) -> int:
         """Returns the offset up to which a database knows the partition once it has these records too.
@@ -185,16 +194,6 @@ class PartitionWriter:
         except KafkaException as error:
             self._closed = self._closed or self._failure(error.args[0])
 
-    def _carry_out(self, group: Sequence[_Wanted]) -> None:
-        if self._closed is not None:
-            raise self._closed
-        try:
-            self._transact(group)
-        except KafkaException as error:
-            of_clock = (wanted.rejected for wanted in group if _is_of_clock(wanted.rejected))
-            self._closed = self._failure(next(of_clock, None) or self._cause(error.args[0]))
-            raise self._closed from error
-
     def _cause(self, error: LibraryError) -> LibraryError:
         # Only the transaction's own calls name the cause of "Local: Fatal error".
         if error.code() == LibraryError._FATAL:
@@ -204,26 +203,27 @@ class PartitionWriter:
                 error = fatal.args[0]
         return error
 
-    def _transact(self, together: Sequence[_Wanted]) -> None:
+    def _transact(self, records: Sequence[KeyValue], second_records: Sequence[KeyValue], delivery: _Delivery) -> None:
         self._producer.begin_transaction()
-        for wanted in together:
-            last = len(wanted.records) - 1
-            for number, (key, value) in enumerate(wanted.records):
-                # A failed delivery also fails the commit.
-                delivered = wanted.delivered if number in (0, last) else None
-                self._produce(self._topic, key, value, delivered, self._headers_of(key, value))
-            if self._second_topic is not None:
-                for key, value in wanted.second_records:
-                    headers = self._second_topic.headers if value is not None else None
-                    self._produce(self._second_topic.topic, key, value, None, headers)
+        last = len(records) - 1
+        for number, (key, value) in enumerate(records):
+            # A failed delivery also fails the commit.
+            on_delivery = delivery if number in (0, last) else None
+            self._produce(self._topic, key, value, self._headers_of(key, value), on_delivery)
+        if self._second_topic is not None:
+            for key, value in second_records:
+                self._produce(
+                    self._second_topic.topic, key, value, self._second_topic.headers if value is not None else None
+                )
         self._producer.commit_transaction(self._accepted_seconds + 1)
-        with self._offsets_lock:
-            for wanted in together:
-                self._uncommitted.append(range(min(wanted.offsets), max(wanted.offsets) + 1))
-                self._end = max(self._end, self._uncommitted[-1].stop)
 
     def _produce(
-        self, topic: str, key: bytes, value: bytes | None, delivered: _Delivered | None, headers: Headers | None = None
+        self,
+        topic: str,
+        key: bytes,
+        value: bytes | None,
+        headers: Headers | None,
+        on_delivery: _Delivery | None = None,
     ) -> None:
         while True:
             try:
@@ -232,7 +232,7 @@ class PartitionWriter:
                     value,
                     key,
                     self._partition,
-                    on_delivery=delivered,
+                    on_delivery=on_delivery,
                     headers=headers,  # type: ignore[arg-type]
                 )
             except BufferError:
@@ -252,7 +252,7 @@ class PartitionWriter:
                 f"Kafka does not let this user write to {place}: {error.str()}",
                 f"Grant it write access to the topic and to the transactional ids that begin with {self._topic}-.",
             )
-        if _is_of_clock(error):
+        if error.code() == LibraryError.INVALID_TIMESTAMP:
             return KafkaError(
                 "Kafka rejected a ledger or settings write: the clocks of this machine and of the broker are too far "
                 "apart.",
@@ -277,11 +277,6 @@ def accepted_seconds(settings: Kafka) -> float:
         ConfigError: the operator's session.timeout.ms is not a number.
     """
     return min(max(session_seconds(settings), TAKEN_SECONDS), MOST_SECONDS)
-
-
-def _is_of_clock(error: LibraryError | None) -> bool:
-    # The commit itself only says that the transaction must be aborted.
-    return error is not None and error.code() == LibraryError.INVALID_TIMESTAMP
 
 
 def not_taken(reason: str) -> KafkaError:
