@@ -85,13 +85,15 @@ class Reader:
 
     def ledger_note(self) -> Note | None:
         """Returns the settings topic's note about the ledger, as far as it was read."""
-        note = Note.from_text(settings_notes.text_of(self.db, "ledger"))
-        return note if note is not None and note.name == self._topics.ledger.name else None
+        return self._note_about(self._topics.ledger, "")
 
     def settings_note(self, partition: int) -> Note | None:
         """Returns a ledger partition's note about the settings topic, as far as it was read."""
-        note = Note.from_text(settings_notes.text_of(self.db, "settings", str(partition)))
-        return note if note is not None and note.name == self._topics.settings.name else None
+        return self._note_about(self._topics.settings, str(partition))
+
+    def _note_about(self, topic: ChangelogTopic, subject: str) -> Note | None:
+        note = Note.from_text(settings_notes.text_of(self.db, self._topics.role_of(topic), subject))
+        return note if note is not None and note.name == topic.name else None
 
     def check_topics(self) -> None:
         """Checks that the settings are complete, and that the ledger topic is the one that they name.
@@ -101,12 +103,11 @@ class Reader:
             NotSigned: an earlier release, or one with another secret key, wrote the settings.
             LedgerLost: the check fails, and an operator must decide how to go on.
         """
-        note, topic = self.ledger_note(), self._topics.settings
-        check_identity(self._topics.ledger, note, topic.name)
+        topic = self._topics.settings
+        check_identity(self._topics.ledger, self.ledger_note(), topic.name)
         self.check_signed()
         for partition in range(topic.partitions):
-            low, _ = self._log.bounds(topic.name, partition)
-            check_beginning(topic, partition, low, note.settings_begin if note is not None else {})
+            self._check_beginning(topic, partition)
 
     def check_ledger(self) -> None:
         """Checks that all ledger partitions begin where they did, and that those read name this settings topic.
@@ -116,13 +117,21 @@ class Reader:
             NotSigned: an earlier release, or one with another secret key, wrote one.
             LedgerLost: one fails.
         """
-        note, ledger = self.ledger_note(), self._topics.ledger
+        ledger = self._topics.ledger
         for partition in range(ledger.partitions):
             self._signed_from.of(ledger, partition)
-            source = f"partition {partition} of {ledger.name}"
-            check_identity(self._topics.settings, self.settings_note(partition), source)
-            low, _ = self._log.bounds(ledger.name, partition)
-            check_beginning(ledger, partition, low, note.begins if note is not None else {})
+            self._check_settings_topic(partition)
+            self._check_beginning(ledger, partition)
+
+    def _check_settings_topic(self, partition: int) -> None:
+        source = f"partition {partition} of {self._topics.ledger.name}"
+        check_identity(self._topics.settings, self.settings_note(partition), source)
+
+    def _check_beginning(self, topic: ChangelogTopic, partition: int) -> None:
+        low, _ = self._log.bounds(topic.name, partition)
+        note = self.ledger_note() or Note("", "")
+        accepted = note.begins if topic == self._topics.ledger else note.settings_begin
+        check_beginning(topic, partition, low, accepted)
 
     def check_ledger_exists(self) -> None:
         """Checks that the ledger topic was not deleted since it was read.
@@ -162,13 +171,10 @@ class Reader:
         ledger = self._topics.ledger
         if partition < ledger.partitions:
             unowned.ledger_back(self.db, ledger.name, ledger.topic_id, partition, as_text(self._clock()))
-            note = self.ledger_note()
-            low, _ = self._log.bounds(ledger.name, partition)
-            check_beginning(ledger, partition, low, note.begins if note is not None else {})
+            self._check_beginning(ledger, partition)
             self._signed_from.of(ledger, partition)
             self._read(ledger, partition, keep_going)
-            source = f"partition {partition} of {ledger.name}"
-            check_identity(self._topics.settings, self.settings_note(partition), source)
+            self._check_settings_topic(partition)
 
     def apply_dead_letters(self) -> int:
         """Applies earlier dead letters that this release can apply; returns how many.

@@ -14,17 +14,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from worker.changelog.column_types import checked
-from worker.changelog.table_rows import ChangelogRow
+from worker.changelog.table_rows import KEY_PARTS, ChangelogRow
 from worker.model import AccountId
 from worker.sqlite.rows import Kind, json_bytes
 
 FORMAT = 2
 """The format that this release writes, and the highest that it reads."""
-_KINDS = get_args(Kind)
-_PARTS: dict[Kind, int] = {"place": 3, "customer": 2, "forgotten": 2, "account": 1, "topic": 2, "erasure": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ def changelog_row_of(key: bytes | None, value: bytes | None) -> ChangelogRow | U
     kind, *parts = named
     account_id = AccountId(parts[0]) if kind != "topic" and parts[0] else None
     row_kind = cast("Kind", kind)
-    if kind not in _KINDS or len(parts) != _PARTS[row_kind]:
+    if len(parts) != KEY_PARTS.get(kind):
         return Unreadable(f"this release knows no record of the kind {kind} with {len(parts)} parts", account_id)
     try:
         "".join(parts).encode()

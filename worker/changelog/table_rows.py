@@ -49,6 +49,8 @@ _KEYS: Mapping[Kind, tuple[str, tuple[str, ...]]] = {
     "erasure": ("erasure_request", ("account_id", "digest")),
 }
 _ROWS = {kind: (table, key, tuple(SHAPES[kind])) for kind, (table, key) in _KEYS.items()}
+KEY_PARTS = {str(kind): len(key) for kind, (_, key) in _KEYS.items()} | {"account": 1}
+"""How many parts the key of each kind of row has."""
 _UNKNOWN = "other_fields"
 """The column for fields unknown to this release: a later one wrote them, and they are preserved for it."""
 _ACCOUNT = tuple(column for column in SHAPES["account"] if column != "lists")
@@ -117,16 +119,14 @@ def apply(db: Database, rows: Iterable[ChangelogRow]) -> None:
             _apply_account(db, AccountId(changelog_row.key[0]), changelog_row.row)
 
 
-def with_departures_lost(changelog_row: ChangelogRow) -> ChangelogRow | None:
+def with_departures_lost(account: ChangelogRow) -> ChangelogRow | None:
     """Returns an account's row marked as having lost its lists' departures; None if none were read."""
-    lists = (
-        changelog_row.row.get("lists", ()) if changelog_row.kind == "account" and changelog_row.row is not None else ()
-    )
-    if changelog_row.row is None or all(on_list.get("departures_read_at") is None for on_list in lists):
+    row = account.row or {"lists": ()}
+    if all(on_list["departures_read_at"] is None for on_list in row["lists"]):
         return None
     lost = {"departures_read_at": as_text(accounts.DEPARTURES_LOST), "members_read_at": None}
-    marked = [on_list if on_list.get("departures_read_at") is None else {**on_list, **lost} for on_list in lists]
-    return ChangelogRow(changelog_row.kind, changelog_row.key, {**changelog_row.row, "lists": marked})
+    marked = [on_list if on_list["departures_read_at"] is None else {**on_list, **lost} for on_list in row["lists"]]
+    return ChangelogRow(account.kind, account.key, {**row, "lists": marked})
 
 
 def _unknown_fields(row: Mapping[str, Any], columns: Iterable[str]) -> str | None:

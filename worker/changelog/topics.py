@@ -131,7 +131,7 @@ def _check_outcomes(admin: Admin, kafka: Kafka) -> CheckedTopic:
             f"must have the same number, so that an account's are written together. {off}"
         )
         return CheckedTopic(name, layout.partitions, wrong)
-    return CheckedTopic(name, layout.partitions, None) if admin.mock else _check_config(admin, name, layout)
+    return _check_config(admin, name, layout)
 
 
 def _check(admin: Admin, kafka: Kafka, *, outcomes: bool) -> Iterator[CheckedTopic]:
@@ -145,8 +145,6 @@ def _check(admin: Admin, kafka: Kafka, *, outcomes: bool) -> Iterator[CheckedTop
                 f"the others. Give {kafka.topic} as many."
             )
             yield CheckedTopic(name, layout.partitions, wrong)
-        elif admin.mock:
-            yield CheckedTopic(name, layout.partitions, None)
         else:
             yield _check_config(admin, name, layout)
     if outcomes:
@@ -162,6 +160,8 @@ def _absent(admin: Admin, name: str, partitions: int) -> CheckedTopic:
 
 
 def _check_config(admin: Admin, name: str, layout: TopicLayout) -> CheckedTopic:
+    if admin.mock:
+        return CheckedTopic(name, layout.partitions, None)
     config = None
     with suppress(KafkaError):
         config = admin.config(name)

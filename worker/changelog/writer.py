@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -35,43 +35,28 @@ class RowClaims:
         self._changed = threading.Condition()
 
     @contextmanager
-    def claim(self) -> Iterator[Claim]:
-        """Provides the claim of one commit, released at the end of the block."""
-        claim = Claim(self)
+    def claim(self) -> Iterator[set[RowKey]]:
+        """Provides the rows that one commit has claimed, none at first; they are released at the end of the block."""
+        claimed = set[RowKey]()
         try:
-            yield claim
+            yield claimed
         finally:
-            self.replace(claim, ())
+            self.replace(claimed, ())
 
-    def replace(self, claim: Claim, rows: Collection[RowKey]) -> None:
-        """Releases what a claim has, then waits until nobody else has any of these rows, and claims them all at once.
+    def replace(self, claimed: set[RowKey], rows: Iterable[RowKey]) -> None:
+        """Releases what a commit has claimed, then waits until nobody else has any of these rows, and claims them.
 
-        Nothing is held while it waits, so two claims never wait for each other.
+        Nothing is held while it waits, so two commits never wait for each other. Others may have written any row
+        meanwhile: rehearse again if they did.
         """
+        wanted = set(rows)
         with self._changed:
-            if claim.rows:
-                self._claimed -= claim.rows
-                claim.rows = set()
-                self._changed.notify_all()
-            self._changed.wait_for(lambda: self._claimed.isdisjoint(rows))
-            claim.rows = set(rows)
-            self._claimed |= claim.rows
-
-
-class Claim:
-    """What one commit has claimed. Used by its thread alone."""
-
-    def __init__(self, claims: RowClaims) -> None:
-        self._claims = claims
-        self.rows = set[RowKey]()
-
-    def covers(self, rows: Collection[RowKey]) -> bool:
-        """Returns whether all of these rows are claimed."""
-        return self.rows.issuperset(rows)
-
-    def extend(self, rows: Collection[RowKey]) -> None:
-        """Claims these rows too. Others may have written any row meanwhile: rehearse again if they did."""
-        self._claims.replace(self, self.rows | set(rows))
+            self._claimed -= claimed
+            claimed.clear()
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._claimed.isdisjoint(wanted))
+            claimed |= wanted
+            self._claimed |= wanted
 
 
 @dataclass(slots=True)
@@ -129,9 +114,9 @@ class ChangelogWriter(RecordWriter):
             KafkaError: Kafka may not have accepted the rows, or they changed in every try; nothing is committed.
         """
         sent = _Sent()
-        with self._claims.claim() as claim:
+        with self._claims.claim() as claimed:
             for _ in range(MOST_TRIES):
-                rehearsal, changed, rows = self._rehearse(db, write, sent, claim, erase=erase)
+                rehearsal, changed, rows = self._rehearse(db, write, sent, claimed, erase=erase)
                 deleted = {row.row_key for row in rows if row.row is None}
                 # Those of an earlier try only Kafka may have; the database never had them.
                 erased = deleted if erase else deleted.difference(changed.rows)
@@ -164,17 +149,17 @@ class ChangelogWriter(RecordWriter):
         )
 
     def _rehearse(
-        self, db: Database, write: Callable[[], Changed[_Result]], sent: _Sent, claim: Claim, *, erase: bool
+        self, db: Database, write: Callable[[], Changed[_Result]], sent: _Sent, claimed: set[RowKey], *, erase: bool
     ) -> tuple[Rehearsal, Changed[_Result], list[ChangelogRow]]:
         """Returns an up-to-date rehearsal, and the rows that it would write, all of them claimed."""
         while True:
             with db.rehearsal() as rehearsal:
                 changed = write()
-                keys = {*sent.keys, *changed.rows}
                 rows = rows_of(db, [*sent.keys, *changed.rows])
                 _refuse_unread(db, rows, erase=erase)
-            if not claim.covers(keys):
-                claim.extend(keys)
+            keys = {row.row_key for row in rows}
+            if not claimed >= keys:
+                self._claims.replace(claimed, claimed | keys)
                 if not db.unchanged_since(rehearsal):
                     continue
             return rehearsal, changed, rows

@@ -267,10 +267,9 @@ class Batch:
 
     def write_customers(self, at: str) -> None:
         """Writes only customers and counts. Call it in a transaction."""
-        connected = self._connected_now()
         ignored.drop(self._db, (ids_of(key) for key, pending in self._newest.items() if pending.newer))
-        self._write_fills(at, connected)
-        self._write_newest(at, connected)
+        self.write_fills(at)
+        self._write_newest(at)
         first_reading.note_not_staged(self._db, self._topic, self._topic_id, self._not_staged)
         offsets.note_accounts(self._db, self._topic, self._topic_id, self._misplaced)
         for partition, counted in self._counts.items():
@@ -279,15 +278,15 @@ class Batch:
     def _connected_now(self) -> set[str]:
         return bare_customers.connected_among(self._db, {account_id for account_id, _ in self._misplaced})
 
-    def _write_newest(self, at: str, connected: Collection[str]) -> None:
+    def _write_newest(self, at: str) -> None:
         whole, bare, withdrawn = list[Pending](), list[Pending](), list[Pending]()
         first = dict[tuple[str, int], int]()
-        connected_accounts = {account_id.encode() for account_id in connected}
+        connected = {account_id.encode() for account_id in self._connected_now()}
         for key in sorted(self._newest):  # as the table is: its pages are written one after the other
             pending = self._newest[key]
             if pending.state is None:
                 withdrawn.append(pending)
-            elif key.partition(b"/")[0] in connected_accounts:
+            elif key.partition(b"/")[0] in connected:
                 whole.append(pending)
             else:
                 bare.append(pending)
@@ -300,9 +299,7 @@ class Batch:
 
     def write_fills(self, at: str) -> None:
         """Writes only the fields of bare customers and ignored events. Call it in a transaction."""
-        self._write_fills(at, self._connected_now())
-
-    def _write_fills(self, at: str, connected: Collection[str]) -> None:
+        connected = self._connected_now()
         rows = (
             (*state_of(event_of(record).customer), at, *ids_of(key))
             for key, record in self._fills.items()

@@ -239,11 +239,11 @@ def test_two_claims_never_wait_for_each_other() -> None:
     both = threading.Barrier(2)
 
     def want(mine: RowKey) -> None:
-        with claims.claim() as claim:
-            claim.extend([mine])
+        with claims.claim() as claimed:
+            claims.replace(claimed, [mine])
             both.wait(30)
-            claim.extend(rows)
-            assert claim.covers(rows)
+            claims.replace(claimed, rows)
+            assert claimed == set(rows)
 
     with ThreadPoolExecutor(2) as pool:
         for future in [pool.submit(want, row) for row in rows]:
