@@ -24,7 +24,7 @@ BUSY_SECONDS = 30.0
 see :attr:`Database.must_end`."""
 ENDING_SECONDS = 1.0
 """How long it still waits after that."""
-TOLD_AFTER_SECONDS = 5.0
+LOGGED_AFTER_SECONDS = 5.0
 """A wait this long is logged, and again whenever it has doubled."""
 BUSY_SLICE_MS = 50
 """How long SQLite itself waits for a lock before the worker checks whether it must end."""
@@ -167,24 +167,20 @@ class Database:
         values: Sequence[Any] = (),
         *,
         more: Sequence[str] = (),
-        after: Sequence[Any] = (),
     ) -> Iterator[list[Any]]:
         """Yields rows page by page. Each page is a separate short read, so that others can write in between.
 
         Args:
             key: columns that identify and order the rows; an index should begin with them.
-            after: the key after which to start.
         """
         names, marks = ", ".join(f'"{column}"' for column in key), ", ".join("?" * len(key))
         query = f"SELECT {', '.join([names, *more])} FROM {table} WHERE {where}"
         end = f"ORDER BY {names} LIMIT {PAGE_ROWS}"
-        while True:
-            beyond = f"AND ({names}) > ({marks})" if after else ""
-            rows = self.execute(f"{query} {beyond} {end}", (*values, *after)).fetchall()
-            if not rows:
-                return
+        rows = self.execute(f"{query} {end}", values).fetchall()
+        while rows:
             yield rows
-            after = tuple(rows[-1])[: len(key)]
+            last = tuple(rows[-1])[: len(key)]
+            rows = self.execute(f"{query} AND ({names}) > ({marks}) {end}", (*values, *last)).fetchall()
 
     def parts(self, rows: Iterable[_Row]) -> Generator[Part[_Row], None, None]:
         """Splits a long operation into parts, one short transaction each, so that others can write in between.
@@ -251,7 +247,7 @@ class Database:
 
     def _retry_while_locked(self, run: Callable[..., _Result], *values: Any) -> _Result:
         # Waits here, not in SQLite, where nothing could interrupt it. Inside a transaction there is no need to wait.
-        began, tell_after = time.monotonic(), TOLD_AFTER_SECONDS
+        began, log_after = time.monotonic(), LOGGED_AFTER_SECONDS
         while True:
             try:
                 return run(*values)
@@ -260,10 +256,10 @@ class Database:
                 if str(error) != _LOCKED or self.connection.in_transaction or self._gives_up(waited):
                     raise _translation(error) from error
                 time.sleep(BUSY_PAUSE_SECONDS)
-                if waited >= tell_after:
+                if waited >= log_after:
                     message = "waiting for the database for %.0f s: another process or thread is writing"
                     log.warning(message, waited, extra={"seconds": round(waited)})
-                    tell_after *= 2
+                    log_after *= 2
 
     def _gives_up(self, waited: float) -> bool:
         if self.must_end is None:

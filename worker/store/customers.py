@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,8 +28,6 @@ _PATHS = ", ".join(f"'$.{name}'" for name in NAMING)
 _SETTLED_STATE = f"CASE WHEN deleted THEN json_remove(CAST(state AS TEXT), {_PATHS}) ELSE state END"
 ATTRIBUTES_OF = 2000
 """Customers in the sample for :func:`attribute_names`: an account may have a million."""
-
-Progress = Callable[[int], None]
 
 
 def changed(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from worker.model import AccountId, AddressKey, CustomerId
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Changed, account_rows, customer_rows
-from worker.store.customers import MARKED, Progress
+from worker.store.customers import MARKED
 
 MARKED_AT_ONCE = 1000
 """Customers marked in the transaction that marks a whole account; the others are marked afterwards."""
@@ -52,7 +52,9 @@ def look_again(db: Database, account_id: AccountId) -> int:
     return marked
 
 
-def mark_the_rest(db: Database, progress: Progress = lambda count: None, *, account_id: AccountId | None = None) -> int:
+def mark_the_rest(
+    db: Database, progress: Callable[[int], None] = lambda count: None, *, account_id: AccountId | None = None
+) -> int:
     """Marks customers of accounts with very many that :func:`mark_changed` left, in many transactions.
 
     Args:
@@ -67,7 +69,7 @@ def mark_the_rest(db: Database, progress: Progress = lambda count: None, *, acco
     while (row := db.execute(left, (account_id,)).fetchone()) is not None:
         who, before = AccountId(row["account_id"]), marked
         marking = _Marking(db, who, row["after"])
-        pages = db.pages("customer", ("customer_id",), "account_id = ?", (who,), after=(row["after"],))
+        pages = db.pages("customer", ("customer_id",), "account_id = ? AND customer_id > ?", tuple(row))
         marked += db.in_parts(
             (row[0] for rows in pages for row in rows),
             marking.mark,

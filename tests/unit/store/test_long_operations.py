@@ -260,7 +260,7 @@ def test_a_thread_of_a_running_worker_waits_for_a_lock_and_says_so(
 ) -> None:
     """However long another holds it, also longer than a command would wait; then it writes."""
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
-    monkeypatch.setattr(database, "TOLD_AFTER_SECONDS", 0.05)
+    monkeypatch.setattr(database, "LOGGED_AFTER_SECONDS", 0.05)
     monkeypatch.setattr(database.log, "warning", freeing(locked))
     db.must_end = lambda: False
     with db.transaction():
