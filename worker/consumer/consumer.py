@@ -84,7 +84,7 @@ class Consumer:
         self._erased = ErasedCustomers(hash_key)
         self._report = ConsumerReport(settings.topic, owned_partitions, metrics or Metrics())
         self._problems, self._assignment = Problems(self._report.away), Assignment()
-        self._refused, self._takings = False, Counter[int]()
+        self._refused, self._losses = False, Counter[int]()
         self._notices: list[tuple[Message, int | None]] = []
         self._unreported: dict[int, tuple[int | None, int]] = {}
         self._turns = PartitionTurns(settings.topic)
@@ -263,12 +263,12 @@ class Consumer:
         self.commits.claim(self._assignment.partitions)
         self._retention_gap.watch()
         if (news := self._watch.news()) is not None:
-            self._compare(*news)
+            self._compare_topic(*news)
         self._membership.look(self._assignment, self._ownership, self.partitions)
         if idle or self.commits.due():
             self.commits.commit(self._consumer)
 
-    def _compare(self, topic_id: str, partitions: int) -> None:
+    def _compare_topic(self, topic_id: str, partitions: int) -> None:
         if self._assignment.state is State.ASSIGNED and not self._assignment.partitions:
             self._ownership.kafka_answered()
         if partitions != self.partitions:
@@ -318,7 +318,7 @@ class Consumer:
             self.topic_id = topic_id
             self._begin_batch()
             self.topic_changed()
-        before = {partition: self._takings[partition] for partition in partitions}
+        before = {partition: self._losses[partition] for partition in partitions}
         compaction = self._retention_gap.ask()
         topic, spans, again = self._settings.topic, {}, {}
         for partition in sorted(partitions):
@@ -329,7 +329,7 @@ class Consumer:
                 again[partition] = self._next_of(partition) or 0
         last_owners = self.commits.last_owners(self._consumer, spans, self._problems)
         # Without those revoked meanwhile.
-        spans = {partition: span for partition, span in spans.items() if self._takings[partition] == before[partition]}
+        spans = {partition: span for partition, span in spans.items() if self._losses[partition] == before[partition]}
         again = {partition: known for partition, known in again.items() if partition in spans}
         last_owners.note(self._db, topic, spans, self._clock())
         self._retention_gap.assigned(
@@ -339,9 +339,9 @@ class Consumer:
         self._turns.assigned(spans)
         self._assignment.assign({partition: start for partition, (start, _) in spans.items()})
         self._ownership.assigned(spans, last_owners.waits, again)
-        self._put({partition: start for partition, (start, _) in spans.items()})
+        self._start_reading({partition: start for partition, (start, _) in spans.items()})
 
-    def _put(self, starts: Mapping[int, int]) -> None:
+    def _start_reading(self, starts: Mapping[int, int]) -> None:
         self._consumer.incremental_assign([TopicPartition(self._settings.topic, *start) for start in starts.items()])
         self._turns.take(self._consumer, assigned=starts)
 
@@ -365,7 +365,7 @@ class Consumer:
         interrupted = self._assignment.interrupted()
         if interrupted:
             self._stop_reading(interrupted)
-            self._put(self._assignment.resume(interrupted))
+            self._start_reading(self._assignment.resume(interrupted))
 
     def _bounds(self, partition: int) -> tuple[int, int]:
         return bounds(self._consumer, self._settings, partition, self._problems)
@@ -391,7 +391,7 @@ class Consumer:
 
     def _forget(self, partitions: Collection[int]) -> None:
         self._ownership.removed(partitions)
-        self._takings.update(partitions)
+        self._losses.update(partitions)
         self._assignment.drop(partitions)
         self._turns.removed(partitions)
         self._retention_gap.removed(partitions)

@@ -19,7 +19,7 @@ from worker.clock import Clock, as_text
 from worker.config import Kafka
 from worker.consumer.decode import Record, whose
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.consumer.start_offset import why_not_swept
+from worker.consumer.start_offset import why_absence_proves_nothing
 from worker.kafka.admin import Admin, Compaction
 from worker.kafka.client import session_seconds
 from worker.sqlite.database import Database
@@ -33,17 +33,17 @@ REFRESH_SECONDS = 600.0
 
 
 @dataclass(slots=True)
-class _Again:
-    """A partition that is reread, or read for the first time.
+class _WholeReading:
+    """A partition that is read from its beginning to its end.
 
     Attributes:
-        known: the offset from which it was never read; 0 for the first time.
+        known: for one that is reread, the offset from which it was never read; None for the first time.
         goal: the offset to reach.
         last: whether reaching that is enough.
         read: the next offset.
     """
 
-    known: int
+    known: int | None
     goal: int
     last: bool = False
     read: int = 0
@@ -76,8 +76,7 @@ class RetentionGap:
         """The topic's compaction settings; None if unknown."""
         self._topic_id = ""
         self._ends: dict[int, int] = {}
-        self._again: dict[int, _Again] = {}
-        self._first: dict[int, _Again] = {}
+        self._whole: dict[int, _WholeReading] = {}
         self._looked_at = clock()
         self._asked_at = time.monotonic()
         self._asked: tuple[str, dict[TopicPartition, Future[Any]]] | None = None
@@ -103,9 +102,9 @@ class RetentionGap:
         self._topic_id = topic_id
         added = {partition: end for partition, end in ends.items() if partition not in again}
         self._ends |= added
-        self._again |= {partition: _Again(known, ends[partition]) for partition, known in again.items()}
-        self._first |= {
-            partition: _Again(0, end) for partition, end in added.items() if self._is_first_reading(partition)
+        self._whole |= {partition: _WholeReading(known, ends[partition]) for partition, known in again.items()}
+        self._whole |= {
+            partition: _WholeReading(None, end) for partition, end in added.items() if self._is_first_reading(partition)
         }
         for partition in again:
             reread_customers.begin(self._db, partition)
@@ -125,15 +124,14 @@ class RetentionGap:
         """Records partitions that are no longer assigned: an unfinished rereading must be repeated another time."""
         for partition in partitions:
             self._ends.pop(partition, None)
-            self._again.pop(partition, None)
-            self._first.pop(partition, None)
+            self._whole.pop(partition, None)
 
     # While records are read
 
     @property
     def again(self) -> Mapping[int, int]:
         """Partitions that are being reread, each with the offset from which it was never read."""
-        return {partition: reading.known for partition, reading in self._again.items()}
+        return {partition: reading.known for partition, reading in self._whole.items() if reading.known is not None}
 
     def behind(self, next_offsets: Mapping[int, int]) -> set[int]:
         """Returns the partitions not yet read to the end that they had when they were assigned."""
@@ -141,11 +139,12 @@ class RetentionGap:
 
     def records_read(self, records: Sequence[Record]) -> None:
         """Records whose records were read, for partitions that are being reread."""
-        if not self._again:
+        again = self.again
+        if not again:
             return
         people: dict[int, set[tuple[str, str]]] = {}
         for record in records:
-            ids = whose(record) if record.partition in self._again else None
+            ids = whose(record) if record.partition in again else None
             if ids is not None:
                 people.setdefault(record.partition, set()).add(ids)
         for partition, keys in people.items():
@@ -160,35 +159,36 @@ class RetentionGap:
         Raises:
             KafkaError: its bounds cannot be queried.
         """
-        again = self._again.get(partition)
-        if again is None:
+        reading = self._whole.get(partition)
+        if reading is None or reading.known is None:
             self._arrived(partition, next_offset, at_end=at_end)
-            first = self._first.get(partition)
-            if first is not None and (low := self._whole(partition, first, next_offset)) is not None:
-                with self._db.transaction():
-                    self._note_whole(partition, first.read, self._why_not_swept(partition, low))
-                del self._first[partition]
-        elif (low := self._whole(partition, again, next_offset)) is not None:
-            self._sweep(partition, again.read, low)
+        if reading is None or (low := self._low_once_read(partition, reading, next_offset)) is None:
+            return
+        if reading.known is not None:
+            self._delete_missing(partition, reading.read, low)
+        else:
+            with self._db.transaction():
+                self._note_whole(partition, reading.read, self._why_absence_proves_nothing(partition, low))
+            del self._whole[partition]
 
-    def _whole(self, partition: int, reading: _Again, next_offset: int) -> int | None:
+    def _low_once_read(self, partition: int, reading: _WholeReading, next_offset: int) -> int | None:
         # Returns where the log begins, once the partition was read completely.
         reading.read = max(reading.read, next_offset)
         if reading.read < reading.goal:
             return None
         low, high = self._bounds(partition)
-        if reading is not self._again.get(partition, self._first.get(partition)):
+        if reading is not self._whole.get(partition):
             return None  # it was revoked while its broker was queried
         if not reading.last:
             # Records compacted before they were reached have newer ones, which may come after the first goal.
             reading.goal, reading.last = high, True
         return low if reading.read >= reading.goal else None
 
-    def _why_not_swept(self, partition: int, low: int) -> str | None:
+    def _why_absence_proves_nothing(self, partition: int, low: int) -> str | None:
         if self.compaction is None:
             return "its cleanup.policy is not known"
         misnamed = counts.in_partition(self._db, self._settings.topic, partition, "key_disagrees")
-        return why_not_swept(self.compaction, low, misnamed)
+        return why_absence_proves_nothing(self.compaction, low, misnamed)
 
     def _note_whole(self, partition: int, next_offset: int, reason: str | None) -> None:
         topic = self._settings.topic
@@ -200,10 +200,10 @@ class RetentionGap:
             if at_end:  # though no batch recorded it: there is a transaction marker
                 self._note_end([partition], as_text(self._clock()))
 
-    def _sweep(self, partition: int, next_offset: int, low: int) -> None:
+    def _delete_missing(self, partition: int, next_offset: int, low: int) -> None:
         assert self.compaction is not None, "without it nothing is read again"
         topic, at = self._settings.topic, as_text(self._clock())
-        reason = self._why_not_swept(partition, low)
+        reason = self._why_absence_proves_nothing(partition, low)
         with self._db.transaction():
             self._note_whole(partition, next_offset, reason)
             gone = 0
@@ -211,7 +211,7 @@ class RetentionGap:
                 gone = reread_customers.delete_others(self._db, topic, self._topic_id, partition, next_offset - 1, at)
             offsets.move_on(self._db, topic, self._topic_id, partition, next_offset, at)
         reread_customers.forget(self._db, partition)
-        del self._again[partition]
+        del self._whole[partition]
         self._ownership.read_again(partition)
         if reason is None:
             message = "partition %d was read again. Missing from it, and therefore deleted: %s"

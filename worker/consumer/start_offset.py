@@ -76,7 +76,7 @@ def start_of(
 
 
 def _retention_gap(partition: int, since: str, compaction: Compaction, low: int) -> str:
-    reason = why_not_swept(compaction, low)
+    reason = why_absence_proves_nothing(compaction, low)
     consequence = (
         "Customers that are missing from it then count as deleted."
         if reason is None
@@ -89,7 +89,7 @@ def _retention_gap(partition: int, since: str, compaction: Compaction, low: int)
     )
 
 
-def why_not_swept(compaction: Compaction, low: int, misnamed: int = 0) -> str | None:
+def why_absence_proves_nothing(compaction: Compaction, low: int, misnamed: int = 0) -> str | None:
     """Returns why a partition may lack a customer that was not deleted; None if only a tombstone can be the reason.
 
     Args:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from worker.clock import as_moment
-from worker.consumer.start_offset import Compaction, Start, start_of, why_not_swept
+from worker.consumer.start_offset import Compaction, Start, start_of, why_absence_proves_nothing
 from worker.store.offsets import Reading
 
 AT = "2026-11-22T10:00:00.000Z"
@@ -115,7 +115,7 @@ def test_a_pause_is_nothing_beside_a_log_that_is_another() -> None:
 )
 def test_records_go_for_other_reasons_than_nulls(compaction: Compaction, low: int, misnamed: int, told: str) -> None:
     """Then it is reported that deletions may have been missed, and who is gone from the log is not taken as deleted."""
-    assert told in str(why_not_swept(compaction, low, misnamed))
+    assert told in str(why_absence_proves_nothing(compaction, low, misnamed))
     if not misnamed:
         notice = str(after(25, compaction=compaction, low=low).notice)
         assert told in notice
@@ -124,4 +124,4 @@ def test_records_go_for_other_reasons_than_nulls(compaction: Compaction, low: in
 
 def test_of_a_whole_compacted_log_only_nulls_take_customers() -> None:
     """Compacted alone, from its first offset on, and with right keys."""
-    assert why_not_swept(DAY, 0) is None
+    assert why_absence_proves_nothing(DAY, 0) is None
