@@ -36,7 +36,7 @@ from worker.store import (
     strangers,
     update_intents,
 )
-from worker.store.forgotten import Forgotten, What, digest_of
+from worker.store.forgotten import Forgotten, ReadTo, What, digest_of
 from worker.store.ledger import LASTING_REFUSALS, CustomerStatus, has_left
 
 Progress = Callable[[str, int, int | None], None]
@@ -117,7 +117,7 @@ class Erasing:
             version = ledger_erasure.version_of(self.db, account_id, customer_id)
         own = self._hash(account_id, "customer", customer_id, left=left)
         return [
-            replace(own, read_to=read_to, version=version, erased=True),
+            replace(own, read_to=ReadTo(read_to, version)),
             *(self._hash(account_id, "address", address, left=True) for address in addresses_known if left),
         ]
 

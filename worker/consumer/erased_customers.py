@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from worker.consumer.event_order import Known, Verdict, came_later, judge
 from worker.errors import SecretKeyError
-from worker.model import AccountId
+from worker.model import AccountId, Position
 from worker.sqlite.database import Database
 from worker.store import customers, forgotten
 from worker.store.forgotten import Forgotten, digest_of
@@ -115,12 +115,12 @@ def is_newer(erased: Forgotten, new: Known, *, withdraws: bool) -> bool:
     Args:
         withdraws: whether it withdraws consent, which counts if it was published later, whatever its version.
     """
-    at = erased.read_to
-    log_of = (at.topic, at.topic_id, at.partition, at.offset) if at is not None else ("", "", -1, -1)
-    known = Known(erased.version, *log_of, erased.forgotten_at)
-    if at is not None and log_of[:3] == (new.topic, new.topic_id, new.partition) and new.offset <= at.offset:
+    assert erased.read_to is not None, "only erased customers are looked up"
+    at, version = erased.read_to.position or Position("", "", -1, -1), erased.read_to.version
+    known = Known(version, *at.log, at.offset, erased.forgotten_at)
+    if at.log == (new.topic, new.topic_id, new.partition) and new.offset <= at.offset:
         return False
-    if erased.version is None:
+    if version is None:
         # Any version would be above none, so only the order of the log or the time decides.
         new = new._replace(version=None)
     return judge(known, new) is Verdict.NEWER or (withdraws and came_later(known, new) is True)

@@ -10,18 +10,31 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, field
+from typing import Any, Literal
 
 from worker.model import AccountId, AddressKey, CustomerId, Position
 from worker.sqlite.database import Database
-from worker.sqlite.rows import RowKey, Rows
+from worker.sqlite.rows import Form, RowKey, RowMapper, Rows
 from worker.store import settings_notes
 
 KEY_BYTES = 32
 
 What = Literal["address", "customer"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTo:
+    """How far an erased customer's log had been read.
+
+    Attributes:
+        position: the last one; None if unknown.
+        version: the customer's highest; None if no event had one.
+    """
+
+    position: Position | None
+    version: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +44,30 @@ class Forgotten:
     Attributes:
         digest: see :func:`digest_of`.
         has_left: whether the person had left a list, or may not be added again for another reason.
-        read_to: of a customer, the last position read in its log; None if unknown.
-        version: of a customer, the highest that was read; None if no event had one.
-        erased: of a customer, whether it was erased itself, not just one of its addresses.
+        read_to: of a customer that was erased itself, not just one of its addresses; else None.
     """
 
     account_id: AccountId
     digest: str
     forgotten_at: str
     has_left: bool
-    read_to: Position | None = None
-    version: int | None = None
-    erased: bool = False
+    read_to: ReadTo | None = None
+
+
+def _read_to(row: Any) -> ReadTo | None:
+    if row["position"] is None:
+        return None
+    data = json.loads(row["position"])
+    return ReadTo(data["log"] and Position(*data["log"]), data["version"])
+
+
+def _position_text(read_to: ReadTo | None) -> str | None:
+    if read_to is None:
+        return None
+    return json.dumps({"log": read_to.position and astuple(read_to.position), "version": read_to.version})
+
+
+_ROW = RowMapper(Forgotten, read_to=Form(("position",), lambda read_to: (_position_text(read_to),), _read_to))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +105,10 @@ def digest_of(key: bytes, account_id: AccountId, kind: What, value: str) -> str:
 def put(db: Database, hashes: Sequence[Forgotten]) -> Rows:
     """Stores hashes; one that had left stays so. Call it in a transaction."""
     db.executemany(
-        "INSERT INTO forgotten (account_id, digest, forgotten_at, has_left, position) VALUES (?,?,?,?,?) "
-        "ON CONFLICT (account_id, digest) DO UPDATE SET forgotten_at = excluded.forgotten_at, "
-        "has_left = max(has_left, excluded.has_left), position = coalesce(excluded.position, position)",
-        [
-            (
-                forgotten.account_id,
-                forgotten.digest,
-                forgotten.forgotten_at,
-                int(forgotten.has_left),
-                _position_text(forgotten),
-            )
-            for forgotten in hashes
-        ],
+        f"{_ROW.insert('forgotten')} ON CONFLICT (account_id, digest) DO UPDATE SET "
+        "forgotten_at = excluded.forgotten_at, has_left = max(has_left, excluded.has_left), "
+        "position = coalesce(excluded.position, position)",
+        [_ROW.values(forgotten) for forgotten in hashes],
     )
     return [RowKey("forgotten", (forgotten.account_id, forgotten.digest)) for forgotten in hashes]
 
@@ -170,25 +186,13 @@ def delete_staged(db: Database, rows: Sequence[tuple[str, str, int]]) -> int:
 
 def find(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Forgotten]:
     """Returns the erased customers by account and hash."""
-    rows = db.execute(
-        "SELECT forgotten.* FROM json_each(?) AS wanted CROSS JOIN forgotten ON account_id = wanted.value ->> 0 "
+    erased = _ROW.select(
+        db,
+        "json_each(?) AS wanted CROSS JOIN forgotten ON account_id = wanted.value ->> 0 "
         "AND digest = wanted.value ->> 1 WHERE position IS NOT NULL",
         (json.dumps(list(keys)),),
     )
-    by_key = {}
-    for row in rows:
-        data = json.loads(row["position"])
-        position = data.get("log")
-        by_key[row["account_id"], row["digest"]] = Forgotten(
-            AccountId(row["account_id"]),
-            row["digest"],
-            row["forgotten_at"],
-            bool(row["has_left"]),
-            Position(*position) if position is not None else None,
-            data.get("version"),
-            erased=True,
-        )
-    return by_key
+    return {(forgotten.account_id, forgotten.digest): forgotten for forgotten in erased}
 
 
 def delete_account(db: Database, account_id: AccountId) -> Rows:
@@ -245,12 +249,3 @@ def erasures_of(db: Database, account_id: AccountId) -> int | None:
 def is_whole_account_erased(db: Database, account_id: AccountId) -> bool:
     """Returns whether the whole account was erased since its flush began, even if it was connected again."""
     return db.exists("erasure WHERE account_id = ? AND whole", (account_id,))
-
-
-def _position_text(forgotten: Forgotten) -> str | None:
-    if not forgotten.erased:
-        return None
-    position = forgotten.read_to
-    log = None if position is None else [position.topic, position.topic_id, position.partition, position.offset]
-    data: Mapping[str, object] = {"log": log, "version": forgotten.version}
-    return json.dumps(data)
