@@ -36,7 +36,7 @@ from worker.store import (
     strangers,
     update_intents,
 )
-from worker.store.forgotten import Forgotten, ReadTo, What, digest_of
+from worker.store.forgotten import Forgotten, HashKind, ReadTo, digest_of
 from worker.store.ledger import LASTING_REFUSALS, CustomerStatus, has_left
 
 Progress = Callable[[str, int, int | None], None]
@@ -132,7 +132,7 @@ class Erasing:
         next_offset = offsets.next_of(self.db, position.topic, position.topic_id, position.partition) or 0
         return replace(position, offset=max(position.offset, next_offset - 1)), staged.version
 
-    def _hash(self, account_id: AccountId, kind: What, value: str, *, left: bool) -> Forgotten:
+    def _hash(self, account_id: AccountId, kind: HashKind, value: str, *, left: bool) -> Forgotten:
         return Forgotten(account_id, digest_of(self.key, account_id, kind, value), self.at, left)
 
 

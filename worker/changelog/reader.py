@@ -24,7 +24,7 @@ from worker.metrics import Metrics
 from worker.sqlite.database import Database
 from worker.store import dead_letters, offsets, settings_notes, unowned
 from worker.store.dead_letters import DeadLetter
-from worker.store.offsets import Reading
+from worker.store.offsets import NextOffset
 from worker.text.plural import counted
 
 log = logging.getLogger("worker.changelog")
@@ -261,7 +261,7 @@ class Reader:
         self,
         topic: ChangelogTopic,
         partition: int,
-        readings: Sequence[Reading],
+        readings: Sequence[NextOffset],
         known: int | None,
         bounds: tuple[int, int],
     ) -> int:

@@ -14,18 +14,18 @@ from worker.consumer.pending import Pending, Stored, bare_state_of, event_of, fi
 from worker.kafka.partitioner import partition_of
 from worker.sqlite.database import Database
 from worker.store import bare_customers, counts, customers, dead_letters, first_reading, ignored, offsets
-from worker.store.counts import What
+from worker.store.counts import CountKind
 from worker.store.dead_letters import DeadLetter
 from worker.store.forgotten import Forgotten
 
-_COUNTED: dict[Verdict, What] = {
+_COUNTED: dict[Verdict, CountKind] = {
     Verdict.REPEAT: "repeated",
     Verdict.OLDER: "older",
     Verdict.OUT_OF_ORDER: "out_of_order",
 }
-NOT_STAGED: tuple[What, ...] = ("skipped", "repeated", "older", "out_of_order", "erased")
+NOT_STAGED: tuple[CountKind, ...] = ("skipped", "repeated", "older", "out_of_order", "erased")
 RESULTS = ("staged", "dead_letter", *NOT_STAGED)
-"""The result of a record; see What for those that are not staged."""
+"""The result of a record; see CountKind for those that are not staged."""
 CUSTOMER_BYTES = 500
 """Memory that a customer takes beside the values of its records."""
 
@@ -69,7 +69,7 @@ class Batch:
         self._misplaced: dict[tuple[str, int], bool] = {}  # of each account and partition that was seen
         self._not_staged: set[tuple[int, str, str]] = set()
         self._letters: list[tuple[Record, str]] = []
-        self._counts: defaultdict[int, Counter[What]] = defaultdict(Counter)
+        self._counts: defaultdict[int, Counter[CountKind]] = defaultdict(Counter)
         self.size = 0
         self.kept = 0
         self.next_offsets: dict[int, int] = {}

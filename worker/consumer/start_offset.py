@@ -8,8 +8,8 @@ from datetime import datetime
 
 from worker.clock import as_moment
 from worker.kafka.admin import Compaction
-from worker.store.counts import What
-from worker.store.offsets import Reading
+from worker.store.counts import CountKind
+from worker.store.offsets import NextOffset
 from worker.text.plural import counted
 
 
@@ -23,12 +23,12 @@ class Start:
     """
 
     offset: int
-    event: What | None = None
+    event: CountKind | None = None
     notice: str | None = None
 
 
 def start_of(
-    readings: Sequence[Reading],
+    readings: Sequence[NextOffset],
     topic_id: str,
     partition: int,
     low: int,

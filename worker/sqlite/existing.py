@@ -49,19 +49,9 @@ def open_existing(path: Path) -> Database:
         )
     if is_writable(path):
         return open_database(path)
-    return _open_read_only(path, still=not path.with_name(f"{path.name}-wal").exists())
-
-
-def _open_read_only(path: Path, *, still: bool) -> Database:
-    """Opens a database that this user may not write.
-
-    Args:
-        still: whether nobody has it open, so that it has no write-ahead log.
-
-    Raises:
-        DatabaseError: it cannot be read, or has another schema.
-    """
-    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
+    # Without a write-ahead log, nobody has it open.
+    immutable = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
+    uri = f"{path.absolute().as_uri()}?mode=ro{immutable}"
     with translated(path):
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         connection.row_factory = sqlite3.Row

@@ -37,7 +37,7 @@ from worker.status.run_summary import run_data
 from worker.status.times import in_words, span_in_words
 from worker.store import counts, customers, dead_letters, erasure_requests, ignored, offsets, receipts, refusals, runs
 from worker.store.erasure_requests import ErasureRequest
-from worker.store.offsets import Reading
+from worker.store.offsets import NextOffset
 from worker.store.runs import Request, Run
 
 RUNS_SHOWN = 5
@@ -202,7 +202,7 @@ def _notes(facts: AccountFacts, state: AccountState, elsewhere: int | None) -> I
         yield f"Another worker has this account now (partition {elsewhere}): run status there for what waits."
 
 
-def _partitions(readings: Sequence[Reading], live: LiveWorker | None) -> list[dict[str, Any]]:
+def _partitions(readings: Sequence[NextOffset], live: LiveWorker | None) -> list[dict[str, Any]]:
     # The running worker's own partitions; else how far each was read.
     if live is None:
         return [asdict(reading) | {"lag": None, "behind": None} for reading in readings]

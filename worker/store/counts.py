@@ -7,7 +7,7 @@ from typing import Literal
 
 from worker.sqlite.database import Database
 
-What = Literal[
+CountKind = Literal[
     "skipped",
     "repeated",
     "older",
@@ -28,7 +28,7 @@ keeps tombstones · absent: in the ledger but not in the log, deleted or not · 
 that of their account by the contract · erased: of customers who were erased later."""
 
 
-def add(db: Database, topic: str, partition: int, counts: Mapping[What, int]) -> None:
+def add(db: Database, topic: str, partition: int, counts: Mapping[CountKind, int]) -> None:
     """Adds to a partition's counts. Call it in the transaction that stages what was counted."""
     db.executemany(
         "INSERT INTO read_count (topic, partition, what, count) VALUES (?,?,?,?) "
@@ -43,7 +43,7 @@ def totals(db: Database, topic: str) -> dict[str, int]:
     return {row["what"]: row["n"] for row in rows}
 
 
-def in_partition(db: Database, topic: str, partition: int, counted: What) -> int:
+def in_partition(db: Database, topic: str, partition: int, counted: CountKind) -> int:
     """Returns one count of one partition."""
     query = "SELECT count FROM read_count WHERE topic = ? AND partition = ? AND what = ?"
     return db.value(int, query, (topic, partition, counted)) or 0

@@ -21,7 +21,7 @@ from worker.store import settings_notes
 
 KEY_BYTES = 32
 
-What = Literal["address", "customer"]
+HashKind = Literal["address", "customer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +91,13 @@ class Departed:
         """Returns whether this customer had left under any address and was erased."""
         return self._has("customer", customer_id)
 
-    def _has(self, kind: What, value: str) -> bool:
+    def _has(self, kind: HashKind, value: str) -> bool:
         if self.key is None or not self.digests:
             return False
         return digest_of(self.key, self.account_id, kind, value) in self.digests
 
 
-def digest_of(key: bytes, account_id: AccountId, kind: What, value: str) -> str:
+def digest_of(key: bytes, account_id: AccountId, kind: HashKind, value: str) -> str:
     """Returns the HMAC-SHA256 of an account's address or customer, in hexadecimal digits."""
     return hmac.new(key, json.dumps([account_id, kind, value]).encode(), hashlib.sha256).hexdigest()
 

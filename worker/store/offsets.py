@@ -13,7 +13,7 @@ from worker.sqlite.rows import RowMapper
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class NextOffset:
     """How far a partition was read.
 
     Attributes:
@@ -27,9 +27,9 @@ class Reading:
     updated_at: str
 
 
-_READING = RowMapper(Reading)
-_MOVE_ON = _READING.insert("next_offset", verb="INSERT OR REPLACE")
-_READ_ON = f"{_READING.insert('next_offset')} ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset"
+_NEXT = RowMapper(NextOffset)
+_MOVE_ON = _NEXT.insert("next_offset", verb="INSERT OR REPLACE")
+_READ_ON = f"{_NEXT.insert('next_offset')} ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset"
 
 
 def move_on(db: Database, topic: str, topic_id: str, partition: int, next_offset: int, at: str) -> None:
@@ -60,9 +60,9 @@ def next_of(db: Database, topic: str, topic_id: str, partition: int) -> int | No
     return db.value(int, query, (topic, topic_id, partition))
 
 
-def of_topic(db: Database, topic: str) -> list[Reading]:
+def of_topic(db: Database, topic: str) -> list[NextOffset]:
     """Returns how far a topic was read, under each of its ids; the latest last."""
-    return _READING.select(db, "next_offset WHERE topic = ? ORDER BY updated_at, partition", (topic,))
+    return _NEXT.select(db, "next_offset WHERE topic = ? ORDER BY updated_at, partition", (topic,))
 
 
 def of_other_changelogs(db: Database, names: tuple[str, str]) -> list[tuple[str, str, int, int]]:

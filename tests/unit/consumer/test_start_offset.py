@@ -8,15 +8,15 @@ import pytest
 
 from worker.clock import as_moment
 from worker.consumer.start_offset import Compaction, Start, start_of, why_absence_proves_nothing
-from worker.store.offsets import Reading
+from worker.store.offsets import NextOffset
 
 AT = "2026-11-22T10:00:00.000Z"
 DAY = Compaction("compact", 24 * 3600.0)
 
 
-def reading(next_offset: int, topic_id: str = "id", partition: int = 0) -> Reading:
+def reading(next_offset: int, topic_id: str = "id", partition: int = 0) -> NextOffset:
     """How far a partition was read."""
-    return Reading("t", topic_id, partition, next_offset, AT)
+    return NextOffset("t", topic_id, partition, next_offset, AT)
 
 
 def test_begins_at_the_logs_start_at_first() -> None:
