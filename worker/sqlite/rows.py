@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -64,10 +64,10 @@ def parser_of(row_type: type[_Row]) -> Callable[[str], _Row | None]:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How one field is stored.
+    """How a field is stored that is not stored as it is, in one column of its name.
 
     Attributes:
-        columns: its columns; empty for one column with the field's name.
+        columns: its columns.
         values: returns their values.
         read: returns the field's value from a row, which it accesses by column name.
     """
@@ -75,10 +75,6 @@ class Form:
     columns: tuple[str, ...]
     values: Callable[[Any], tuple[Any, ...]]
     read: Callable[[Any], Any]
-
-
-def _as_it_is(value: Any) -> tuple[Any, ...]:
-    return (value,)
 
 
 def _form_of_value(name: str, write: Callable[[Any], Any], read: Callable[[Any], Any]) -> Form:
@@ -94,7 +90,7 @@ def _membership(row: Any) -> MembershipKey | None:
     return MembershipKey(row["list_id"], row["address"]) if row["address"] is not None else None
 
 
-def _form(name: str, kind: Any) -> Form:
+def _form(name: str, kind: Any) -> Form | None:
     kinds = {get_origin(hint) or hint for hint in (get_args(kind) or (kind,))} | {get_origin(kind) or kind}
     if MembershipKey in kinds:
         return Form(("list_id", "address"), lambda membership: tuple(membership or (None, None)), _membership)
@@ -107,7 +103,7 @@ def _form(name: str, kind: Any) -> Form:
             return _form_of_value(name, str, hint)
     if kinds & {Mapping, Sequence}:
         return _form_of_value(name, json_text, from_json)
-    return Form((name,), _as_it_is, itemgetter(name))
+    return None
 
 
 class RowMapper(Generic[_Row]):
@@ -127,17 +123,19 @@ class RowMapper(Generic[_Row]):
         hints = get_type_hints(dataclass_type)
         names = [field.name for field in dataclasses.fields(dataclass_type)]  # type: ignore[arg-type]
         self._dataclass_type = dataclass_type
-        self._forms = {name: forms.get(name) or _form(name, hints[name]) for name in names if name not in leave_out}
-        self.columns = tuple(column for form in self._forms.values() for column in form.columns)
-        self._fields = attrgetter(*self._forms)
+        all_forms = {name: forms.get(name) or _form(name, hints[name]) for name in names if name not in leave_out}
+        self.columns = tuple(
+            column for name, form in all_forms.items() for column in (form.columns if form is not None else (name,))
+        )
+        self._fields = attrgetter(*all_forms)
         # Backwards, so that a field with two columns does not shift later ones.
         self._other_forms = [
             (number, form.values, len(form.columns) > 1)
-            for number, form in reversed(list(enumerate(self._forms.values())))
-            if form.values is not _as_it_is
+            for number, form in reversed(list(enumerate(all_forms.values())))
+            if form is not None
         ]
-        self._plain = tuple(name for name, form in self._forms.items() if form.values is _as_it_is)
-        self._other_reads = [(name, form.read) for name, form in self._forms.items() if form.values is not _as_it_is]
+        self._plain = tuple(name for name, form in all_forms.items() if form is None)
+        self._other_reads = [(name, form.read) for name, form in all_forms.items() if form is not None]
 
     def values(self, row: _Row) -> tuple[Any, ...]:
         """Returns the values of a row's columns."""
