@@ -6,12 +6,14 @@ from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from worker.accounts.secrets import SecretKey
 from worker.accounts.settings import lists_not_there, load
 from worker.accounts.settings_log import Author, note
 from worker.changelog.commit import Changelog
+from worker.consumer.decode import LONGEST_ID
 from worker.errors import AccountError, SecretKeyError, UsageError
 from worker.mailchimp import api_key
 from worker.mailchimp.answers import Answer
@@ -28,9 +30,6 @@ from worker.store.accounts import AccountList, AccountSettings
 
 OpenSender = Callable[[ApiKey], AbstractContextManager[Sender]]
 """Opens a sender that uses an API key, and closes it afterwards."""
-
-LONGEST_ID = 128
-"""Characters of an account id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +181,7 @@ def rekey(db: Database, changelog: Changelog, old: SecretKey, new: SecretKey) ->
         changed, rows = 0, Rows()
         for settings in accounts.all_accounts(db):
             sealed = accounts.encrypted_key(db, settings.account_id)
-            if sealed is None or _opens(new, settings.account_id, sealed):
+            if sealed is None or _opens(partial(new.open, settings.account_id, sealed)):
                 continue
             if sealed not in sealed_now:
                 sealed_now[sealed] = new.seal(settings.account_id, old.open(settings.account_id, sealed))
@@ -195,21 +194,16 @@ def rekey(db: Database, changelog: Changelog, old: SecretKey, new: SecretKey) ->
 
 def _rekey_hashes(db: Database, old: SecretKey, new: SecretKey, sealed_now: dict[bytes | str, Any]) -> Rows:
     sealed = forgotten.encrypted_key(db)
-    if sealed is None:
+    if sealed is None or _opens(partial(new.open_hash_key, sealed)):
         return []
     if sealed not in sealed_now:
-        try:
-            new.open_hash_key(sealed)
-        except SecretKeyError:
-            sealed_now[sealed] = new.seal_hash_key(old.open_hash_key(sealed))
-        else:
-            sealed_now[sealed] = sealed
-    return forgotten.set_encrypted_key(db, sealed_now[sealed]) if sealed_now[sealed] != sealed else []
+        sealed_now[sealed] = new.seal_hash_key(old.open_hash_key(sealed))
+    return forgotten.set_encrypted_key(db, sealed_now[sealed])
 
 
-def _opens(secret: SecretKey, account_id: AccountId, sealed: bytes) -> bool:
+def _opens(decrypt: Callable[[], object]) -> bool:
     try:
-        secret.open(account_id, sealed)
+        decrypt()
     except SecretKeyError:
         return False
     return True

@@ -21,8 +21,9 @@ from tests.unit.accounts.build import (
     nobody,
 )
 from worker.accounts import api_keys, lists
-from worker.accounts.api_keys import LONGEST_ID, key_of
+from worker.accounts.api_keys import key_of
 from worker.accounts.settings import load
+from worker.consumer.decode import LONGEST_ID
 from worker.errors import (
     AccountError,
     ApiKeyMalformed,
