@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from functools import partial
 from typing import Protocol, TypeVar
 
 from worker.errors import KafkaError
@@ -56,7 +57,7 @@ def commit_in_parts(
     changed = 0
     with closing(db.parts(rows)) as parts:
         for part in parts:
-            changed += changelog.commit(db, lambda part=part: _written(part, write), erase=erase)  # type: ignore[misc]
+            changed += changelog.commit(db, partial(_written, part, write), erase=erase)
             progress(part.taken)
     return changed
 

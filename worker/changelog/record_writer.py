@@ -120,7 +120,7 @@ class RecordWriter:
         """
         topic = self.topics.settings
         for partition in range(topic.partitions):
-            self.take(topic, partition, lambda partition=partition: read(partition))  # type: ignore[misc]
+            self.take(topic, partition, partial(read, partition))
 
     def keep_only(self, partitions: Collection[int]) -> None:
         """Releases all ledger partitions but these, and serves librdkafka's callbacks."""

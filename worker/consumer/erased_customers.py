@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 
 from worker.consumer.event_order import Known, Verdict, came_later, judge
 from worker.errors import SecretKeyError
@@ -76,7 +77,7 @@ class ErasedCustomers:
             # Once all are compared, only customers staged at the very time of an erasure can be left.
             only_changed = forgotten.compared_with(db, account_id) == hashes
             stale = self._not_newer(db, account_id, customers.staged_of(db, account_id, only_changed=only_changed))
-            dropped += db.in_parts(stale, lambda part, who=account_id: _drop(db, who, part))  # type: ignore[misc]
+            dropped += db.in_parts(stale, partial(_drop, db, account_id))
             if not only_changed and not db.is_ending:
                 with db.transaction():
                     forgotten.note_compared(db, account_id, hashes)
