@@ -6,7 +6,6 @@ After a take-over or a crash, customers that were delivered already are settled 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
 
 from worker.app import App
 from worker.clock import as_text
@@ -14,7 +13,6 @@ from worker.consumer.erased_customers import ErasedCustomers
 from worker.consumer.owned_partitions import Held, OwnedPartitions
 from worker.jobs import erase
 from worker.jobs.job import attempt
-from worker.model import AccountId
 from worker.sqlite.database import Database
 from worker.store import customers, first_reading, marking
 from worker.text.plural import counted
@@ -33,8 +31,7 @@ def finish_staging(app: App, owned_partitions: OwnedPartitions, topic_id: str, d
     if erased := ErasedCustomers(app.hash_key).drop_staged(db):
         line = "%d customers were removed: they were erased, and nothing newer of them was read"
         log.info(line, erased, extra={"count": erased})
-    ready, ledger_partition = owned_partitions.ready(), app.changelog.ledger_partition
-    _delete_missing(db, app.config.kafka.topic, topic_id, ready, ledger_partition, as_text(app.clock()))
+    _delete_missing(app, owned_partitions, topic_id, db)
     settle_delivered(db)
 
 
@@ -63,21 +60,16 @@ class Settle:
         self._compared = ready
 
 
-def _delete_missing(
-    db: Database,
-    topic: str,
-    topic_id: str,
-    ready: Collection[int],
-    ledger_partition: Callable[[AccountId], int],
-    at: str,
-) -> None:
+def _delete_missing(app: App, owned_partitions: OwnedPartitions, topic_id: str, db: Database) -> None:
     # Customers that are in the ledger but no longer in the log, once a partition was read completely, are deleted if
     # nothing else can explain it.
     revived = first_reading.delete_revived(db)
     if revived:
         message = "still deleted: %s; the events that came again are older"
         log.info(message, counted(revived, "customer"), extra={"count": revived})
-    for absent in first_reading.judge(db, topic, topic_id, ready, ledger_partition, at):
+    topic, ready = app.config.kafka.topic, owned_partitions.ready()
+    results = first_reading.judge(db, topic, topic_id, ready, app.changelog.ledger_partition, as_text(app.clock()))
+    for absent in results:
         if absent.deleted:
             log.warning(
                 "partition %d was read to its end. Missing from it, and therefore deleted: %s of the ledger",
