@@ -63,36 +63,28 @@ def within(rows: Iterable[Any], most_bytes: int | None) -> list[Customer]:
 
 def by_ids(db: Database, account_id: AccountId, ids: Iterable[CustomerId]) -> list[Customer]:
     """Returns those of the customers that are staged."""
-    rows = db.execute(
-        f"SELECT {COLUMNS} FROM customer WHERE account_id = ? AND customer_id IN (SELECT value FROM json_each(?))",
-        (account_id, json.dumps(list(ids))),
-    )
-    return [_customer(row) for row in rows]
+    which = "account_id = ? AND customer_id IN (SELECT value FROM json_each(?))"
+    return _select(db, which, (account_id, json.dumps(list(ids))))
 
 
 def by_addresses(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[Customer]:
     """Returns the account's customers with any of the addresses."""
-    rows = db.execute(
-        f"SELECT {COLUMNS} FROM customer WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))",
-        (account_id, json.dumps(list(addresses))),
-    )
-    return [_customer(row) for row in rows]
+    return _select(db, _OF_ADDRESSES, (account_id, json.dumps(list(addresses))))
 
 
 def ids_of_addresses(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[CustomerId]:
     """Returns the ids of the account's customers with any of the addresses."""
-    query = "SELECT customer_id FROM customer WHERE account_id = ? AND address IN (SELECT value FROM json_each(?))"
+    query = f"SELECT customer_id FROM customer WHERE {_OF_ADDRESSES}"
     return db.column(CustomerId, query, (account_id, json.dumps(list(addresses))))
+
+
+_OF_ADDRESSES = "account_id = ? AND address IN (SELECT value FROM json_each(?))"
 
 
 def find_by_address(db: Database, address: AddressKey, account_id: AccountId | None) -> list[Customer]:
     """Returns the customers with an address, in one account or in all."""
-    rows = db.execute(
-        f"SELECT {COLUMNS} FROM customer WHERE address = ?1 AND (?2 IS NULL OR account_id = ?2) "
-        "ORDER BY account_id, customer_id",
-        (address, account_id),
-    )
-    return [_customer(row) for row in rows]
+    which = "address = ?1 AND (?2 IS NULL OR account_id = ?2) ORDER BY account_id, customer_id"
+    return _select(db, which, (address, account_id))
 
 
 def accounts_with_changes(db: Database) -> dict[AccountId, int]:
@@ -197,6 +189,10 @@ def settle_known(db: Database) -> int:
     update = f"UPDATE customer SET changed = 0, state = {_SETTLED_STATE} {which}"
     pages = db.pages("customer", ("account_id", "customer_id"), f"changed = 1 AND {_KNOWN}")
     return db.in_parts((tuple(row) for rows in pages for row in rows), lambda part: db.executemany(update, part))
+
+
+def _select(db: Database, which: str, values: Sequence[Any]) -> list[Customer]:
+    return [_customer(row) for row in db.execute(f"SELECT {COLUMNS} FROM customer WHERE {which}", values)]
 
 
 def _customer(row: Any) -> Customer:
