@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from worker.clock import as_moment, as_text
@@ -54,27 +54,31 @@ def status_of(now: CustomerNow) -> str:
     return (now.member_status or NO_MEMBER) if there else NO_MEMBER
 
 
-def after_step(
-    now: CustomerNow,
-    receipts: Sequence[Receipt],
-    version: int | None,
-    *,
-    settled: bool,
-    is_archive: bool,
-    departed: Mapping[MembershipKey, str],
-    again: bool = False,
-) -> CustomerOutcome | None:
+@dataclass(frozen=True, slots=True)
+class _EndedStep:
+    """A step's result, with what follows from it for the places that it wrote.
+
+    Attributes:
+        settled: customers that no other step follows for.
+        departed: the status by which somebody left each place that the receipts name as the reason.
+        rejoined: places whose member joined again since it was last read: its status is new though it is the same.
+    """
+
+    result: StepResult
+    settled: Collection[CustomerId]
+    departed: Mapping[MembershipKey, str]
+    rejoined: Collection[MembershipKey]
+
+
+def _after_step(now: CustomerNow, receipts: Sequence[Receipt], step: _EndedStep) -> CustomerOutcome | None:
     """Returns what is published about a customer after a step; None if nothing changed.
 
     Args:
         now: the customer after everything that the step wrote.
         receipts: of the customer, at least one, oldest first.
-        version: of the customer when it was read for the flush.
-        settled: whether no other step of the customer follows.
-        is_archive: whether the step is an archive.
-        departed: the status by which somebody left each place that the receipts name as the reason.
-        again: whether the member joined again since it was last read, so that its status is new though it is the same.
     """
+    version = step.result.customers[now.customer_id].version
+    again, settled = now.membership in step.rejoined, now.customer_id in step.settled
     now = _without_successors(now)
     here = [receipt for receipt in receipts if now.membership == _place_of(receipt)]
     receipt = (here or receipts)[-1]
@@ -83,7 +87,11 @@ def after_step(
     if published is not None and (
         # Another step reports on the customer; if none did or will, this one answers its event.
         (elsewhere and (not settled or (published.version == version and _settles(published.outcome))))
-        or (is_archive and receipt.outcome in _OF_AN_OLD_PLACE and _was_kept_off(published, version, receipt))
+        or (
+            step.result.is_archive
+            and receipt.outcome in _OF_AN_OLD_PLACE
+            and _was_kept_off(published, version, receipt)
+        )
     ):
         place = published.list_id if now.membership is None else now.membership.list_id
         return _unless_same(published, _with_status(published, place, status, receipt.at), status_set=again)
@@ -102,7 +110,7 @@ def after_step(
         # Something found elsewhere is described in general, since the sentence names another list.
         reason=meaning.sentence if elsewhere else _reason(receipt),
         next=_without_address(receipt.next, meaning.next),
-        caused_by=_cause(receipt, now, _status_of_departure(receipt, departed) or status),
+        caused_by=_cause(receipt, now, _status_of_departure(receipt, step.departed) or status),
         run=receipt.run,
         at=receipt.at,
     )
@@ -293,21 +301,12 @@ def write_after_step(db: Database, account_id: AccountId, result: StepResult) ->
     deleted = [customer.customer_id for customer in result.settled if customer.deleted]
     for customer_id in deleted:
         by_customer.pop(customer_id, None)
-    departed, again = _statuses_left_with(db, account_id, result.receipts), _rejoined(result.entries)
+    departed = _statuses_left_with(db, account_id, result.receipts)
+    step = _EndedStep(result, settled, departed, _rejoined(result.entries))
     outcomes: dict[CustomerId, CustomerOutcome] = {}
     for now in customer_outcomes.customers_now(db, account_id, by_customer):
-        who = now.customer_id
-        outcome = after_step(
-            now,
-            by_customer[who],
-            result.customers[who].version,
-            settled=who in settled,
-            is_archive=result.is_archive,
-            departed=departed,
-            again=now.membership in again,
-        )
-        if outcome is not None:
-            outcomes[who] = outcome
+        if (outcome := _after_step(now, by_customer[now.customer_id], step)) is not None:
+            outcomes[now.customer_id] = outcome
     outcomes |= _outcomes_of_others(db, account_id, result, {*by_customer, *deleted})
     rows = customer_outcomes.put(db, account_id, outcomes) if outcomes else []
     return rows + (customer_outcomes.drop(db, account_id, deleted) if deleted else [])
