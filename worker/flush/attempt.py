@@ -114,8 +114,6 @@ class _News:
 class Intents:
     """What a step group is about to do: each write whose answer could be lost is stored before it is sent.
 
-    Not thread-safe.
-
     Attributes:
         write_ahead: writes entries with intents, and the memberships of customers who had none, in one transaction.
     """
@@ -335,31 +333,36 @@ class Attempt(StepResult):
 
         A 404 may be about the member or the list, so the list is looked for.
         """
-        classified, exchange = answered.classified, answered.exchange
-        of_list = self._look_for_list(membership.list_id) if classified.kind is AnswerClass.NOT_THERE else None
-        exists = of_list is not None and of_list.kind is AnswerClass.DONE
-        classified = classified if of_list is None or exists else of_list
-        kind, title, then = classified.kind, classified.title, None
+        list_gone, then = False, None
+        if answered.is_missing() and (of_list := self._look_for_list(membership.list_id)).kind is not AnswerClass.DONE:
+            answered, list_gone = replace(answered, classified=of_list), of_list.kind is AnswerClass.NOT_THERE
+        kind, title, exchange = answered.classified.kind, answered.classified.title, answered.exchange
         if kind is AnswerClass.ACCOUNT_STOPPED:
             self.closed.account = title
             self.fail(targets)
             outcome, detail = Outcome.ACCOUNT_STOPPED, f"Mailchimp accepts no calls for this account: {title}."
-        elif kind is AnswerClass.NOT_THERE and not exists:
+        elif list_gone:
             self.closed.gone_lists.add(membership.list_id)
             self.fail(targets)
             outcome, detail = Outcome.LIST_GONE, "The list no longer exists in Mailchimp."
         elif kind in (AnswerClass.BAD_ADDRESS, AnswerClass.BARRED, AnswerClass.UNCLEAR):
             if kind is not AnswerClass.BARRED:  # the ledger has a departure there now
                 self.undone.append(membership)
-            outcome, detail, then = self._refused(targets, membership, classified)
+            outcome, detail, then = self._refused(targets, membership, answered.classified)
         else:
-            self.fail(targets)
-            self.later = title if kind in (AnswerClass.LATER, AnswerClass.AGAIN) else None
-            self.again = self.again or kind is AnswerClass.AGAIN
-            outcome, detail = Outcome.LATER, f"{NOT_KNOWN if exchange.in_doubt else 'Not done'}: {title}."
-        first = len(self.receipts)
+            detail = f"{NOT_KNOWN if exchange.in_doubt else 'Not done'}: {title}."
+            self.note_later(targets, membership, answered, detail)
+            return
         self.receipt(targets, membership, exchange, outcome=outcome, detail=detail, then=then)
-        if outcome is Outcome.LATER and exchange.in_doubt:
+
+    def note_later(self, targets: Sequence[Target], membership: MembershipKey, answered: Answered, detail: str) -> None:
+        """Records an answer that settles nothing now and refuses nobody; the call is made again."""
+        kind, exchange, first = answered.classified.kind, answered.exchange, len(self.receipts)
+        self.fail(targets)
+        self.later = answered.classified.title if kind in (AnswerClass.LATER, AnswerClass.AGAIN) else None
+        self.again = self.again or kind is AnswerClass.AGAIN
+        self.receipt(targets, membership, exchange, outcome=Outcome.LATER, detail=detail)
+        if exchange.in_doubt:
             self.in_doubt += self.receipts[first:]
 
     def _refused(

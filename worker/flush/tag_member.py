@@ -22,7 +22,7 @@ from worker.mailchimp.answers import (
     total_items,
 )
 from worker.plan.identity import as_read, is_unconfirmed
-from worker.plan.outcomes import NEXT_FLUSH, NOTHING_NEXT, Outcome
+from worker.plan.outcomes import NOTHING_NEXT, Outcome
 from worker.plan.steps import Tag
 from worker.store.ledger import OUT, LedgerEntry
 
@@ -108,13 +108,6 @@ def _note_failure(attempt: Attempt, step: Tag, answered: Answered) -> None:
     if classified.kind in (AnswerClass.ACCOUNT_STOPPED, AnswerClass.NOT_THERE):
         attempt.note_failure(step.targets, step.membership, answered)
         return
-    attempt.fail(step.targets)
-    attempt.again = attempt.again or classified.kind is AnswerClass.AGAIN
-    if classified.kind in (AnswerClass.LATER, AnswerClass.AGAIN):
-        attempt.later = classified.title
     sure = "may not be" if exchange.in_doubt else "are not"
     detail = f"The member is there; its tags {sure} written yet: {classified.title}."
-    first = len(attempt.receipts)
-    attempt.receipt(step.targets, step.membership, exchange, outcome=Outcome.LATER, detail=detail, then=NEXT_FLUSH)
-    if exchange.in_doubt:
-        attempt.in_doubt += attempt.receipts[first:]
+    attempt.note_later(step.targets, step.membership, answered, detail)
