@@ -309,13 +309,13 @@ def plan_chunk(
     """
     related = with_strangers(db, related, inputs)
     try:
-        whole = make_plan(related, inputs)
+        plan = make_plan(related, inputs)
     except Exception as error:
         if len(related.changed) == 1:
             on_fault(related, error)
             return
     else:
-        yield related, whole
+        yield related, plan
         return
     for part in apart(db, inputs.settings.account_id, related):
         try:

@@ -106,6 +106,8 @@ class Batch:
         commit: writes each result at once.
         strategy: for this list.
         alone: steps for contacts that need a call of their own: existing members, or those refused without a title.
+        refused: contacts that were refused when each was sent alone: all wait, because the list may be at fault.
+        any_taken: whether Mailchimp accepted any POST.
         intended: the ledger entry of each place since a POST with it was sent.
         unsent: places whose intent is stored, but which certainly no POST has filled.
         in_doubt: the POST that may have filled a place, though its answer does not tell.
@@ -115,8 +117,8 @@ class Batch:
     commit: Commit
     strategy: AddStrategy
     alone: list[Step] = field(default_factory=list)
-    waiting: list[tuple[Add, Answered]] = field(default_factory=list)
-    taken: bool = False
+    refused: list[tuple[Add, Answered]] = field(default_factory=list)
+    any_taken: bool = False
     intended: dict[MembershipKey, LedgerEntry] = field(default_factory=dict)
     unsent: set[MembershipKey] = field(default_factory=set)
     in_doubt: dict[MembershipKey, _Posted] = field(default_factory=dict)
@@ -158,15 +160,15 @@ class Batch:
             elif len(part) > 1:
                 stack += [part[len(part) // 2 :], part[: len(part) // 2]]
             else:
-                self.waiting.append((part[0], posted.refusal(part[0])))
+                self.refused.append((part[0], posted.refusal(part[0])))
                 if self._list_at_fault():
-                    self._pause([*(add for add, _ in self.waiting), *(add for rest in stack for add in rest)])
+                    self._pause([*(add for add, _ in self.refused), *(add for rest in stack for add in rest)])
                     return self.alone
         attempt = Attempt.of(self.context)
-        for add, refusal in self.waiting:
+        for add, refusal in self.refused:
             attempt.note_failure(add.targets, add.membership, refusal)
             attempt.settle(add.targets)
-        if self.waiting:
+        if self.refused:
             self.commit(attempt)
         return self.alone
 
@@ -270,7 +272,7 @@ class Batch:
 
     def _sort_contacts(self, posted: _Posted) -> None:
         body = posted.answer.body or {}
-        self.taken = True
+        self.any_taken = True
         members, errors = _by_address(body, "new_members", "updated_members"), _by_address(body, "errors")
         attempt = Attempt.of(self.context)
         for add in posted.adds:
@@ -319,13 +321,13 @@ class Batch:
         attempt.fail(add.targets)
 
     def _list_at_fault(self) -> bool:
-        last = {refusal.classified.title for _, refusal in self.waiting[-SAME_TITLE_IN_A_ROW:]}
-        return not self.taken and len(self.waiting) >= SAME_TITLE_IN_A_ROW and len(last) == 1
+        last = {refusal.classified.title for _, refusal in self.refused[-SAME_TITLE_IN_A_ROW:]}
+        return not self.any_taken and len(self.refused) >= SAME_TITLE_IN_A_ROW and len(last) == 1
 
     def _pause(self, adds: Sequence[Add]) -> None:
-        attempt, title = Attempt.of(self.context), self.waiting[-1][1].classified.title
+        attempt, title = Attempt.of(self.context), self.refused[-1][1].classified.title
         attempt.closed.paused_lists[adds[0].membership.list_id] = title
-        exchanges = {add.membership: refusal.exchange for add, refusal in self.waiting}
+        exchanges = {add.membership: refusal.exchange for add, refusal in self.refused}
         self._take_back(attempt, [add.membership for add in adds])
         for add in adds:
             attempt.fail(add.targets)

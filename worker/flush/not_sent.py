@@ -23,18 +23,18 @@ def refused_adds(context: StepContext, adds: Sequence[Add], strategy: AddStrateg
     return attempt
 
 
-def _customer_status_of(attempt: Attempt, target: Target, none: NoCall) -> CustomerStatus:
+def _customer_status_of(attempt: Attempt, target: Target, no_call: NoCall) -> CustomerStatus:
     # Only a member in the wanted state clears what prevented sending its customer.
-    if none.outcome is Outcome.UNCHANGED:
-        return CustomerStatus(target.customer_id, none.membership)
+    if no_call.outcome is Outcome.UNCHANGED:
+        return CustomerStatus(target.customer_id, no_call.membership)
     known = attempt.customer_status(target.customer_id)
     # A leftover member does not hide where the customer is known now.
     membership = (
-        known.membership or none.membership
-        if none.outcome is Outcome.LEFT_ALONE
-        else none.membership or known.membership
+        known.membership or no_call.membership
+        if no_call.outcome is Outcome.LEFT_ALONE
+        else no_call.membership or known.membership
     )
-    return replace(known, membership=membership, waits_for=none.waits_for)
+    return replace(known, membership=membership, waits_for=no_call.waits_for)
 
 
 def customers_without_call(context: StepContext, plan: Plan) -> StepResult:
@@ -44,23 +44,23 @@ def customers_without_call(context: StepContext, plan: Plan) -> StepResult:
     # Unchanged customers with a call wait for it like the others, in case it fails or is not made.
     targets = (target for step in plan.steps() for target in step.targets)
     attempt.reopened += [target.customer_id for target in targets if not target.customer.changed]
-    for none in plan.no_calls:
-        if not none.settles:
-            attempt.fail(none.targets)
-        if none.membership is not None or none.waits_for is not None:
-            attempt.customer_statuses += [_customer_status_of(attempt, target, none) for target in none.targets]
-        if none.retry_at is not None:
-            attempt.wait_until(none.retry_at, none.targets)
+    for no_call in plan.no_calls:
+        if not no_call.settles:
+            attempt.fail(no_call.targets)
+        if no_call.membership is not None or no_call.waits_for is not None:
+            attempt.customer_statuses += [_customer_status_of(attempt, target, no_call) for target in no_call.targets]
+        if no_call.retry_at is not None:
+            attempt.wait_until(no_call.retry_at, no_call.targets)
         else:
             attempt.receipt(
-                none.targets,
-                none.membership,
+                no_call.targets,
+                no_call.membership,
                 None,
-                outcome=none.outcome,
-                detail=none.detail,
-                then=none.next,
+                outcome=no_call.outcome,
+                detail=no_call.detail,
+                then=no_call.next,
             )
-        attempt.settle(target for target in none.targets if target.customer_id not in in_steps)
+        attempt.settle(target for target in no_call.targets if target.customer_id not in in_steps)
     return attempt
 
 

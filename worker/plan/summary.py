@@ -71,12 +71,12 @@ class PlanSummary:
             self.counts[step.membership.list_id, kind_of(step)] += 1
             if not isinstance(step, Archive | Unsubscribe | Tag):
                 self.left_out.count(step.membership.list_id, step.contact.fields.left_out)
-        for none in plan.no_calls:
-            kind = _kind_of_none(none)
-            list_id = none.membership.list_id if none.membership is not None else None
-            self.counts[list_id, kind] += len(none.targets)
+        for no_call in plan.no_calls:
+            kind = _kind_of_no_call(no_call)
+            list_id = no_call.membership.list_id if no_call.membership is not None else None
+            self.counts[list_id, kind] += len(no_call.targets)
             if kind != "unchanged":
-                self.why[none.detail] += len(none.targets)
+                self.why[no_call.detail] += len(no_call.targets)
 
     @property
     def lists(self) -> set[ListId]:
@@ -104,7 +104,7 @@ def kind_of(step: Step) -> Kind:
             return "unsubscribes"
 
 
-def _kind_of_none(none: NoCall) -> Kind:
-    if none.outcome is Outcome.UNCHANGED:
+def _kind_of_no_call(no_call: NoCall) -> Kind:
+    if no_call.outcome is Outcome.UNCHANGED:
         return "unchanged"
-    return "not sent" if none.settles else "held back"
+    return "not sent" if no_call.settles else "held back"
