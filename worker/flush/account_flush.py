@@ -141,19 +141,16 @@ class AccountFlush(ABC):
             None if there is nothing to do.
         """
         back = self._look_for_gone_lists()
-        inputs = self._read_inputs() if self.may_continue() and self.any_to_deliver() else None
-        if self.may_continue():
-            stored = (stored_list for stored_list in self.settings.stored if not stored_list.gone)
-            self._read_lists(
-                {stored_list.list_id for stored_list in stored if every_list or stored_list.departures_lost},
-                Depth.ALL_MEMBERS if every_list else Depth.DEPARTURES,
-            )
-        if self.may_continue():
-            self._read_lists(back)
-        # A person who is back may let others in.
-        if self.any_to_deliver() and inputs is None and self.may_continue():
-            inputs = self._read_inputs()
-        if inputs is None or not self.may_continue():
+        inputs = self._read_inputs() if self.any_to_deliver() else None
+        stored = [stored_list for stored_list in self.settings.stored if not stored_list.gone]
+        if every_list:
+            self._read_lists({stored_list.list_id for stored_list in stored}, Depth.ALL_MEMBERS)
+        else:
+            self._read_lists({stored_list.list_id for stored_list in stored if stored_list.departures_lost})
+        self._read_lists(back)
+        if self.any_to_deliver():  # now perhaps: a person who is back may let others in
+            inputs = inputs or self._read_inputs()
+        if inputs is None:
             return None
         # Before anybody is added to a list, departures of the other stored lists are read, and before anybody moves off
         # a list, its own. Everything is planned with them. Most often, newcomers alone show which: one plan is enough.
@@ -179,8 +176,7 @@ class AccountFlush(ABC):
                 present = ledger.present_count(self.db, inputs.settings.account_id)
                 return Prepared(inputs, new, Brake(expected, present, self.confirmed(), inputs.not_read), planned)
             self._read_lists(sources)
-            if self.may_continue():
-                self._read_lists(beside, Depth.DEPARTURES_TO_CONFIRM)
+            self._read_lists(beside, Depth.DEPARTURES_TO_CONFIRM)
         return None
 
     def chunks(self, prepared: Prepared) -> Iterator[tuple[RelatedCustomers, Plan]]:
@@ -216,6 +212,9 @@ class AccountFlush(ABC):
         return back
 
     def _read_inputs(self) -> PlanInputs | None:
+        # None if the flush may not continue.
+        if not self.may_continue():
+            return None
         read = read_fields(self.sender, self.settings, self.wait)
         for list_id, classified in read.refused.items():
             self.on_list_refused(list_id, classified)
@@ -261,6 +260,8 @@ class AccountFlush(ABC):
         return {list_id for list_id in former if strangers.read_at(self.db, hashes, list_id) is None}
 
     def _read_lists(self, wanted: Collection[ListId], depth: Depth = Depth.DEPARTURES) -> None:
+        if not self.may_continue():
+            return
         refused = self.readings.read(self.settings, wanted, depth)
         for list_id, classified in refused.items():
             if classified.kind in (AnswerClass.NOT_THERE, AnswerClass.ACCOUNT_STOPPED):
