@@ -44,14 +44,14 @@ class Expected:
     Attributes:
         adds: contacts that would be added to each list in batches.
         departures: members in the ledger that would leave each list.
-        moves: customers that would move off each list that can no longer be read.
+        unreadable: customers that would move off each list that can no longer be read.
         sources: lists that customers would move off, and that can be read.
         destinations: lists that contacts would be added to, or put back on.
     """
 
     adds: Counter[ListId] = field(default_factory=Counter)
     departures: Counter[ListId] = field(default_factory=Counter)
-    moves: Counter[ListId] = field(default_factory=Counter)
+    unreadable: Counter[ListId] = field(default_factory=Counter)
     sources: set[ListId] = field(default_factory=set)
     destinations: set[ListId] = field(default_factory=set)
 
@@ -64,7 +64,7 @@ class Expected:
                 if leaves(step):
                     self.departures[step.membership.list_id] += 1
                 elif isinstance(step, AfterPriors) and step.kept_out_by is None:
-                    self.moves.update(unreadable_sources(step))
+                    self.unreadable.update(unreadable_sources(step))
                     self.sources |= _readable_sources(step)
                     self.destinations |= set() if isinstance(step, Recheck) else {step.membership.list_id}
 
@@ -154,7 +154,7 @@ class Brake:
         moves = {list_id: count for list_id, count in _held_of(confirmed, "moves").items() if list_id not in not_read}
         self._not_read = not_read
         self._unread = Counter(
-            {list_id: count for list_id, count in expected.moves.items() if count > moves.get(list_id, 0)}
+            {list_id: count for list_id, count in expected.unreadable.items() if count > moves.get(list_id, 0)}
         )
         self._confirmed_moves = Counter(moves)
         self._present = present

@@ -44,7 +44,7 @@ KINDS: tuple[Kind, ...] = (
 
 @dataclass(slots=True)
 class PlanSummary:
-    """Counts of contacts.
+    """The counts of a plan, by list and kind of step.
 
     Attributes:
         counts: list and kind to contacts; None for those that belong on no list.

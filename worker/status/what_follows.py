@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from worker.accounts.settings import missing
 from worker.fields.field_hashes import FieldHashes
 from worker.flush.account_flush import plan_chunk
-from worker.flush.brake import SHARE, leaves, unreadable_sources
+from worker.flush.brake import SHARE, Expected, leaves
 from worker.model import ListId
 from worker.plan.inputs import PlanInputs
 from worker.plan.related_customers import Selection, chunks
@@ -26,48 +26,50 @@ from worker.text.plural import counted
 
 @dataclass(slots=True)
 class WhatFollows:
-    """Counts of contacts.
+    """What the next flush would do to the lists of an account.
 
     Attributes:
         present: members on each list, by the ledger.
-        adds: contacts that would be added to any list.
+        expected: what the flush's brake would count.
         moves: contacts that would move from one list to another.
         leaves: members that would leave each list for no other.
-        departures: members that would leave each list in all.
-        unreadable: of those who move, how many wait for a confirmation, by the list that can no longer be read.
         unread: customers whose fields are still being read, and who are not counted.
     """
 
     settings: AccountSettings
     present: Mapping[ListId, int]
-    adds: int = 0
+    expected: Expected = field(default_factory=Expected)
     moves: Counter[tuple[ListId, ListId]] = field(default_factory=Counter)
     leaves: Counter[ListId] = field(default_factory=Counter)
-    departures: Counter[ListId] = field(default_factory=Counter)
-    unreadable: Counter[ListId] = field(default_factory=Counter)
     unread: int = 0
 
     def add(self, plan: Plan) -> None:
         """Counts one more chunk of the account's plan."""
-        self.adds += len(plan.adds)
+        self.expected.add(plan)
         for step in plan.steps():
-            self.unreadable.update(unreadable_sources(step))
             if isinstance(step, Move):
                 to = step.membership.list_id
                 self.moves.update(
                     (prior.membership.list_id, to) for prior in step.priors if prior.membership.list_id != to
                 )
-            elif isinstance(step, Archive) and leaves(step):
-                self.departures[step.membership.list_id] += 1
-                if not step.customers_moved:
-                    self.leaves[step.membership.list_id] += 1
+            elif isinstance(step, Archive) and leaves(step) and not step.customers_moved:
+                self.leaves[step.membership.list_id] += 1
+
+    @property
+    def adds(self) -> int:
+        """How many contacts would be added to any list."""
+        return self.expected.adds.total()
+
+    @property
+    def unreadable(self) -> Mapping[ListId, int]:
+        """How many of those who move wait for a confirmation, by the list that can no longer be read."""
+        return self.expected.unreadable
 
     @property
     def to_confirm(self) -> dict[ListId, int]:
         """The lists that more than a tenth of the members would leave, each with their number."""
-        return {
-            list_id: count for list_id, count in self.departures.items() if count * SHARE > self.present.get(list_id, 0)
-        }
+        departures = self.expected.departures
+        return {list_id: count for list_id, count in departures.items() if count * SHARE > self.present.get(list_id, 0)}
 
     def in_words(self, when: str) -> str:
         """Returns the counts in a sentence.
