@@ -150,7 +150,9 @@ class Batch:
             return
         pending = self._newest.get(key)
         before = pending or self._stored.get(key)
-        if before is not None and (version is None or before.version is None or version <= before.version):
+        if before is not None and (
+            version is None or before.version is None or version <= before.version or before.null
+        ):
             # Most events have a higher version than the staged one, and need no further comparison.
             known, new = self._known_of(before), self._known(record, version, event.event_time)
             verdict = judge(known, new)
@@ -242,7 +244,7 @@ class Batch:
     def _known_of(self, customer: Pending | Stored) -> Known:
         if isinstance(customer, Stored):
             return customer.known
-        return self._known(customer, customer.version, customer.time)
+        return self._known(customer, customer.version, customer.time)._replace(null=customer.null)
 
     def write(self, at: str, behind: Collection[int] = (), again: Mapping[int, int] | None = None) -> None:
         """Stages the whole batch, or nothing. It cannot be used afterwards.

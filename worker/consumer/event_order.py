@@ -19,6 +19,7 @@ class Known(NamedTuple):
     Attributes:
         version: its own; for a customer's row, the highest seen so far.
         topic_id: with partition and offset, where it was read.
+        null: whether it is a record without a value, which deletes what its log has of the customer before it.
     """
 
     version: int | None
@@ -27,6 +28,7 @@ class Known(NamedTuple):
     partition: int
     offset: int
     time: str | None
+    null: bool = False
 
 
 class Verdict(Enum):
@@ -42,12 +44,15 @@ class Verdict(Enum):
 def judge(known: Known, new: Known) -> Verdict:
     """Compares a new event with the newest one so far.
 
-    One with a version wins if that is higher than the highest so far. One without wins by offset within a partition of
-    one topic, else by time, else because it was read later.
+    One with a version wins if that is higher than the highest so far, unless a null follows it in its log: a null has
+    no version, and Kafka's compaction removes what is before it. One without wins by offset within a partition of one
+    topic, else by time, else because it was read later.
     """
+    same_log = _log_of(known) == _log_of(new)
+    if known.null and same_log and new.offset < known.offset:
+        return Verdict.OLDER
     if new.version is not None and (known.version is None or new.version > known.version):
         return Verdict.NEWER
-    same_log = _log_of(known) == _log_of(new)
     if new.version is not None:
         if new.version == known.version:
             return Verdict.REPEAT

@@ -22,6 +22,7 @@ class Stored(NamedTuple):
         withdrawn: whether consent is withdrawn.
         changed: whether this is not delivered yet.
         bare: whether its fields are missing, because its account was not connected when it was read.
+        null: whether a record without a value deleted the customer.
     """
 
     version: int | None
@@ -34,11 +35,12 @@ class Stored(NamedTuple):
     withdrawn: bool
     changed: bool
     bare: bool
+    null: bool
 
     @property
     def known(self) -> Known:
         """What the order of a further event depends on."""
-        return Known(*self[:6])
+        return Known(*self[:6], null=self.null)
 
 
 class Pending(Record, frozen=True, gc=False):
@@ -62,6 +64,11 @@ class Pending(Record, frozen=True, gc=False):
     newer: bool = True
     other_state: Record | None = None
     keeps_state: bool = False
+
+    @property
+    def null(self) -> bool:
+        """Whether it is a record without a value."""
+        return self.value is None
 
     @property
     def state(self) -> Record | None:

@@ -215,11 +215,12 @@ def positions_of(db: Database, keys: Sequence[str]) -> dict[str, tuple[Any, ...]
     """Returns by account_id/customer_id what decides whether a further event of a staged customer is newer.
 
     Each value has version, topic, topic_id, partition, offset and event_time of the newest event; then whether the
-    customer is deleted, has withdrawn consent, needs a flush, and is bare.
+    customer is deleted, has withdrawn consent, needs a flush, is bare, and was deleted by a null, which has no id.
     """
     rows = db.execute(
         'SELECT wanted.key, version, topic, topic_id, partition, "offset", event_time, '
-        f"deleted, {WITHDRAWN}, changed, bare FROM json_each(?) AS wanted CROSS JOIN customer "
+        f"deleted, {WITHDRAWN}, changed, bare, deleted AND event_id IS NULL "
+        "FROM json_each(?) AS wanted CROSS JOIN customer "
         "ON account_id = substr(wanted.value, 1, instr(wanted.value, '/') - 1) "
         "AND customer_id = substr(wanted.value, instr(wanted.value, '/') + 1)",
         (msgspec.json.encode(keys).decode(),),

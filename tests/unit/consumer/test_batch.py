@@ -198,6 +198,19 @@ def test_a_replayed_dead_letter_overwrites_nothing_newer(db: Database) -> None:
     assert counts.totals(db, "t") == {"older": 1}
 
 
+def test_a_replayed_dead_letter_brings_nobody_back_whom_a_null_deleted_since(db: Database) -> None:
+    """The null has no version, and the replayed event has a higher one than the event before both."""
+    stage(db, event(2, version=1), Record(0, 3, b"acct-1/cus-1", b"hello"), Record(0, 4, b"acct-1/cus-1", None))
+    with db.transaction():
+        db.execute("UPDATE dead_letter SET value = ?", (event(3, version=2).value,))
+    (letter,) = dead_letters.all_letters(db)
+    assert replay(db, letter, AT) is None
+    assert one(db).deleted
+    assert counts.totals(db, "t") == {"older": 1}
+    stage(db, event(5, version=2))
+    assert not one(db).deleted
+
+
 changes = st.lists(
     st.tuples(
         st.sampled_from(["a", "b"]),

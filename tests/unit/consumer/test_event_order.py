@@ -13,6 +13,14 @@ FIRST = Known(version=5, topic="t", topic_id="id", partition=0, offset=10, time=
 UNVERSIONED = FIRST._replace(version=None)
 
 
+def test_a_null_is_newer_than_what_its_log_has_before_it() -> None:
+    """Its version is that of an older event, so a record that was unreadable at first may have a higher one."""
+    null = FIRST._replace(null=True)
+    assert judge(null, FIRST._replace(version=6, offset=9)) is Verdict.OLDER
+    assert judge(null, FIRST._replace(version=6, offset=11)) is Verdict.NEWER
+    assert judge(null, FIRST._replace(version=6, offset=9, partition=1)) is Verdict.NEWER
+
+
 def test_the_higher_version_wins_wherever_it_was_read() -> None:
     """A higher version is newer even at a lower offset, in another partition or of another topic."""
     for place in ({"offset": 3}, {"partition": 1, "offset": 3}, {"topic_id": "other", "offset": 3}):
