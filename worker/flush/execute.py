@@ -106,13 +106,14 @@ class _Execution(AccountFlush):
             return
         seen = 0
         for related, plan in self.chunks(prepared):
-            seen += len(related.changed)
+            seen += sum(customer.changed for customer in related.changed.values())
             recorder.to_do = max(recorder.to_do, seen)  # some may have come in since they were counted
             self._deliver_chunk(prepared, related, plan)
             if seen < recorder.to_do:
                 request.next_turn()  # wait for it before reading the next chunk
         recorder.notices = self.operator_notices(prepared.brake)
-        if self.readings.not_read() and recorder.part().settled < recorder.to_do:
+        part = recorder.part()
+        if self.readings.not_read() and part.settled < part.to_do:
             # Failed, so that it is tried again.
             recorder.end("Customers wait, and who left a list could not be read.", RunResult.FAILED)
         self._store_held_counts(prepared.brake)

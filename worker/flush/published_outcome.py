@@ -297,8 +297,8 @@ def write_after_step(db: Database, account_id: AccountId, result: StepResult) ->
     by_customer: dict[CustomerId, list[Receipt]] = {}
     for receipt in (*result.before, *result.receipts):
         by_customer.setdefault(receipt.customer_id, []).append(receipt)
-    settled = {customer.customer_id for customer in result.settled}
-    deleted = [customer.customer_id for customer in result.settled if customer.deleted]
+    settled = result.settled.keys()
+    deleted = [customer_id for customer_id, customer in result.settled.items() if customer.deleted]
     for customer_id in deleted:
         by_customer.pop(customer_id, None)
     departed = _statuses_left_with(db, account_id, result.receipts)

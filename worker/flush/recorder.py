@@ -102,7 +102,8 @@ class Recorder:
     def part(self) -> AccountRun:
         """Returns the account's part so far."""
         totals = self._totals
-        ended = end_of(self._end, self.to_do - totals.settled, totals.counts, len(self._retries))
+        unsettled = self.to_do + len(totals.reopened) - totals.settled
+        ended = end_of(self._end, unsettled, totals.counts, len(self._retries))
         return self._part(totals, ended)
 
     def _part(self, totals: Totals, ended: RunResult) -> AccountRun:
@@ -116,7 +117,7 @@ class Recorder:
         return AccountRun(
             account_id=self.settings.account_id,
             counts=dict(totals.counts),
-            to_do=self.to_do,
+            to_do=self.to_do + len(totals.reopened),
             settled=totals.settled,
             ended=ended,
             message=" ".join(sentences) or None,
@@ -321,7 +322,7 @@ class Recorder:
             (ledger.put_memberships, result.memberships),
             (ledger.put_waits, result.waits),
             (customers.reopen, result.reopened),
-            (customers.settle, [(customer.customer_id, customer.revision) for customer in result.settled]),
+            (customers.settle, [(who, customer.revision) for who, customer in result.settled.items()]),
         )
         for write, changes in writes:
             if changes:

@@ -81,8 +81,7 @@ class _StepGroupRun:
             vacated = step.membership in attempt.vacated
             attempt.failed |= self.failed
             attempt.settle(target for target in step.targets if last_of[target.customer_id] is planned)
-            settled = {customer.customer_id for customer in attempt.settled}
-            attempt.before = [receipt for receipt in self.receipts if receipt.customer_id in settled]
+            attempt.before = [receipt for receipt in self.receipts if receipt.customer_id in attempt.settled]
             attempt = self._commit(step, attempt, last=planned is self.step_group[-1])
             self._add(attempt)
             if admitted and not vacated:

@@ -122,7 +122,7 @@ class StepResult:
     waits: list[tuple[CustomerId, CustomerId]] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     customers: dict[CustomerId, Customer] = field(default_factory=dict)
-    settled: list[Customer] = field(default_factory=list)
+    settled: dict[CustomerId, Customer] = field(default_factory=dict)
     is_archive: bool = False
     before: list[Receipt] = field(default_factory=list)
     reopened: list[CustomerId] = field(default_factory=list)
@@ -161,7 +161,7 @@ class StepResult:
     def settle(self, targets: Iterable[Target]) -> None:
         """Records that these customers need nothing more, except those that failed."""
         settled = {target.customer_id: target.customer for target in targets if target.customer_id not in self.failed}
-        self.settled += settled.values()
+        self.settled |= settled
         self.customers |= settled
 
     def receipt(
@@ -216,7 +216,7 @@ def joined(results: Sequence[StepResult]) -> StepResult:
         whole.customer_statuses += result.customer_statuses
         whole.receipts += result.receipts
         whole.memberships += result.memberships
-        whole.settled += result.settled
+        whole.settled |= result.settled
         whole.customers |= result.customers
         whole.before += result.before
     return whole
@@ -229,21 +229,24 @@ class Totals:
     Attributes:
         counts: outcome to number of receipts.
         settled: how many of the settled customers had changed, rather than being read on behalf of others.
+        reopened: customers that count as changed since a step of the run needed them.
         left_out: fields that were not sent.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     settled: int = 0
+    reopened: frozenset[CustomerId] = frozenset()
     left_out: LeftOutCounts = field(default_factory=LeftOutCounts)
 
     def plus(self, results: Sequence[StepResult]) -> Totals:
         """Returns the totals with more results."""
         settled, left_out = self.settled, self.left_out.copy()
+        reopened = self.reopened.union(*(result.reopened for result in results))
         for result in results:
-            settled += sum(customer.changed for customer in result.settled)
+            settled += sum(customer.changed or who in reopened for who, customer in result.settled.items())
             for list_id, fields in result.left_out:
                 left_out.count(list_id, fields)
-        return Totals(self.counts + _counts_of(results), settled, left_out)
+        return Totals(self.counts + _counts_of(results), settled, reopened, left_out)
 
 
 def _counts_of(results: Sequence[StepResult]) -> Counter[str]:
