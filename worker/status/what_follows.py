@@ -47,7 +47,7 @@ class WhatFollows:
         """Counts one more chunk of the account's plan."""
         self.expected.add(plan)
         for step in plan.steps():
-            if isinstance(step, Move):
+            if isinstance(step, Move) and step.kept_out_by is None:
                 to = step.membership.list_id
                 self.moves.update(
                     (prior.membership.list_id, to) for prior in step.priors if prior.membership.list_id != to
@@ -116,11 +116,20 @@ def what_follows(
     if missing(settings):
         return None
     who = settings.account_id
-    # The counts do not depend on which fields are sent, so no hash is compared.
-    inputs = PlanInputs(settings, {}, now, departed, FieldHashes(who, ()), accounts.stored_by_others(db, who))
     bare = bare_customers.of_account(db, who)
     unread = bare.count if bare is not None and bare.reading else 0
     counts = WhatFollows(settings, ledger.present_count(db, who), unread=unread)
+    # The counts do not depend on which fields are sent, so no hash is compared. Who is known to have left is believed:
+    # the flush reads again, and adds nobody else who left.
+    inputs = PlanInputs(
+        settings,
+        {},
+        now,
+        departed,
+        FieldHashes(who, ()),
+        accounts.stored_by_others(db, who),
+        read_now=frozenset({known.list_id for known in settings.lists} | counts.present.keys()),
+    )
     for related in chunks(db, who, Selection(everyone)):
         for _, plan in plan_chunk(db, inputs, related):
             counts.add(plan)

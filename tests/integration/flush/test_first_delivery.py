@@ -78,6 +78,21 @@ def test_what_follows_says_who_is_added_moves_and_leaves(world: World):
     assert world.settings.master_list == "master"
 
 
+def test_what_follows_counts_nobody_who_is_known_to_have_left(world: World):
+    """They are not moved; a confirmation of too many would let others leave whom it did not show."""
+    members(world, 12)
+    for number in range(8):
+        world.by_hand(f"c{number}@example.com", "unsubscribe")
+    world.clock.forward(minutes=1)
+    world.read_back()
+    after = lists.with_master(lists.with_stored(world.settings, [ListId("master"), ListId("other"), SPARE]), SPARE)
+    departed = world.app.departed_of(world.db, ACCOUNT)
+    found = what_follows(world.db, after, departed, "2026-11-22T10:00:00Z", everyone=True)
+    assert found is not None
+    assert found.in_words("today at 10:00") == "4 move from Master to Spare, today at 10:00."
+    assert found.to_confirm == {"master": 4}
+
+
 def test_what_follows_is_what_the_flush_then_does(world: World, monkeypatch: pytest.MonkeyPatch):
     """The answer to the question is the confirmation that the brake asks for: for so many, and for one flush."""
     members(world, 40)
