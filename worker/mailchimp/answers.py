@@ -140,13 +140,24 @@ UNREADABLE = ClassifiedAnswer(AnswerClass.LATER, "an answer that cannot be read"
 """A 2xx without what Mailchimp documents: it settles nothing."""
 
 
+_NO_ANSWER: Mapping[Failure | None, str] = {
+    "timeout": "no answer in time",
+    "connection": "the connection broke before the answer was complete",
+    "unconnected": "no connection; check the network, any proxy and the firewall",
+    "unknown_host": "unknown host name; check the end of the API key, and this machine's DNS",
+    "stopped": "the worker was stopping",
+    "garbled": "an answer that Mailchimp does not document",
+    "too_large": "an answer larger than any that Mailchimp documents",
+}
+
+
 def classify(answer: Answer) -> ClassifiedAnswer:
     """Classifies the answer to a call for one contact, or the refusal of a whole call."""
     status, title = answer.status, answer.title
     if answer.failure == "stale":
         return ClassifiedAnswer(AnswerClass.AGAIN, "it could not be sent soon enough after the read")
     if status is None:
-        return ClassifiedAnswer(AnswerClass.LATER, answer.reason or answer.failure or "no answer")
+        return ClassifiedAnswer(AnswerClass.LATER, answer.reason or _NO_ANSWER.get(answer.failure, "no answer"))
     if answer.ok:
         return ClassifiedAnswer(AnswerClass.DONE, "OK")
     if status == 401 or (status == 403 and answer.body is not None):

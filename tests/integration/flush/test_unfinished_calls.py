@@ -105,4 +105,4 @@ def test_a_receipt_of_a_write_without_an_answer_does_not_say_that_it_was_not_don
     world.event("ann", A, first_name="Ann")
     world.standin.faults = [Fault("timeout_after", method="PATCH", times=1)]
     world.flush()
-    assert world.receipts("ann")[-1].detail == "Sent, but the result is not known: timeout."
+    assert world.receipts("ann")[-1].detail == "Sent, but the result is not known: no answer in time."

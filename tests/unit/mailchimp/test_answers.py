@@ -1,10 +1,12 @@
 """How answers are sorted."""
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.mailchimp.answers import Answer, AnswerClass, classify, sort_contact_error
+from worker.mailchimp.answers import Answer, AnswerClass, Failure, classify, sort_contact_error
 
 
 def problem(status: int, title: str, *fields: str) -> Answer:
@@ -80,3 +82,9 @@ def test_what_may_pass_settles_nobody(status, with_json):
     """401, 403, 429 and 5xx say nothing about a contact: they are never a refusal of it."""
     answer = problem(status, "Invalid Resource", "email_address") if with_json else Answer(status)
     assert classify(answer).kind in (AnswerClass.LATER, AnswerClass.ACCOUNT_STOPPED)
+
+
+@pytest.mark.parametrize("failure", [one for one in get_args(Failure) if one not in ("stale", "certificate")])
+def test_why_there_is_no_answer_is_said_in_words(failure: Failure) -> None:
+    """Operators read it in receipts and in the result of a flush; a certificate's failure has its own reason."""
+    assert len(classify(Answer(None, failure=failure)).title.split()) > 3
