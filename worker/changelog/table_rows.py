@@ -177,7 +177,7 @@ def _apply_account(db: Database, account_id: AccountId, row: Mapping[str, Any] |
     columns = {column: row.get(column) for column in _ACCOUNT}
     columns["api_key"] = None if columns["api_key"] is None else base64.b64decode(columns["api_key"])
     if before is not None and before != columns["resyncs"]:
-        marking.look_again(db, account_id)
+        marking.mark_all(db, account_id)
     marks = ",".join("?" * (len(_ACCOUNT) + 2))
     db.execute(
         f"INSERT INTO account (account_id, {', '.join(_ACCOUNT)}, {_UNKNOWN}) VALUES ({marks})",

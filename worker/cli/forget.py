@@ -136,7 +136,7 @@ class _Erasing:
             self.deleted = {kind: max(0, count - self._left[kind]) for kind, count in self._before.items()}
             self.any_unconnected = bare_customers.any_unconnected(db)
             worker = instance_of(db, "command")
-            mine = [request for request in erasure_requests.everyone(db) if request.digest == digest]
+            mine = [request for request in erasure_requests.all_requests(db) if request.digest == digest]
             done = as_text(app.clock())
             app.changelog.commit(db, lambda: Changed(None, erasure_requests.note_done(db, mine, worker, done)))
         return worker

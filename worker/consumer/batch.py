@@ -37,7 +37,7 @@ class Batch:
 
     Attributes:
         size: records in it.
-        kept: bytes of memory that it takes, about.
+        memory_bytes: how much memory it takes, about.
         next_offsets: of each partition in it.
     """
 
@@ -71,7 +71,7 @@ class Batch:
         self._letters: list[tuple[Record, str]] = []
         self._counts: defaultdict[int, Counter[CountKind]] = defaultdict(Counter)
         self.size = 0
-        self.kept = 0
+        self.memory_bytes = 0
         self.next_offsets: dict[int, int] = {}
 
     @property
@@ -114,7 +114,7 @@ class Batch:
             self._counts[record.partition]["skipped"] += 1
         else:
             self._letters.append((record, decoded.reason))
-            self.kept += len(record.value or b"")
+            self.memory_bytes += len(record.value or b"")
 
     def _look_up(self, keys: set[bytes]) -> None:
         # A key that is not UTF-8 is of nobody; its text may be of somebody else, whose row is read then too.
@@ -122,7 +122,7 @@ class Batch:
         if unknown:
             stored = customers.positions_of(self._db, [key for key in unknown if self._has_staged(key)])
             self._stored |= {key.encode(): Stored._make(row) for key, row in stored.items()}
-            self.kept += CUSTOMER_BYTES * len(stored)
+            self.memory_bytes += CUSTOMER_BYTES * len(stored)
             self._erased |= self._erased_customers.among_keys(self._db, unknown)
 
     def _has_staged(self, key: str) -> bool:
@@ -182,9 +182,9 @@ class Batch:
     def _put(self, key: bytes, new: Pending, before: Pending | None) -> None:
         self._newest[key] = new
         if before is not None:
-            self.kept += size_of(new) - size_of(before)
+            self.memory_bytes += size_of(new) - size_of(before)
         else:
-            self.kept += size_of(new) if self._stored.pop(key, None) else size_of(new) + CUSTOMER_BYTES
+            self.memory_bytes += size_of(new) if self._stored.pop(key, None) else size_of(new) + CUSTOMER_BYTES
 
     def _fill(self, record: Record, event: Event, new: Known, verdict: Verdict) -> bool:
         stored = self._stored.get(event.key)
@@ -193,7 +193,7 @@ class Batch:
         if not self._is_connected(event.account_id):
             return False  # once it is, its customers are reread
         self._fills[event.key] = record
-        self.kept += len(record.value or b"")
+        self.memory_bytes += len(record.value or b"")
         self._stored[event.key] = stored._replace(bare=False, changed=True)
         return True
 

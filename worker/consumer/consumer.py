@@ -38,7 +38,7 @@ log = logging.getLogger("worker.consumer")
 
 MOST_AT_ONCE = 1000
 """Records taken from librdkafka at once: what is done once for all of them counts less, and their memory is reused."""
-MOST_KEPT = 112 * 1024 * 1024
+MOST_BATCH_BYTES = 112 * 1024 * 1024
 """Bytes of memory for records that wait for their transaction: those of 100,000 customers or so."""
 BEHIND_SECONDS, UP_TO_DATE_SECONDS = 10.0, 0.25
 """How long a transaction may grow during continuous reading: while behind, and once caught up."""
@@ -175,7 +175,7 @@ class Consumer:
         self._turns.take(self._consumer)
         grown = time.monotonic() - self._began >= (BEHIND_SECONDS if behind else UP_TO_DATE_SECONDS)
         grown = grown or (self._turns.over and self._batch.size >= READ_TOGETHER)
-        if self._batch.kept < MOST_KEPT and ((polled and not grown) or (unread and self._batch.size)):
+        if self._batch.memory_bytes < MOST_BATCH_BYTES and ((polled and not grown) or (unread and self._batch.size)):
             return 0
         return self._write()
 

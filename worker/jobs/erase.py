@@ -60,7 +60,7 @@ class Erase:
         if new := ready - self._known:
             since = as_text(self._app.clock() - timedelta(days=AGAIN_DAYS))
             with db.transaction():
-                erasure_requests.look_again(db, since)
+                erasure_requests.repeat(db, since)
         self._known = ready if new or not ready else self._known & ready
         # Waits for ledger and customers, so that nobody is erased because of outdated rows.
         alone = not ready and time.monotonic() - self._began > WITHOUT_PARTITIONS_SECONDS

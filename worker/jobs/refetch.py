@@ -98,7 +98,7 @@ def _end(db: Database, accounts: Sequence[BareAccount], read_to: int | None = No
     for account in accounts:
         with db.transaction():
             # Until now, nobody could find these customers by address.
-            erasure_requests.look_again_for_persons(db)
+            erasure_requests.repeat_persons(db)
         if missing := bare_customers.end(db, account, read_to):
             log.warning(
                 "account %s: %s cannot be delivered before the next event of each, because its record is gone from "

@@ -130,7 +130,7 @@ def _overwrite_all(db: Database, file: Path, descriptor: int, size: int, pages: 
             remaining, tries = remaining[len(part) :], 0
         elif (tries := tries + 1) > TRIES:
             raise DatabaseError(f"{log.name} is never empty.", "Try again while the worker reads less.")
-        pace.after(db.held_seconds)
+        pace.after(db.held_seconds, len(part))
 
 
 def _overwrite(db: Database, descriptor: int, size: int, pages: list[int]) -> None:

@@ -27,10 +27,9 @@ class Pace:
     def __init__(self) -> None:
         self.rows = FIRST_ROWS
 
-    def after(self, seconds: float, rows: int | None = None) -> None:
+    def after(self, seconds: float, rows: int) -> None:
         """Records how long the last step held the lock, for how many rows, and sleeps to leave it to others."""
-        done = self.rows if rows is None else rows
-        self.rows = max(1, min(int(done * min(STEP_SECONDS / max(seconds, 1e-4), 2.0)), MOST_ROWS))
+        self.rows = max(1, min(int(rows * min(STEP_SECONDS / max(seconds, 1e-4), 2.0)), MOST_ROWS))
         time.sleep(REST_SECONDS)
 
 

@@ -105,7 +105,7 @@ def overview(
             asdict(account) | {"next_try": text_or_none(next_retry(account.failures, as_moment(account.failed_at)))}
             for account in runs.failed_accounts(db)
         ],
-        "erasures": [_erasure_data(request, now) for request in erasure_requests.everyone(db)[:ERASURES_SHOWN]],
+        "erasures": [_erasure_data(request, now) for request in erasure_requests.all_requests(db)[:ERASURES_SHOWN]],
         "requests": [_request_data(request, now) for request in runs.open_requests(db)],
         "times_in_the_future": [
             {"account_id": account_id, "completed_at": moment}

@@ -60,14 +60,14 @@ def note_done(db: Database, requests: Sequence[ErasureRequest], worker: str, at:
     return rows
 
 
-def everyone(db: Database) -> list[ErasureRequest]:
+def all_requests(db: Database) -> list[ErasureRequest]:
     """Returns all requests, newest first."""
     return _read(db, "1")
 
 
 def of_account(db: Database, account_id: AccountId) -> list[ErasureRequest]:
     """Returns the request to erase a whole account, if there is one."""
-    return [request for request in everyone(db) if request.account_id == account_id]
+    return [request for request in all_requests(db) if request.account_id == account_id]
 
 
 def to_do(db: Database) -> list[ErasureRequest]:
@@ -83,7 +83,7 @@ def _read(db: Database, which: str) -> list[ErasureRequest]:
     return _ROW.select(db, f"erasure_request AS request WHERE {which} ORDER BY requested_at DESC")
 
 
-def look_again(db: Database, since: str) -> None:
+def repeat(db: Database, since: str) -> None:
     """Schedules requests made since a time to be carried out again. Call it in a transaction.
 
     For a newly assigned partition, whose previous worker may not have carried them out.
@@ -91,7 +91,7 @@ def look_again(db: Database, since: str) -> None:
     db.execute("DELETE FROM erasure_done WHERE requested_at >= ?", (since,))
 
 
-def look_again_for_persons(db: Database) -> None:
+def repeat_persons(db: Database) -> None:
     """Schedules requests to erase a person to be carried out again. Call it in a transaction.
 
     For addresses that became known here since, from events published earlier.

@@ -24,7 +24,7 @@ def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None
     """
     if address is None:
         counted = db.execute("UPDATE account SET resyncs = resyncs + 1 WHERE account_id = ?", (account_id,))
-        return Changed(look_again(db, account_id), account_rows(account_id) if counted.rowcount else [])
+        return Changed(mark_all(db, account_id), account_rows(account_id) if counted.rowcount else [])
     which = (
         "account_id = ?1 AND customer_id IN (SELECT customer_id FROM customer WHERE account_id = ?1 AND address = ?2 "
         "UNION SELECT customer_id FROM standing WHERE account_id = ?1 AND address = ?2 "
@@ -37,7 +37,7 @@ def mark_changed(db: Database, account_id: AccountId, address: AddressKey | None
     return Changed(int(cursor.rowcount), customer_rows(account_id, statuses))
 
 
-def look_again(db: Database, account_id: AccountId) -> int:
+def mark_all(db: Database, account_id: AccountId) -> int:
     """Marks every customer of the account, like :func:`mark_changed`, but only in this database."""
     query = "SELECT customer_id FROM customer WHERE account_id = ? ORDER BY customer_id LIMIT ?"
     first = db.column(CustomerId, query, (account_id, MARKED_AT_ONCE))

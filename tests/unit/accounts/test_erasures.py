@@ -47,7 +47,7 @@ def other(tmp_path: Path) -> Iterator[Database]:
 def hand_on(db: Database, other: Database) -> list[ChangelogRow]:
     """Has another worker read what the settings' topic has of requests; returns the rows as Kafka has them."""
     keys = [RowKey("topic", ("hash_key", ""))]
-    keys += [RowKey("erasure", (one.account_id, one.digest)) for one in erasure_requests.everyone(db)]
+    keys += [RowKey("erasure", (one.account_id, one.digest)) for one in erasure_requests.all_requests(db)]
     rows = table_rows.rows_of(db, keys)
     read = [changelog_row_of(key_of(one), value_of(one, erase=False)) for one in rows]
     found = [one for one in read if isinstance(one, ChangelogRow)]
@@ -89,7 +89,7 @@ def test_a_worker_that_was_away_erases_wherever_the_address_is(db: Database, oth
     assert told(path, "1@example.com") == set()
     assert told(path, "2@example.com") >= {"customer", "ledger", "receipt", "dead_letter"}
     assert (gone["customers"], gone["places"], gone["dead letters"]) == (1, 2, 2)
-    (one,) = erasure_requests.everyone(other)
+    (one,) = erasure_requests.all_requests(other)
     assert list(one.done_by) == ["other"]
     assert carry_out(other, CHANGELOG, OWN_COPY, SECRET, "other", LATER) == {}
 
