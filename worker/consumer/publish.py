@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any
+from typing import IO
 
 from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import KafkaException, Message, Producer
@@ -87,18 +87,18 @@ def publish(settings: Kafka, path: Path, progress: Callable[[int], None] = lambd
         KafkaError: no broker answers, or it refused an event.
         PublishStopped: a person stopped it; says how many Kafka has.
     """
-    receipt = _Receipts(progress)
+    deliveries = _Deliveries(progress)
     try:
-        return _publish(settings, path, receipt)
+        return _publish(settings, path, deliveries)
     except KeyboardInterrupt:
-        has = f"Kafka has {counted(receipt.taken, 'event')} of it" if receipt.taken else "nothing was published"
+        has = f"Kafka has {counted(deliveries.taken, 'event')} of it" if deliveries.taken else "nothing was published"
         raise PublishStopped(
             f"Stopped while {_named(path)} was published; {has}.",
             "Publish it again to continue: an event that is published twice changes nothing.",
         ) from None
 
 
-def _publish(settings: Kafka, path: Path, receipt: _Receipts) -> int:
+def _publish(settings: Kafka, path: Path, deliveries: _Deliveries) -> int:
     with opened(path) as lines:
         if not sum(1 for _ in events_of(lines, path)):
             raise UsageError(f"There is no event in {_named(path)}.", "Give events, one JSON object on each line.")
@@ -108,19 +108,19 @@ def _publish(settings: Kafka, path: Path, receipt: _Receipts) -> int:
         partitions, _ = partitions_of_topic(producer, settings, problems)
         try:
             for account_id, customer_id, value in events_of(lines, path):
-                partition = partition_of(account_id, partitions)
-                _produce(producer, settings.topic, partition, account_id, customer_id, value, receipt)
+                key = partition_key(account_id, customer_id).encode()
+                _produce(producer, settings.topic, partition_of(account_id, partitions), key, value, deliveries)
             producer.flush(FLUSH_SECONDS)
         except KeyboardInterrupt:
             producer.purge(in_queue=True, in_flight=False)
             producer.flush(STOP_SECONDS)
             raise
-        receipt.check(len(producer))
-        return receipt.taken
+        deliveries.check(len(producer))
+        return deliveries.taken
 
 
 @dataclass(slots=True)
-class _Receipts:
+class _Deliveries:
     progress: Callable[[int], None]
     taken: int = 0
     refused: LibraryError | None = None
@@ -141,14 +141,11 @@ class _Receipts:
             )
 
 
-def _produce(
-    producer: Producer, topic: str, partition: int, account_id: str, customer_id: str, value: bytes, receipt: Any
-) -> None:
-    key = partition_key(account_id, customer_id).encode()
+def _produce(producer: Producer, topic: str, partition: int, key: bytes, value: bytes, deliveries: _Deliveries) -> None:
     headers: list[tuple[str, str | bytes | None]] = [("content-type", "application/cloudevents+json")]
     while True:
         try:
-            producer.produce(topic, value, key, partition, on_delivery=receipt, headers=headers)
+            producer.produce(topic, value, key, partition, on_delivery=deliveries, headers=headers)
         except BufferError:
             producer.poll(1)
             continue
