@@ -40,9 +40,9 @@ _CONSENT = (
 )
 
 _DEPARTURE_READING = """
-    CREATE TABLE departure_reading (  -- how far the reading is of who left a list; no row: none is under way
+    CREATE TABLE departure_reading (  -- how far a list's departures are read; no row: no reading is under way
         account_id TEXT NOT NULL, list_id TEXT NOT NULL,
-        began_at TEXT,                -- Mailchimp's time of the first page; NULL where it told none
+        began_at TEXT,                -- Mailchimp's time of the first page; NULL if it gave none
         status TEXT NOT NULL,         -- which members are being read
         since TEXT,                   -- those changed since; NULL: from the first one on
         PRIMARY KEY (account_id, list_id)
@@ -50,7 +50,7 @@ _DEPARTURE_READING = """
     """
 
 _CHANGELOG_TOPIC = """
-    CREATE TABLE changelog_topic (    -- what ledger and settings say of each other, as the log itself has it
+    CREATE TABLE changelog_topic (    -- notes beside ledger and settings, as the topics have them
         about TEXT NOT NULL, partition TEXT NOT NULL,
         note TEXT NOT NULL,           -- JSON
         other_fields TEXT,
@@ -83,13 +83,13 @@ _CUSTOMERS = (
     ) WITHOUT ROWID
     """,
     """
-    CREATE TABLE account_partition (  -- where each account's records were read: one partition, when publishers obey
+    CREATE TABLE account_partition (  -- the partitions in which each account's records were read; by the contract, one
         account_id TEXT NOT NULL, topic TEXT NOT NULL, topic_id TEXT NOT NULL, partition INTEGER NOT NULL,
         PRIMARY KEY (account_id, topic, topic_id, partition)
     ) WITHOUT ROWID
     """,
     """
-    CREATE TABLE read_count (         -- records that changed nothing, and faults of publishers
+    CREATE TABLE read_count (         -- records that changed nothing, and publishers' faults
         topic TEXT NOT NULL, partition INTEGER NOT NULL, what TEXT NOT NULL, count INTEGER NOT NULL,
         PRIMARY KEY (topic, partition, what)
     ) WITHOUT ROWID
@@ -136,12 +136,12 @@ _SETTINGS = (
 
 _LEDGER = (
     """
-    CREATE TABLE ledger (             -- what each list is known to hold, because this worker added or found it there
+    CREATE TABLE ledger (             -- the members that this worker added to each list or found there
         account_id TEXT NOT NULL, list_id TEXT NOT NULL, address TEXT NOT NULL,
         customer_id TEXT NOT NULL,    -- whose fields the member has
         state TEXT NOT NULL CHECK (state IN ('intended', 'present', 'archived', 'gone')),
         origin TEXT NOT NULL CHECK (origin IN ('added', 'found')),
-        member_status TEXT,           -- as Mailchimp last told
+        member_status TEXT,           -- by Mailchimp's last answer
         fields TEXT NOT NULL,         -- JSON: merge tag to hash of the value sent
         sent_at TEXT NOT NULL,        -- for 'intended': when the intent was written
         status_before TEXT, last_changed TEXT,   -- of the member, when this worker archived it
@@ -151,11 +151,11 @@ _LEDGER = (
     "CREATE INDEX ledger_address ON ledger (account_id, address)",
     "CREATE INDEX ledger_customer ON ledger (account_id, customer_id)",
     """
-    CREATE TABLE standing (           -- where a customer was last settled, and what stands against it
+    CREATE TABLE standing (           -- where a customer was last settled, and what prevents sending it
         account_id TEXT NOT NULL, customer_id TEXT NOT NULL,
-        list_id TEXT, address TEXT,   -- its place; NULL while it has none
+        list_id TEXT, address TEXT,   -- its membership; NULL while it has none
         refusal TEXT,                 -- title of a refusal that is final
-        refused_address TEXT,         -- the address it holds for; NULL: for the customer, whatever its address
+        refused_address TEXT,         -- the address that is refused; NULL: the customer, whatever its address
         attempts INTEGER NOT NULL DEFAULT 0,
         retry_at TEXT,
         PRIMARY KEY (account_id, customer_id)
@@ -182,7 +182,7 @@ _LEDGER = (
 
 _GROWN_TABLES = (
     """
-    CREATE TABLE marking (            -- accounts of which customers are still to be marked for the next flush
+    CREATE TABLE marking (            -- accounts with customers that are still to be marked for the next flush
         account_id TEXT PRIMARY KEY,
         after TEXT NOT NULL           -- the last customer that was
     ) WITHOUT ROWID
@@ -190,8 +190,8 @@ _GROWN_TABLES = (
     """
     CREATE TABLE account_flush (      -- how each account's last flushes ended
         account_id TEXT PRIMARY KEY,
-        done_at TEXT,                 -- when the last one began that went through
-        failed_at TEXT,               -- when the last one ended that failed
+        done_at TEXT,                 -- when the last one that went through began
+        failed_at TEXT,               -- when the last one that failed ended
         failures INTEGER NOT NULL     -- in a row, since the daily flush or one that went through
     ) WITHOUT ROWID
     """,
@@ -240,7 +240,7 @@ MIGRATIONS: Mapping[str, tuple[str, ...]] = {
     "0008_forgotten": ("ALTER TABLE forgotten ADD COLUMN position TEXT",),
     "0009_departure_reading": (_DEPARTURE_READING,),
     "0010_statistics": (
-        # Without them SQLite takes it that an account has ten rows, and reads all of them where another index has the
+        # Without them SQLite assumes that an account has ten rows, and reads all of them although another index has the
         # row. Written by hand, so that plans do not depend on when ANALYZE was run:
         # https://sqlite.org/fileformat2.html#stat1tab
         "ANALYZE sqlite_schema",

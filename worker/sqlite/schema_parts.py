@@ -36,10 +36,10 @@ RUNS = (
 
 ERASURE = (
     """
-    CREATE TABLE erasure (            -- of the flush under way: who is erased meanwhile; no rows: there is none
+    CREATE TABLE erasure (            -- erasures during the current flush of an account; no row: it has none
         account_id TEXT PRIMARY KEY,
         number INTEGER NOT NULL,      -- of transactions that erased
-        whole INTEGER NOT NULL        -- 1 where the whole account was
+        whole INTEGER NOT NULL        -- 1: the whole account was erased
     ) WITHOUT ROWID
     """,
     """
@@ -52,8 +52,8 @@ ERASURE = (
 
 ERASURE_REQUEST = (
     """
-    CREATE TABLE erasure_request (    -- who is to be erased by every worker from its own file
-        account_id TEXT NOT NULL,     -- '' for a person, in whatever account
+    CREATE TABLE erasure_request (    -- whom every worker must erase from its own file
+        account_id TEXT NOT NULL,     -- '' for a person, in any account
         digest TEXT NOT NULL,         -- of the person's address; '' for a whole account
         requested_at TEXT NOT NULL,
         done_by TEXT NOT NULL,        -- JSON: worker to when it had done so
@@ -62,7 +62,7 @@ ERASURE_REQUEST = (
     ) WITHOUT ROWID
     """,
     """
-    CREATE TABLE erasure_done (       -- which of these this database had carried out
+    CREATE TABLE erasure_done (       -- those of these requests that this database has carried out
         account_id TEXT NOT NULL, digest TEXT NOT NULL, requested_at TEXT NOT NULL,
         PRIMARY KEY (account_id, digest)
     ) WITHOUT ROWID
@@ -76,7 +76,7 @@ ERASURE_REQUEST = (
 )
 
 UNOWNED_PARTITION = """
-    CREATE TABLE unowned_partition (  -- partitions of which something is here, and that are another worker's
+    CREATE TABLE unowned_partition (  -- partitions of other workers of which this database still has rows
         partition INTEGER PRIMARY KEY,
         since TEXT NOT NULL,
         state INTEGER NOT NULL DEFAULT 0  -- 0 kept · 1 being dropped · 2 back, and its ledger is not read again yet
@@ -92,14 +92,14 @@ MEMBER_READING = (
     # Mailchimp's time of the last reading of all members.
     "ALTER TABLE list ADD COLUMN members_read_at TEXT",
     """
-    CREATE TABLE member_reading (     -- how far the reading of all members of a list is, or what the last one found
+    CREATE TABLE member_reading (     -- how far all members of a list are read, or what the last reading found
         account_id TEXT NOT NULL, list_id TEXT NOT NULL,
-        began_at TEXT,                -- Mailchimp's time of the first page; NULL where it told none
+        began_at TEXT,                -- Mailchimp's time of the first page; NULL if it gave none
         status TEXT,                  -- which members are being read; NULL: all were
         since TEXT,                   -- those changed since; NULL: from the first one on
         members INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0,  -- read, of how many
-        learnt INTEGER NOT NULL DEFAULT 0,   -- places of which the ledger learnt something
-        unknown INTEGER NOT NULL DEFAULT 0,  -- members that this worker knows nothing of
+        learnt INTEGER NOT NULL DEFAULT 0,   -- memberships whose ledger entry changed
+        unknown INTEGER NOT NULL DEFAULT 0,  -- members that this worker does not know
         written_at TEXT NOT NULL,     -- by this machine's clock
         PRIMARY KEY (account_id, list_id)
     ) WITHOUT ROWID
@@ -108,7 +108,7 @@ MEMBER_READING = (
 
 DEPARTED_STRANGER = (
     """
-    CREATE TABLE departed_list (      -- the lists of which hashes of strangers who left are kept
+    CREATE TABLE departed_list (      -- the lists with hashes of strangers who left
         number INTEGER PRIMARY KEY,
         account_id TEXT NOT NULL, list_id TEXT NOT NULL,
         hashed_with TEXT NOT NULL,    -- the name of the key of the hashes
@@ -117,7 +117,7 @@ DEPARTED_STRANGER = (
     )
     """,
     """
-    CREATE TABLE departed_stranger (  -- who left a list while no customer had that address: a keyed hash of it
+    CREATE TABLE departed_stranger (  -- people who left a list while no customer had their address: keyed hashes
         list INTEGER NOT NULL, digest INTEGER NOT NULL,
         PRIMARY KEY (list, digest)
     ) WITHOUT ROWID
@@ -128,7 +128,7 @@ DEPARTED_STRANGER = (
 )
 
 BEGUN_UPDATE = """
-    CREATE TABLE begun_update (       -- of the chunk that is being delivered, or was when the process died
+    CREATE TABLE begun_update (       -- updates of the chunk that is being delivered, or was when the process died
         account_id TEXT NOT NULL, customer_id TEXT NOT NULL, list_id TEXT NOT NULL,
         fields TEXT NOT NULL,         -- JSON: merge tags of what is sent
         begun_at TEXT NOT NULL,       -- by this machine's clock
