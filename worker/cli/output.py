@@ -129,6 +129,7 @@ def ask(question: str) -> bool:
     except typer.Abort as error:
         if sys.stdin.isatty():
             raise
+        typer.echo(err=True)  # ends the line of the question
         raise UsageError(
             "Nobody answered: there is no terminal.", "If you want it, run the command with --yes."
         ) from error
