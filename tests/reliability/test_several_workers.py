@@ -251,7 +251,10 @@ def test_workers_come_and_go_and_nobody_is_lost(group: list[Worker], standin: St
 
 @pytest.mark.parametrize("group", [2], indirect=True)
 def test_at_the_wrong_worker_commands_name_the_other(group: list[Worker], until: Callable[..., None]) -> None:
-    """Of an account that another worker has, explain and receipts say so, and which it is; status lists all workers."""
+    """Of an account that another worker has, explain and receipts say so, and which it is; status lists all workers.
+
+    Also if the database's own worker has ended, so that what it knew is out of date.
+    """
     for worker in group:
         worker.start()
 
@@ -277,6 +280,10 @@ def test_at_the_wrong_worker_commands_name_the_other(group: list[Worker], until:
         sorted(found.partitions) for worker in group if (found := read_live(worker.commands.path)) is not None
     )
     assert f"{workers[0]['name']}  {', '.join(map(str, workers[0]['partitions']))}" in asked("status")
+    group[0].end(signal.SIGTERM)
+    until(lambda: (live := read_live(group[1].commands.path)) is not None and len(live.partitions) == PARTITIONS)
+    told = asked("explain", "nobody@example.com", "--account", account, code=1)
+    assert re.search(rf"Another worker, worker-\S+ on [\d.]+, has account {account} now", told)
 
 
 @pytest.mark.soak

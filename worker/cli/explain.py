@@ -61,7 +61,8 @@ def explain(
     if other:
         output.note(other)
     if json:
-        output.as_json([explanation_data(*pair, letters) for pair in zip(explanations, live_members, strict=True)])
+        pairs = zip(explanations, live_members, strict=True)
+        output.as_json([explanation_data(*pair, letters) | {"other_worker": other} for pair in pairs])
         return
     for number, explanation in enumerate(explanations):
         if number:

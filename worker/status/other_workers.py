@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from worker.config import Config
-from worker.kafka.group import Member, members_of
+from worker.consumer.instance import instance_of
+from worker.kafka.group import Member, members_of, owners_elsewhere
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
 from worker.sqlite.database import Database
@@ -26,9 +27,15 @@ def elsewhere(config: Config, db: Database, account_id: AccountId | None) -> str
     """
     path = config.staging.path
     live, size = read_live(path), offsets.size_of(db, config.kafka.topic)
-    if live is None or size is None or not is_locked(path):
+    if size is None:
         return None
-    return in_words(account_id, size.partitions, live.partitions.keys(), lambda: members_of(config.kafka) or ())
+    if live is not None and is_locked(path):
+        return in_words(account_id, size.partitions, live.partitions.keys(), lambda: members_of(config.kafka) or ())
+    if account_id is None:
+        return None
+    # A session that this database's former worker left is not another worker.
+    owners = owners_elsewhere(config.kafka, instance_of(db, "")) or {}
+    return _at_owner(account_id, size.partitions, owners)
 
 
 def accounts_elsewhere(
@@ -83,12 +90,19 @@ def in_words(
             f"This worker has {len(own)} of {counted(partitions, 'partition')} now: other accounts are in the "
             "databases of other workers. Run the command there too."
         )
-    partition = partition_of(account_id, partitions)
-    if partition in own:
+    if partition_of(account_id, partitions) in own:
         return None
-    name = next((member.name for member in members() if partition in member.partitions), None)
-    worker = f"Another worker, {name}," if name else "Another worker"
+    owners = {partition: member.name for member in members() for partition in member.partitions}
+    return _at_owner(account_id, partitions, owners) or _at(account_id, partitions, "Another worker")
+
+
+def _at_owner(account_id: AccountId, partitions: int, owners: Mapping[int, str]) -> str | None:
+    name = owners.get(partition_of(account_id, partitions))
+    return None if name is None else _at(account_id, partitions, f"Another worker, {name},")
+
+
+def _at(account_id: AccountId, partitions: int, worker: str) -> str:
     return (
-        f"{worker} has account {account_id} now (partition {partition}): its customers are known there. "
-        "Run the command there."
+        f"{worker} has account {account_id} now (partition {partition_of(account_id, partitions)}): its customers are "
+        "known there. Run the command there."
     )
