@@ -232,7 +232,9 @@ def _left_by_last_sync(facts: AccountFacts, now: datetime) -> Iterator[Problem]:
             SYNC,
         )
     waiting_for_owner = part.counts.get(Outcome.HELD, 0)
-    if facts.waiting and not facts.held_counts and part.ended is RunResult.HELD and waiting_for_owner:
+    # Who belongs on a list that is gone waits for that list: its own problem says so.
+    explained = facts.held_counts or any(mailing_list.gone for mailing_list in facts.settings.stored)
+    if facts.waiting and not explained and part.ended is RunResult.HELD and waiting_for_owner:
         yield Problem(
             "held_otherwise",
             "problem",

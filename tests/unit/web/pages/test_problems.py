@@ -75,6 +75,15 @@ CASES = {
     ),
     "not enabled": (facts(replace(READY, enabled=False)), ["not_enabled"], "#enable"),
     "list gone": (facts(replace(READY, lists=(a_list("all"), a_list("care", gone_at=NOW)))), ["list_gone"], "#lists"),
+    "list gone, and its customers wait": (
+        facts(
+            replace(READY, lists=(a_list("all"), a_list("care", gone_at=NOW))),
+            waiting=2,
+            part=part(RunResult.HELD, held=2),
+        ),
+        ["list_gone"],
+        "#lists",
+    ),
     "list paused": (
         facts(replace(READY, lists=(a_list("all"), a_list("care", pause=Pause("no", NOW))))),
         ["list_paused"],
