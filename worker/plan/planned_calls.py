@@ -173,7 +173,9 @@ def _read_after(step: AfterPriors) -> Iterator[PlannedCall]:
 
 
 def _prior_calls(priors: Iterable[PriorMembership]) -> Iterator[PlannedCall]:
-    return (PlannedCall(calls.read(prior.membership)) for prior in priors if not prior.list_gone)
+    for number, prior in enumerate(priors):
+        if not prior.list_gone:
+            yield PlannedCall(calls.read(prior.membership), "if nobody left an earlier place" if number else None)
 
 
 def _add(contact: Contact, status: str | None = None) -> Call:
