@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from typing import Any
 
@@ -26,3 +27,10 @@ def test_ctrl_c_while_waiting_for_the_server_ends_it_in_order(monkeypatch: pytes
         ctrl_c.join()
     server.join()
     assert errors == []
+
+
+def test_a_server_on_all_addresses_is_named_by_its_machine() -> None:
+    """As in a container, where a worker in another container reaches it by the name."""
+    server = SandboxServer(StandIn(utc_now), "0.0.0.0")
+    with server:
+        assert server.base_url == f"http://{socket.gethostname()}:{server.port}/3.0"

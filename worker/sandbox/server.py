@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from email.utils import format_datetime
+from ipaddress import ip_address
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
@@ -61,7 +62,9 @@ class SandboxServer:
         # Not Thread.join: if Ctrl-C interrupts it, Python 3.11 believes that the thread has ended (bpo-45274).
         self._ended = threading.Event()
         self.port: int = self._socket.getsockname()[1]
-        self.base_url = f"http://{host}:{self.port}{BASE}"
+        # On all addresses, a client in another container needs the name of this one.
+        name = socket.gethostname() if ip_address(self._socket.getsockname()[0]).is_unspecified else host
+        self.base_url = f"http://{name}:{self.port}{BASE}"
 
     def _serve(self) -> None:
         try:
