@@ -192,8 +192,8 @@ def unsigned_release(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has all writers write as a release before signatures does."""
     write = PartitionWriter._produce
 
-    def without(self: PartitionWriter, *record: Any) -> None:
-        write(self, *record[:4], None)
+    def without(self: PartitionWriter, topic: str, key: Any, value: Any, headers: object, *rest: Any) -> None:
+        write(self, topic, key, value, None, *rest)
 
     monkeypatch.setattr(PartitionWriter, "_produce", without)
 

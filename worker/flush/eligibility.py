@@ -72,32 +72,32 @@ class Eligibility:
             partitions |= {partition_of(account_id, self._events_partitions)}
         assignments = self._owned_partitions.held(partitions)
         foreign = partitions - {partition for partition, _ in assignments}
-        if foreign and assignments:
-            # A worker with the others does not have these.
-            reason = (
-                f"No worker delivers it: its events and its ledger are in partitions {_listed(partitions)}, of which "
-                f"{_listed(foreign)} are not this worker's. {REMEDY}"
-            )
-            return Refused(reason, RunResult.FAILED)
         if foreign:
-            return self._left(partitions, foreign)
+            return self._refused(partitions, foreign)
         if not partitions <= self._owned_partitions.ready():
             reason = "Its partition is not read to its end yet, or a former owner may still be calling."
             return Refused(reason, RunResult.INCOMPLETE)
         self._assignments[account_id] = assignments
         return None
 
-    def _left(self, partitions: frozenset[int], foreign: frozenset[int]) -> Refused:
-        subject = "its partition is" if len(partitions) == 1 else f"partitions {_listed(foreign)} of it are"
+    def _refused(self, partitions: frozenset[int], foreign: frozenset[int]) -> Refused:
         owners = self._owners()
-        if owners is None:
-            reason = f"{subject.capitalize()} not this worker's, and Kafka does not say whether another worker has it."
-            return Refused(reason, RunResult.INCOMPLETE)
-        if unowned := foreign - owners.keys():
+        if owners is not None and (unowned := foreign - owners.keys()):
             reason = (
                 f"No worker has partition {_listed(unowned)} now: the group has not assigned it yet. "
                 "mailchimp-worker status shows when this worker has it."
             )
+            return Refused(reason, RunResult.INCOMPLETE)
+        if foreign != partitions:
+            # A worker with the others does not have these.
+            reason = (
+                f"No worker delivers it: its events and its ledger are in partitions {_listed(partitions)}, of which "
+                f"{_listed(foreign)} are not this worker's. {REMEDY}"
+            )
+            return Refused(reason, RunResult.FAILED)
+        subject = "its partition is" if len(partitions) == 1 else f"partitions {_listed(foreign)} of it are"
+        if owners is None:
+            reason = f"{subject.capitalize()} not this worker's, and Kafka does not say whether another worker has it."
             return Refused(reason, RunResult.INCOMPLETE)
         return Refused(f"Left to another worker: {subject} not this worker's.", RunResult.DONE)
 

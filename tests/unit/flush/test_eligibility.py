@@ -74,7 +74,7 @@ def test_an_account_whose_events_go_to_an_added_partition_is_delivered_with_that
         offsets.note_size(db, "t", TopicSize("id", 8, 6))
     added = partition_of(ACCOUNT, 8)
     assert added != MINE
-    refused = eligibility(db, MINE).why_not(ACCOUNT)
+    refused = eligibility(db, MINE, elsewhere={added: "worker-2"}).why_not(ACCOUNT)
     assert refused is not None
     assert refused.end is RunResult.FAILED
     assert f"of which {added} are not this worker's" in refused.reason
