@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
-from worker.clock import as_moment, as_text
+from worker.clock import as_moment, as_text, moment_or_none
 from worker.flush.step_result import StepResult
 from worker.mailchimp.answers import Member
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
@@ -77,7 +77,8 @@ def _after_step(now: CustomerNow, receipts: Sequence[Receipt], step: _EndedStep)
         now: the customer after everything that the step wrote.
         receipts: of the customer, at least one, oldest first.
     """
-    version = step.result.customers[now.customer_id].version
+    customer = step.result.customers[now.customer_id]
+    version = customer.version
     again, settled = now.membership in step.rejoined, now.customer_id in step.settled
     now = _without_successors(now)
     here = [receipt for receipt in receipts if now.membership == _place_of(receipt)]
@@ -99,18 +100,21 @@ def _after_step(now: CustomerNow, receipts: Sequence[Receipt], step: _EndedStep)
     if receipt.outcome == Outcome.TAGGED and _answers(published, (version, receipt.event_id, list_id, status)):
         return None  # the outcome published before says more
     meaning = MEANINGS[receipt.outcome]
+    left_with = _status_of_departure(receipt, step.departed)
+    if now.membership is None and left_with is not None and receipt.address == customer.address:
+        status = left_with  # its address has a member on the list that the receipt names
     new = CustomerOutcome(
         version=version,
         event_id=receipt.event_id,
         list_id=list_id,
         list_reason=receipt.list_reason if receipt.list_id == list_id else None,
         member_status=status,
-        since=receipt.at,
+        since=_left_at(receipt) or receipt.at,
         outcome=str(receipt.outcome),
         # Something found elsewhere is described in general, since the sentence names another list.
         reason=meaning.sentence if elsewhere else _reason(receipt),
         next=_without_address(receipt.next, meaning.next),
-        caused_by=_cause(receipt, now, _status_of_departure(receipt, step.departed) or status),
+        caused_by=_cause(receipt, now, left_with or status),
         run=receipt.run,
         at=receipt.at,
     )
@@ -133,6 +137,14 @@ def _place_of(receipt: Receipt) -> MembershipKey | None:
 def _status_of_departure(receipt: Receipt, departed: Mapping[MembershipKey, str]) -> str | None:
     place = _place_of(receipt)
     return departed.get(place) if place is not None else None
+
+
+def _left_at(receipt: Receipt) -> str | None:
+    # When Mailchimp last changed the member that was read, since which it has been as it is now.
+    if receipt.outcome != Outcome.LEFT or not (receipt.call or "").startswith("GET ") or receipt.answer is None:
+        return None
+    changed = moment_or_none(receipt.answer.get("last_changed"))
+    return None if changed is None else as_text(changed)
 
 
 def _was_kept_off(published: CustomerOutcome, version: int | None, receipt: Receipt) -> bool:

@@ -33,6 +33,23 @@ def summary(world: World, customer: str) -> tuple[int | None, str, str, str]:
     return found.version, found.member_status, found.outcome, found.caused_by
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_who_left_another_list_before_being_a_customer_is_published_with_that_member(world: World, known: bool) -> None:
+    """With its status there; and with the time of its departure, if the flush reads the member itself."""
+    world.by_hand(ANN, "subscribe", "other")
+    world.by_hand(ANN, "unsubscribe", "other")
+    left_at = as_text(world.clock())
+    world.clock.forward(days=30)
+    if known:
+        world.read_back()
+    world.event("ann", ANN)
+    world.flush()
+    found = told(world, "ann")
+    assert found is not None
+    assert (found.outcome, found.list_id, found.member_status) == ("left", "other", "unsubscribed")
+    assert (found.since <= left_at) == known
+
+
 def test_who_withdrew_consent_is_not_published_as_subscribed_for_another_customers_member(world: World) -> None:
     """A customer that gave its address away and withdrew consent is published as no member, at its own version."""
     world.event("c1", ANN)
@@ -291,8 +308,8 @@ def test_a_deleted_customer_has_nothing_next_though_it_was_kept_off(world: World
     assert next_in_explanation(world, "bob", ANN) == NOTHING_NEXT
 
 
-def test_who_leaves_a_shared_address_and_is_added_nowhere_has_no_member(world: World) -> None:
-    """The old member stays subscribed, but it is the other customer's from then on."""
+def test_who_leaves_a_shared_address_and_is_added_nowhere_loses_the_old_member(world: World) -> None:
+    """It stays subscribed, but is the other customer's now: the published status is that of the new address."""
     world.event("ann", ANN)
     world.event("bob", ANN)
     world.daily()
@@ -301,5 +318,5 @@ def test_who_leaves_a_shared_address_and_is_added_nowhere_has_no_member(world: W
     world.event("ann", EVE)
     world.daily()
     assert world.members()[ANN] == "subscribed"
-    assert summary(world, "ann")[1:3] == ("none", "left")
+    assert summary(world, "ann")[1:3] == ("unsubscribed", "left")
     assert summary(world, "bob")[1] == "subscribed"
