@@ -77,8 +77,7 @@ def _after_step(now: CustomerNow, receipts: Sequence[Receipt], step: _EndedStep)
         now: the customer after everything that the step wrote.
         receipts: of the customer, at least one, oldest first.
     """
-    customer = step.result.customers[now.customer_id]
-    version = customer.version
+    version = step.result.customers[now.customer_id].version
     again, settled = now.membership in step.rejoined, now.customer_id in step.settled
     now = _without_successors(now)
     here = [receipt for receipt in receipts if now.membership == _place_of(receipt)]
@@ -100,21 +99,18 @@ def _after_step(now: CustomerNow, receipts: Sequence[Receipt], step: _EndedStep)
     if receipt.outcome == Outcome.TAGGED and _answers(published, (version, receipt.event_id, list_id, status)):
         return None  # the outcome published before says more
     meaning = MEANINGS[receipt.outcome]
-    left_with = _status_of_departure(receipt, step.departed)
-    if now.membership is None and left_with is not None and receipt.address == customer.address:
-        status = left_with  # its address has a member on the list that the receipt names
     new = CustomerOutcome(
         version=version,
         event_id=receipt.event_id,
         list_id=list_id,
         list_reason=receipt.list_reason if receipt.list_id == list_id else None,
         member_status=status,
-        since=_left_at(receipt) or receipt.at,
+        since=(_left_at(receipt) if here else None) or receipt.at,
         outcome=str(receipt.outcome),
         # Something found elsewhere is described in general, since the sentence names another list.
         reason=meaning.sentence if elsewhere else _reason(receipt),
         next=_without_address(receipt.next, meaning.next),
-        caused_by=_cause(receipt, now, left_with or status),
+        caused_by=_cause(receipt, now, _status_of_departure(receipt, step.departed) or status),
         run=receipt.run,
         at=receipt.at,
     )

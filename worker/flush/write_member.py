@@ -157,11 +157,11 @@ def _note_kept_out(
     attempt.blocked |= ids_of(contact.targets)
     giving_up = [target for target in targets if not prior.own or _comes_to_its_address(attempt, target, prior)]
     attempt.kept_off |= ids_of(giving_up)
-    for customer in (target.customer for target in contact.targets if target.customer_id not in prior.known):
-        if customer.address == prior.membership.address:
-            attempt.memberships.append((customer.customer_id, prior.membership))
-        elif prior.known:
-            attempt.waits.append((customer.customer_id, prior.known[0]))
+    for target in contact.targets:
+        if target.customer.address == prior.membership.address:
+            attempt.memberships.append((target.customer_id, prior.membership))
+        elif prior.known and target.customer_id not in prior.known:
+            attempt.waits.append((target.customer_id, prior.known[0]))
 
 
 def _comes_to_its_address(attempt: Attempt, target: Target, prior: PriorMembership) -> bool:
