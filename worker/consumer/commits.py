@@ -52,7 +52,7 @@ class LastOwners:
 
         The same database has another name at another place or after a boot, but the same receipts.
         """
-        own = offsets.instance_id(db, "")
+        own = offsets.known_instance_id(db) or ""
         taken = [
             (partition, as_text(now + timedelta(seconds=self.waits.get(partition, 0.0))))
             for partition, name in self.names.items()

@@ -28,7 +28,20 @@ def instance_of(db: Database, new: str) -> str:
     Raises:
         DatabaseError: it cannot be read or written.
     """
-    kept = offsets.instance_id(db, new)
+    return _named(db, offsets.instance_id(db, new))
+
+
+def known_instance_of(db: Database) -> str | None:
+    """Returns the member name of the worker with this database; None before it has one. Writes nothing.
+
+    Raises:
+        DatabaseError: it cannot be read.
+    """
+    known = offsets.known_instance_id(db)
+    return None if known is None else _named(db, known)
+
+
+def _named(db: Database, kept: str) -> str:
     file = {row["name"]: row["file"] for row in db.execute("PRAGMA database_list")}["main"]
     return f"{kept}-{place_of(Path(file))}" if file else kept
 

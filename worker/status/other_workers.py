@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from worker.config import Config
-from worker.consumer.instance import instance_of
+from worker.consumer.instance import known_instance_of
 from worker.kafka.group import Member, members_of, owners_elsewhere
 from worker.kafka.partitioner import partition_of
 from worker.model import AccountId
@@ -34,7 +34,7 @@ def elsewhere(config: Config, db: Database, account_id: AccountId | None) -> str
     if account_id is None:
         return None
     # A session that this database's former worker left is not another worker.
-    owners = owners_elsewhere(config.kafka, instance_of(db, "")) or {}
+    owners = owners_elsewhere(config.kafka, known_instance_of(db) or "") or {}
     return _at_owner(account_id, size.partitions, owners)
 
 

@@ -202,13 +202,18 @@ def size_of(db: Database, topic: str) -> TopicSize | None:
     return next(iter(_SIZE.select(db, "topic_size WHERE topic = ?", (topic,))), None)
 
 
+def known_instance_id(db: Database) -> str | None:
+    """Returns this database's static member name in the consumer group; None before it has one."""
+    return db.value(str, "SELECT id FROM group_instance")
+
+
 def instance_id(db: Database, new: str) -> str:
     """Returns this database's static member name in the consumer group, `new` if it had none.
 
     It is kept with the database, so that a worker that comes back with it gets its partitions back at once.
     """
     with db.transaction():
-        if (known := db.value(str, "SELECT id FROM group_instance")) is not None:
+        if (known := known_instance_id(db)) is not None:
             return known
         db.execute("INSERT INTO group_instance (id) VALUES (?)", (new,))
     return new

@@ -99,3 +99,30 @@ def test_a_flush_that_fails_late_counts_whom_it_settled(tmp_path: Path, error: K
         assert (part.settled, part.to_do, part.ended) == (settled, 3, "failed")
         assert sum(part.counts.values()) == settled
         assert told in (part.message or "")
+
+
+def test_a_customer_that_waits_for_a_changed_one_is_not_counted_as_changed(world: World):
+    """It did not change, so a flush that settles the changed one is complete."""
+    world.event("ann", "shared@example.com", marketing_consent=False)
+    world.event("bob", "shared@example.com")
+    assert world.flush().ended == "done"
+    world.event("ann", "shared@example.com", marketing_consent=False, first_name="Anna")
+    part = world.flush()
+    assert (part.ended, part.to_do, part.settled) == ("done", 1, 1)
+
+
+def test_a_customer_whose_members_are_left_alone_on_two_lists_is_settled_once(world: World):
+    """Two receipts, one customer."""
+    world.by_hand(ANN, "subscribe")
+    world.by_hand(ANN, "subscribe", "other")
+    world.event("ann", ANN)
+    world.flush()
+    world.event("ann", ANN, list_id="other")
+    world.by_hand(ANN, "unsubscribe")
+    world.by_hand(ANN, "unsubscribe", "other")
+    world.flush()
+    world.read_back()
+    world.deleted("ann", ANN)
+    part = world.flush()
+    assert part.counts == {"left alone": 2}
+    assert (part.to_do, part.settled) == (1, 1)

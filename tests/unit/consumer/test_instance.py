@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from worker.consumer import instance
-from worker.consumer.instance import instance_of
+from worker.consumer.instance import instance_of, known_instance_of
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.sqlite.database import open_database
 
@@ -22,6 +22,15 @@ def name_of(path: Path) -> str:
 def test_the_name_is_the_same_after_a_restart(tmp_path: Path) -> None:
     """So the worker gets its partitions back at once."""
     assert name_of(tmp_path / "one.db") == name_of(tmp_path / "one.db")
+
+
+def test_a_command_that_asks_for_the_name_gives_none(tmp_path: Path) -> None:
+    """A worker that starts later chooses its own; until then nobody has one."""
+    with closing(open_database(tmp_path / "one.db")) as db:
+        assert known_instance_of(db) is None
+        chosen = instance_of(db, "worker-1")
+        assert chosen.startswith("worker-1-")
+        assert known_instance_of(db) == chosen
 
 
 def test_a_copy_of_the_file_has_another_name(tmp_path: Path) -> None:

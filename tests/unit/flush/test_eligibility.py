@@ -79,6 +79,7 @@ def test_an_account_whose_events_go_to_an_added_partition_is_delivered_with_that
     assert refused.end is RunResult.FAILED
     assert f"of which {added} are not this worker's" in refused.reason
     assert eligibility(db, MINE, added).why_not(ACCOUNT) is None
+    assert [account.account_id for account in misplaced(db, "t")] == [ACCOUNT]
 
 
 def test_an_account_in_another_partition_than_its_ledger_may_be_nobodys(db: Database) -> None:

@@ -17,7 +17,9 @@ from tests.unit.plan.build import (
     related,
     settings,
 )
+from worker.mailchimp import calls
 from worker.plan.plan import make_plan
+from worker.plan.planned_calls import planned_calls
 from worker.plan.steps import Add, Archive, Move, Plan, Recheck, Restore, Unsubscribe, Update
 from worker.store.accounts import Pause
 
@@ -247,6 +249,16 @@ def test_a_half_done_move_is_a_prior_of_the_next_one():
     plan = make_plan(related([customer(email="third@example.com")], entries, [customer_status()]), inputs())
     move = next(step for step in plan.steps() if isinstance(step, Move))
     assert {prior.membership for prior in move.priors} == {membership(), membership("second@example.com")}
+
+
+def test_a_prior_is_read_only_if_nobody_left_an_earlier_one():
+    """The first read that keeps a customer out decides, so a plan shows the later ones with that condition."""
+    entries = [entry(1), entry(1, "second@example.com")]
+    plan = make_plan(related([customer(email="third@example.com")], entries, [customer_status()]), inputs())
+    move = next(step for step in plan.steps() if isinstance(step, Move))
+    paths = [calls.read(prior.membership).path for prior in move.priors]
+    conditions = {planned.call.path: planned.when for planned in planned_calls(move) if planned.call.reads_only}
+    assert [conditions[path] for path in paths] == [None, "if nobody left an earlier place"]
 
 
 def test_every_changed_customer_is_in_the_plan():
