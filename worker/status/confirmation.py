@@ -9,7 +9,7 @@ from worker.accounts.settings import LOOKED_FOR
 from worker.clock import as_moment
 from worker.status.account_state import held_in_words
 from worker.store.accounts import AccountSettings
-from worker.store.held_counts import CONFIRM_WITHIN, HeldCount
+from worker.store.held_counts import HeldCount, is_confirmed
 
 
 def confirmation_in_words(settings: AccountSettings, counts: Sequence[HeldCount], now: datetime) -> Iterator[str]:
@@ -19,11 +19,13 @@ def confirmation_in_words(settings: AccountSettings, counts: Sequence[HeldCount]
         counts: what the account's last flush held back, at any time.
     """
     account_id = settings.account_id
-    fresh = [held_count for held_count in counts if now - as_moment(held_count.shown_at) <= CONFIRM_WITHIN]
+    fresh = [held_count for held_count in counts if is_confirmed(held_count, now, now)]
     for held_count in fresh:
         unseen = " People who left it unseen are added elsewhere." if held_count.kind == "moves" else ""
         yield f"Confirmed: {held_in_words(settings, held_count)}.{unseen}"
-    if counts and not fresh:
+    if any(as_moment(held_count.shown_at) > now for held_count in counts):
+        yield "Nothing is confirmed: the clock was set back since the last flush. This one counts again."
+    elif counts and not fresh:
         yield "Nothing is confirmed: the flush that held changes back is more than an hour ago. This one counts again."
     elif not fresh:
         yield f"Nothing is confirmed: the last flush of account {account_id} held back nothing that you can confirm."

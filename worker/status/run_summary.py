@@ -29,12 +29,16 @@ def advice_for(run: Run, part: AccountRun, states: Mapping[AccountId, AccountSta
 
 
 def last_line(run: Run, states: Iterable[AccountState]) -> str:
-    """Returns one line that says what a person must do after a run, if anything."""
+    """Returns one line that says what a person must do after a run, if anything.
+
+    Args:
+        states: of the enabled accounts.
+    """
     if run.ended is None:
         return "The run has not ended."
     by_account = {state.account_id: state for state in states}
     if run.ended is RunResult.DONE:
-        return "Nothing to do: everything due was settled."
+        return _done(run, by_account.values())
     lines = [
         f"account {part.account_id} is {part.ended}: {advice_for(run, part, by_account)}"
         for part in run.accounts
@@ -49,6 +53,20 @@ def last_line(run: Run, states: Iterable[AccountState]) -> str:
     if more > 0:
         lines[NAMED:] = [f"{counted(more, 'more account')}: mailchimp-worker status"]
     return f"To do: {'; '.join(lines)}"
+
+
+def _done(run: Run, states: Iterable[AccountState]) -> str:
+    unready = [
+        state
+        for state in states
+        if state.state in (State.NOT_READY, State.PAUSED) and run.account_id in (None, state.account_id)
+    ]
+    if not unready:
+        return "Nothing to do: everything due was settled."
+    # An account without changes is no part of the run, so nothing else says that its next customers will wait.
+    first, *others = unready
+    more = f" ({counted(len(others), 'more account')}: mailchimp-worker status)" if others else ""
+    return f"Everything due was settled, but account {first.account_id} is {first}{more}"
 
 
 def run_data(run: Run, states: Iterable[AccountState] = ()) -> dict[str, Any]:

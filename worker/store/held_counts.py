@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Literal
 
-from worker.clock import as_moment, as_text
+from worker.clock import as_moment
 from worker.model import AccountId, ListId
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Form, RowMapper
@@ -37,9 +37,18 @@ class HeldCount:
 _ROW = RowMapper(HeldCount, kind=Form(("what",), lambda kind: (kind,), itemgetter("what")))
 
 
+def is_confirmed(count: HeldCount, confirmed: datetime, now: datetime) -> bool:
+    """Returns whether a confirmation covers a count: it was shown before, and within an hour.
+
+    A count from the future was shown before the clock was set back, so nobody knows how long ago.
+    """
+    shown = as_moment(count.shown_at)
+    return shown <= confirmed and shown <= now <= shown + CONFIRM_WITHIN
+
+
 def can_be_confirmed(counts: Iterable[HeldCount], now: datetime) -> bool:
     """Returns whether a person still has at least a minute to confirm all of them."""
-    return all(now - as_moment(count.shown_at) < CONFIRM_WITHIN - timedelta(minutes=1) for count in counts)
+    return all(is_confirmed(count, now, now + timedelta(minutes=1)) for count in counts)
 
 
 def show(db: Database, account_id: AccountId, counts: Iterable[HeldCount], at: str) -> None:
@@ -50,10 +59,9 @@ def show(db: Database, account_id: AccountId, counts: Iterable[HeldCount], at: s
 
 
 def confirmed_counts(db: Database, account_id: AccountId, confirmed: datetime, now: datetime) -> list[HeldCount]:
-    """Returns what a confirmation covers: an account's counts that were shown before it, and within an hour."""
-    since, until = as_text(now - CONFIRM_WITHIN), as_text(confirmed)
-    which = "held_back WHERE account_id = ? AND shown_at BETWEEN ? AND ?"
-    return _ROW.select(db, which, (account_id, since, until))
+    """Returns which counts of an account a confirmation covers."""
+    counts = _ROW.select(db, "held_back WHERE account_id = ?", (account_id,))
+    return [count for count in counts if is_confirmed(count, confirmed, now)]
 
 
 def all_shown(db: Database) -> dict[AccountId, list[HeldCount]]:

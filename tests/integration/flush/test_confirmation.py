@@ -7,6 +7,7 @@ from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
 from worker.cli import run as command
 from worker.model import ListId
+from worker.store.run_result import RunResult
 
 
 def confirmed(world: World, capsys: pytest.CaptureFixture[str]) -> str:
@@ -49,3 +50,17 @@ def test_departures_that_are_confirmed_are_named(world: World, capsys: pytest.Ca
         world.deleted(f"c{number}")
     world.run()
     assert confirmed(world, capsys) == "Confirmed: 20 members would leave list Master (master).\n"
+
+
+def test_a_clock_set_back_confirms_nothing(world: World, capsys: pytest.CaptureFixture[str]):
+    """What was shown in what is now the future is not covered, so the command does not say that it is."""
+    for number in range(24):
+        world.event(f"c{number}", f"c{number}@example.com")
+    world.run()
+    for number in range(20):
+        world.deleted(f"c{number}")
+    world.run()
+    world.clock.forward(hours=-2)
+    assert "Nothing is confirmed: the clock was set back" in confirmed(world, capsys)
+    assert world.run(confirmed=True).accounts[0].ended is RunResult.HELD
+    assert "20 members would leave list Master" in confirmed(world, capsys)

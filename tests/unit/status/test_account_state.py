@@ -100,6 +100,18 @@ def test_the_last_line_of_a_run_with_many_accounts_names_the_first_and_counts_th
     assert line.endswith("; 2 more accounts: mailchimp-worker status")
 
 
+def test_after_a_run_that_is_done_the_last_line_names_an_account_that_is_not_ready():
+    """Nothing of it was due, but its next customers will wait; a flush of another account does not name it."""
+    run = Run(1, as_text(NOW), as_text(NOW), "command", None, RunResult.DONE, ())
+    lists = state_of(replace(FACTS, settings=replace(FACTS.settings, master_list=None), waiting=0), NOW)
+    assert lists.state is State.NOT_READY
+    line = last_line(run, [lists, replace(lists, account_id=AccountId("acct-2"))])
+    assert line.startswith("Everything due was settled, but account acct-1 is not ready: No master list is chosen.")
+    assert line.endswith("(1 more account: mailchimp-worker status)")
+    other = replace(run, account_id=AccountId("acct-3"))
+    assert last_line(other, [lists]) == "Nothing to do: everything due was settled."
+
+
 @pytest.mark.parametrize("ended", ["failed", "stopped"])
 def test_a_run_that_ended_early_never_advises_to_confirm_what_an_earlier_one_held(ended: str) -> None:
     """After an outage nobody is asked to release departures: the next flush tries again."""
