@@ -52,7 +52,7 @@ def move(attempt: Attempt, step: Move) -> None:
         if entry is not None and entry.state == "present" and is_its_own(entry, attempt.now()):
             _rename(attempt, step, old, destination)
             return
-    add_or_find(attempt, step, decision.status, destination)
+    add_or_find(attempt, step, decision, destination)
 
 
 def _renamed_from(step: Move, prior: PriorMembership) -> object:

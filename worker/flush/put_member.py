@@ -25,6 +25,7 @@ from worker.mailchimp import calls
 from worker.mailchimp.answers import AnswerClass, ClassifiedAnswer, Member
 from worker.mailchimp.sender import look_twice
 from worker.model import MembershipKey, Origin
+from worker.plan.consent import AddDecision
 from worker.plan.identity import (
     MAY_HAVE_ARCHIVED,
     agreed_when_found,
@@ -185,11 +186,11 @@ def _report_found(attempt: Attempt, step: ContactStep, written: Written, origin:
     settle_contact(attempt, step.contact, written, Outcome.FOUND, detail)
 
 
-def add_or_find(attempt: Attempt, step: Add | Move, status: str, read: Read | None = None) -> None:
+def add_or_find(attempt: Attempt, step: Add | Move, decision: AddDecision, read: Read | None = None) -> None:
     """Reads a place, and adds the contact if it is empty.
 
     Args:
-        status: to add it with.
+        decision: by its prior memberships.
         read: of the place, if this try has read it already.
     """
     contact, entry = step.contact, step.entry
@@ -206,9 +207,9 @@ def add_or_find(attempt: Attempt, step: Add | Move, status: str, read: Read | No
         return
     if departed_meanwhile(attempt, step):
         return
-    intent = new_intent("add", read.answered_at, status=status)
+    intent = new_intent("add", read.answered_at, status=decision.status)
     intended = LedgerEntry(contact.membership, contact.owner, "intended", "added", attempt.at(), intent=intent)
-    build = partial(calls.add_one, contact.membership, contact.email, status)
+    build = partial(calls.add_one, contact.membership, contact.email, decision.status)
     written = write_after_read(attempt, contact, Write(build, contact.fields.values, intended))
     if written.member is None:
         attempt.note_failure(contact.targets, contact.membership, written)
@@ -219,7 +220,9 @@ def add_or_find(attempt: Attempt, step: Add | Move, status: str, read: Read | No
         return
     attempt.entries.append(_entry_for(attempt, step, written, "added"))
     added, outcome = ("Moved: added here", Outcome.MOVED) if isinstance(step, Move) else ("Added", Outcome.ADDED)
-    settle_contact(attempt, contact, written, outcome, f"{added} as {written.member.status}.")
+    pending = decision.pending_at
+    why = f", because the member {pending.address} on list {pending.list_id} is pending" if pending is not None else ""
+    settle_contact(attempt, contact, written, outcome, f"{added} as {written.member.status}{why}.")
 
 
 def _restore_archived(attempt: Attempt, step: Restore, seen: Member, read: Read) -> None:

@@ -12,6 +12,7 @@ from worker.flush.brake import BRAKED, CONFIRM, may_leave_unplanned
 from worker.flush.step_result import EXPECTED
 from worker.mailchimp.sender import Tries
 from worker.model import CustomerId, MembershipKey
+from worker.plan.consent import AddDecision
 from worker.plan.outcomes import NEXT_FLUSH, Outcome
 from worker.plan.steps import (
     Add,
@@ -247,7 +248,7 @@ def _add_receipts_in_doubt(attempt: Attempt, in_doubt: Sequence[Receipt]) -> Non
 def _do(attempt: Attempt, step: Step) -> None:
     match step:
         case Add():
-            put_member.add_or_find(attempt, step, step.contact.status_if_new)
+            put_member.add_or_find(attempt, step, AddDecision(step.contact.status_if_new))
         case Found():
             put_member.write_existing(attempt, step)
         case Move():

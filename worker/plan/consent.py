@@ -251,6 +251,7 @@ class AddDecision:
 
     Attributes:
         status: to add it with.
+        pending_at: the prior membership that is pending, so that the contact is added as pending.
         kept_out_by: the prior membership that keeps it out, and why; None if none does.
         old: its own last one that was read, with its new ledger entry; None if there was none.
         renamed: that of a rename that was done though its answer was lost.
@@ -259,11 +260,17 @@ class AddDecision:
     """
 
     status: str
+    pending_at: MembershipKey | None = None
     kept_out_by: tuple[PriorMembership, PriorDecision] | None = None
     old: PriorRead | None = None
     renamed: PriorRead | None = None
     entries: list[LedgerEntry] = field(default_factory=list)
     dropped: list[MembershipKey] = field(default_factory=list)
+
+    def allow(self, of_prior: PriorDecision, membership: MembershipKey) -> None:
+        """Takes over what a prior membership allows: a pending one makes it pending."""
+        if of_prior.status == "pending" != self.status:
+            self.status, self.pending_at = "pending", membership
 
 
 def decide(
@@ -286,7 +293,7 @@ def decide(
                     decision.entries.append(replace(entry, sent_at=now()))
                 decision.kept_out_by = prior, of_prior
                 return decision
-            decision.status = "pending" if of_prior.status == "pending" else decision.status
+            decision.allow(of_prior, prior.membership)
             continue
         if member is None and entry is not None and entry.state in ("present", "archived"):
             decision.entries.append(as_gone(entry, now()))
@@ -318,5 +325,5 @@ def decide(
             if entry is not None and entry.intent is not None and entry.intent.source is not None:
                 decision.renamed = decision.old
                 decision.dropped.append(entry.intent.source)
-        decision.status = "pending" if of_prior.status == "pending" else decision.status
+        decision.allow(of_prior, prior.membership)
     return decision

@@ -83,13 +83,15 @@ def test_a_member_that_bounced_is_added_under_its_new_address(world: World):
 
 
 def test_a_pending_member_is_pending_under_its_new_address(world: World):
-    """Who has not confirmed yet is asked under the new address; the old one is left as it is."""
+    """Who has not confirmed yet is asked under the new address, and the receipt says why; the old member stays."""
     world.standin.find_list("master").insert(OLD, "pending", {}, "by hand")
     world.event("ann", OLD)
     world.flush()
     world.event("ann", NEW)
     world.flush()
     assert world.members() == {OLD: "pending", NEW: "pending"}
+    (moved, *_) = [receipt for receipt in world.receipts("ann") if receipt.outcome == "moved"]
+    assert moved.detail == f"Moved: added here as pending, because the member {OLD} on list master is pending."
 
 
 def test_swapped_addresses_swap_fields_and_nothing_else(world: World):
