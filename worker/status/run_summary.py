@@ -64,8 +64,8 @@ def _done(run: Run, states: Iterable[AccountState]) -> str:
     if not unready:
         return "Nothing to do: everything due was settled."
     # An account without changes is no part of the run, so nothing else says that its next customers will wait.
-    first, *others = unready
-    more = f" ({counted(len(others), 'more account')}: mailchimp-worker status)" if others else ""
+    first, *further = unready
+    more = f" ({counted(len(further), 'more account')}: mailchimp-worker status)" if further else ""
     return f"Everything due was settled, but account {first.account_id} is {first}{more}"
 
 

@@ -40,7 +40,7 @@ _ROW = RowMapper(HeldCount, kind=Form(("what",), lambda kind: (kind,), itemgette
 def is_confirmed(count: HeldCount, confirmed: datetime, now: datetime) -> bool:
     """Returns whether a confirmation covers a count: it was shown before, and within an hour.
 
-    A count from the future was shown before the clock was set back, so nobody knows how long ago.
+    A count from the future was shown before the clock was set back: its age is unknown.
     """
     shown = as_moment(count.shown_at)
     return shown <= confirmed and shown <= now <= shown + CONFIRM_WITHIN
