@@ -1,8 +1,8 @@
-"""What a batch knows about a customer: its staged row, the pending change, and the state to write."""
+"""What a batch knows about a customer: its staged row, the pending change, and the row to write."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -20,7 +20,7 @@ class Stored(NamedTuple):
 
     Attributes:
         withdrawn: whether consent is withdrawn.
-        changed: whether this is not delivered yet.
+        changed: whether it is not delivered yet.
         bare: whether its fields are missing, because its account was not connected when it was read.
         null: whether a record without a value deleted the customer.
     """
@@ -41,6 +41,15 @@ class Stored(NamedTuple):
     def known(self) -> Known:
         """What the order of a further event depends on."""
         return Known(*self[:6], null=self.null)
+
+    @property
+    def state(self) -> None:
+        """None, as for a pending change that keeps the staged state."""
+
+    @property
+    def newer(self) -> bool:
+        """False: no pending event is newer than the staged one."""
+        return False
 
 
 class Pending(Record, frozen=True, gc=False):
@@ -64,6 +73,11 @@ class Pending(Record, frozen=True, gc=False):
     newer: bool = True
     other_state: Record | None = None
     keeps_state: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """True: it is not delivered yet."""
+        return True
 
     @property
     def null(self) -> bool:
@@ -143,8 +157,45 @@ def state_of(customer: PublishedCustomer | None) -> tuple[str | None, bytes | No
     return address_key(customer.email), _encode(customer)
 
 
-def bare_state_of(pending: Pending) -> tuple[None, bytes | None]:
-    """Returns the same for a customer whose account is not connected: no address, and only its consent."""
+def _bare_state_of(pending: Pending) -> tuple[None, bytes | None]:
+    # The same for a customer whose account is not connected: no address, and only its consent.
     if not pending.is_needed:
         return None, None
     return None, WITHDRAWS if pending.withdrawn else CONSENTS
+
+
+def row_of(pending: Pending, log: tuple[str, str], at: str, *, bare: bool = False) -> tuple[Any, ...]:
+    """Returns the columns of a pending change, as :func:`worker.store.customers.stage` takes them.
+
+    Args:
+        log: topic and topic id.
+        bare: whether the customer's account is not connected, so that its fields are left out.
+    """
+    event = event_of(pending)
+    if bare:
+        return _columns(event, _bare_state_of(pending), pending.deleted, pending.version, pending, log, at)
+    customer, state = event.customer, pending.state
+    if state is not pending:
+        customer = None if state is None else event_of(state).customer
+    if customer is not None and pending.withheld:
+        customer.marketing_consent = False
+    return _columns(event, state_of(customer), pending.deleted, pending.version, pending, log, at)
+
+
+def ignored_row(record: Record, version: int | None, log: tuple[str, str], at: str) -> tuple[Any, ...]:
+    """Returns the same columns for an ignored event."""
+    event = event_of(record)
+    return _columns(event, state_of(event.customer), event.deleted, version, record, log, at)
+
+
+def _columns(
+    event: Event,
+    state: tuple[str | None, bytes | None],
+    deleted: bool,
+    version: int | None,
+    record: Record,
+    log: tuple[str, str],
+    at: str,
+) -> tuple[Any, ...]:
+    ids, when = (event.account_id, event.customer_id), (event.event_id, event.event_time)
+    return *ids, *state, deleted, version, *when, *log, record.partition, record.offset, at

@@ -153,7 +153,7 @@ class _Partition:
         with db.transaction():
             batch = Batch(db, app.config.kafka.topic, self.topic_id, erased=ErasedCustomers(app.hash_key))
             batch.add(self._records)
-            batch.write_fills(as_text(app.clock()))
+            batch.customers.write_fills(as_text(app.clock()))
             moved = (bare_customers.move(db, account, max(end, account.first_offset)) for account in self.accounts)
             self.accounts = [account for account in moved if account is not None]
         self._records, self._bytes, self.written = [], 0, end

@@ -40,7 +40,7 @@ def fill(db: Database, *records: Record, topic_id: str = "id") -> None:
     batch = Batch(db, "t", topic_id, erased=ErasedCustomers(no_key))
     batch.add(records)
     with db.transaction():
-        batch.write_fills(AT)
+        batch.customers.write_fills(AT)
 
 
 def row(db: Database, customer: str = "cus-1") -> dict[str, Any]:
