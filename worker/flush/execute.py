@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
 
 from worker.accounts.settings import ended_by_missing, missing
-from worker.clock import as_moment, as_text
+from worker.clock import Stop, as_moment, as_text
 from worker.fields.field_hashes import not_sure
 from worker.flush import bulk_add, not_sent
 from worker.flush.account_flush import AccountFlush, Prepared, batches, split_adds
@@ -22,9 +23,8 @@ from worker.flush.member_pages import PageWriter
 from worker.flush.recorder import ERASED, Recorder
 from worker.flush.step_group import run_step_group
 from worker.flush.step_result import EXPECTED, Halted, StepResult
-from worker.flush.task_pool import Task, TaskPool, call_threads
 from worker.mailchimp.answers import AnswerClass, ClassifiedAnswer
-from worker.mailchimp.sender import RetryingSender
+from worker.mailchimp.sender import RetryingSender, call_threads
 from worker.model import AccountId, ListId, MembershipKey
 from worker.plan.related_customers import RelatedCustomers
 from worker.plan.steps import Add, Plan, Step, StepGroup, Target, Update, customers_of
@@ -40,8 +40,15 @@ from worker.system.process_exit import CALL_THREADS
 
 log = logging.getLogger("worker.flush")
 
+GRACE_SECONDS = 4.0
+"""How long to wait for calls in flight when the worker must end."""
+LOOK_SECONDS = 0.5
+"""How often to check whether it must."""
 PAGES_A_TURN = 10
 """Full pages of members that an account reads in one turn: some seconds, as a chunk of customers takes."""
+
+Task = Callable[[], Iterable[Step]]
+"""Runs on a thread; returns steps to run one by one afterwards."""
 
 
 def deliver(db: Database, settings: AccountSettings, sender: RetryingSender, request: DeliveryRequest) -> AccountRun:
@@ -225,8 +232,10 @@ class _Execution(AccountFlush):
         if updates:
             self._write_locally(lambda db, account_id: _note_updates(db, account_id, updates, at))
         config = self.request.config
-        pool = TaskPool(call_threads(len(tasks), config.connections), f"{CALL_THREADS} {self.settings.account_id}")
-        pool.run(tasks, partial(self._run_step, context), config.stop)
+        executor = ThreadPoolExecutor(
+            call_threads(len(tasks), config.connections), f"{CALL_THREADS} {self.settings.account_id}"
+        )
+        run_tasks(executor, tasks, partial(self._run_step, context), config.stop)
         self.recorder.wait()
         if updates:
             self._write_locally(update_intents.clear)
@@ -293,6 +302,45 @@ class _Execution(AccountFlush):
             log.exception("account %s: an add of %d contacts failed", who, count, extra=facts)
             left = (add for add in batch if add.membership not in written)
             return [replace(add, entry=together.intended.get(add.membership, add.entry)) for add in left]
+
+
+def run_tasks(executor: Executor, tasks: Iterable[Task], alone: Callable[[Step], Iterable[Step]], stop: Stop) -> None:
+    """Runs tasks, and the steps that they return, until all have ended; then shuts the executor down.
+
+    If the worker must stop, it returns early: calls in flight may take minutes, and the next flush finds out what they
+    did.
+
+    Args:
+        alone: runs one of these steps.
+
+    Raises:
+        Exception: the first that a task raised, except Halted; no task begins after it.
+    """
+    futures, errors = list[Future[None]](), list[BaseException]()
+
+    def run(task: Task) -> None:
+        try:
+            steps = () if errors else task()
+        except Halted:
+            return
+        except BaseException as error:
+            errors.append(error)
+            return
+        # Appended before this task ends, so that there are futures until all have ended.
+        futures.extend(executor.submit(run, partial(alone, step)) for step in steps)
+
+    futures.extend(executor.submit(run, task) for task in tasks)
+    while futures and not stop.is_set():
+        last = futures.pop()  # the others have mostly ended when it does
+        try:
+            last.result(LOOK_SECONDS)
+        except TimeoutError:
+            futures.append(last)
+    executor.shutdown(wait=not futures, cancel_futures=True)
+    # Calls in flight get a moment more, so that their results are known.
+    wait([future for future in futures if not future.cancelled()], GRACE_SECONDS)
+    if errors:
+        raise errors[0]
 
 
 # Updates that a dead process may have sent

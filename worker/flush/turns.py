@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from worker.clock import Stop
-from worker.flush.task_pool import call_threads
+from worker.mailchimp.sender import call_threads
 from worker.model import AccountId
 
 SUSPENDED = 4

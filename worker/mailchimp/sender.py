@@ -115,6 +115,14 @@ class Window:
         return replace(self, passed=self.passed + 1, failures=0)
 
 
+def call_threads(calls: int, connections: int) -> int:
+    """Returns how many threads make so many calls: not all at once, because the limit of calls in flight rises slowly.
+
+    More threads would only wait; without them, more accounts run at once.
+    """
+    return max(1, min(calls, 2 + calls // 5, connections))
+
+
 @dataclass(slots=True)
 class Limiter:
     """Limits the calls of one API key; starts with few calls in flight. Thread-safe.

@@ -2,16 +2,20 @@
 
 import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import pytest
 
-from worker.flush import task_pool
+from worker.flush import execute
+from worker.flush.execute import Task, run_tasks
 from worker.flush.step_result import Halted
-from worker.flush.task_pool import Task, TaskPool
 
-POOL = TaskPool(4, "calls of acct-1")
+
+def executor(threads: int) -> ThreadPoolExecutor:
+    """An executor as a flush makes it."""
+    return ThreadPoolExecutor(threads, "calls of acct-1")
 
 
 def nothing(step: Any) -> Iterable[Any]:
@@ -28,7 +32,7 @@ def test_every_task_and_each_step_that_follows_is_run_once():
             done.append(number)
         return [10 * number, 10 * number + 1] if number < 100 else []
 
-    POOL.run([partial(run, number) for number in range(1, 10)], run, threading.Event())  # type: ignore[arg-type]
+    run_tasks(executor(4), [partial(run, number) for number in range(1, 10)], run, threading.Event())  # type: ignore[arg-type]
     second = [10 * number + more for number in range(1, 10) for more in (0, 1)]
     third = [10 * number + more for number in second for more in (0, 1)]
     assert sorted(done) == sorted([*range(1, 10), *second, *third])
@@ -38,9 +42,9 @@ def test_no_more_threads_run_than_are_allowed_and_none_is_left():
     """Fewer where there are fewer tasks; their names tell whose calls they make."""
     names = set[str]()
     tasks: list[Task] = [lambda: names.add(threading.current_thread().name) or ()] * 100  # type: ignore[func-returns-value]
-    POOL.run(tasks, nothing, threading.Event())
+    run_tasks(executor(4), tasks, nothing, threading.Event())
     assert names <= {f"calls of acct-1_{number}" for number in range(4)}
-    POOL.run([], nothing, threading.Event())
+    run_tasks(executor(4), [], nothing, threading.Event())
     assert not any(one.name.startswith("calls of") for one in threading.enumerate())
 
 
@@ -53,7 +57,7 @@ def test_an_error_is_raised_and_no_other_task_begins():
         raise ValueError(number)
 
     with pytest.raises(ValueError, match="0"):
-        TaskPool(1, "calls").run([partial(run, number) for number in range(3)], nothing, threading.Event())
+        run_tasks(executor(1), [partial(run, number) for number in range(3)], nothing, threading.Event())
     assert begun == [0]
 
 
@@ -67,14 +71,14 @@ def test_a_halted_task_ends_by_itself():
         done.append(number)
         return ()
 
-    TaskPool(1, "calls").run([partial(run, number) for number in range(3)], nothing, threading.Event())
+    run_tasks(executor(1), [partial(run, number) for number in range(3)], nothing, threading.Event())
     assert done == [0, 2]
 
 
 def test_a_stop_begins_nothing_more_and_waits_only_a_moment_for_calls(monkeypatch: pytest.MonkeyPatch):
     """A call that hangs is left behind."""
-    monkeypatch.setattr(task_pool, "GRACE_SECONDS", 0.05)
-    monkeypatch.setattr(task_pool, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(execute, "GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(execute, "LOOK_SECONDS", 0.01)
     stop, hangs, begun = threading.Event(), threading.Event(), list[int]()
 
     def run(number: int) -> Iterable[Any]:
@@ -83,6 +87,6 @@ def test_a_stop_begins_nothing_more_and_waits_only_a_moment_for_calls(monkeypatc
         hangs.wait(10)
         return ()
 
-    TaskPool(1, "calls").run([partial(run, number) for number in range(3)], nothing, stop)
+    run_tasks(executor(1), [partial(run, number) for number in range(3)], nothing, stop)
     hangs.set()
     assert begun == [0]
