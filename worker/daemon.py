@@ -133,7 +133,7 @@ class Daemon:
     def _tick(self, lock: DatabaseLock, db: Database, poller: Poller) -> None:
         poller.check()
         # A worker without contact to Kafka is not alive, though its process runs.
-        if poller.owned_partitions.seconds_since_answer() < STALE_SECONDS:
+        if poller.owned_partitions.session.seconds_since_answer() < STALE_SECONDS:
             lock.beat()
         for flush_thread in [flush_thread for flush_thread in self._flushes if flush_thread.wait(0)]:
             self._flushes.remove(flush_thread)

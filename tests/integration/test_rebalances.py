@@ -108,7 +108,7 @@ def join_and_leave(topic: Topic, path: Path, protocol: str, joins: int) -> int:
             other.close()
             worker.until(lambda: len(worker.owned_partitions.owned()) == topic.partitions)
             assert passed_unstaged(worker) == {}
-        given = worker.owned_partitions._assignments
+        given = worker.owned_partitions._last_number
     with reading(topic, path, group_protocol=protocol) as worker:
         worker.to_the_end()
         assert passed_unstaged(worker) == {}

@@ -95,11 +95,11 @@ class ChangelogTail:
                         if not ever_read and time.monotonic() - began > PATIENCE_SECONDS:
                             raise
                         fault = f"{error.message} {error.advice}"
-                        owned_partitions.faults.changelog[step.__name__] = fault
+                        owned_partitions.changelog_faults[step.__name__] = fault
                         outage.report(fault, time.monotonic())
                         self._stop.wait(LOOK_SECONDS)
                     else:
-                        owned_partitions.faults.changelog.pop(step.__name__, None)
+                        owned_partitions.changelog_faults.pop(step.__name__, None)
                         ever_read, read_at = True, time.monotonic()
                         if not has_read:
                             outage = Outage()  # the thread that reads the settings logs it

@@ -4,20 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
-
-
-class State(Enum):
-    """The worker's state in its consumer group."""
-
-    IDLE = "idle"
-    """The group has not answered yet."""
-    ASSIGNED = "assigned"
-    """The group has answered, perhaps with no partition."""
-    REVOKED = "revoked"
-    """All partitions were revoked or lost; the next assignment is awaited."""
-    FENCED = "fenced"
-    """The group has fenced this worker. This state is final."""
 
 
 class AssignmentOver(RuntimeError):
@@ -48,7 +34,6 @@ class Assignment:
     """
 
     def __init__(self) -> None:
-        self.state = State.IDLE
         self._last_number = 0
         self._readings: dict[int, _Reading] = {}
 
@@ -69,29 +54,15 @@ class Assignment:
         return reading is not None and number is not None and reading.number == number
 
     def assign(self, starts: Mapping[int, int]) -> None:
-        """Adds newly assigned partitions.
-
-        Raises:
-            AssignmentOver: this worker was fenced.
-        """
-        if self.state is State.FENCED:
-            raise AssignmentOver("the group has fenced this worker")
-        self.state = State.ASSIGNED
+        """Adds newly assigned partitions."""
         self._last_number += 1
         for partition, start in starts.items():
             self._readings[partition] = _Reading(self._last_number, start, start)
-
-    def fence(self) -> None:
-        """Removes everything, for good."""
-        self._readings = {}
-        self.state = State.FENCED
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Removes revoked or lost partitions; the others keep their numbers."""
         for partition in partitions:
             self._readings.pop(partition, None)
-        if not self._readings and self.state is not State.FENCED:
-            self.state = State.REVOKED
 
     def interrupt(self, partitions: Iterable[int]) -> None:
         """Ignores what is read from partitions from now on, because some of it was dropped before it was staged."""

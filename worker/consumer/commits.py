@@ -6,7 +6,7 @@ The worker itself continues from SQLite.
 from __future__ import annotations
 
 import logging
-import time
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from worker.clock import as_text
 from worker.config import Kafka
-from worker.consumer.owned_partitions import OwnedPartitions
+from worker.consumer.group_session import GroupSession
 from worker.kafka.client import ANSWER_SECONDS, Problems, answer, is_fatal, unreachable
 from worker.sqlite.database import Database
 from worker.store import offsets
@@ -70,31 +70,29 @@ class Commits:
         self,
         settings: Kafka,
         instance: str,
-        owned_partitions: OwnedPartitions,
+        session: GroupSession,
         next_of: Callable[[int], int | None],
         wait: float,
     ) -> None:
         """Commits nothing yet.
 
         Args:
-            owned_partitions: notified when the group accepted offsets from this worker.
+            session: notified when the group accepted offsets from this worker; its clock counts.
             next_of: returns the next offset of a partition.
             wait: how long a call of a partition's former owner may take, in seconds.
         """
         self._settings, self._topic, self._instance = settings, settings.topic, instance
-        self._ownership, self._next_of, self._wait = owned_partitions, next_of, wait
+        self._session, self._next_of, self._wait = session, next_of, wait
         self._uncommitted: dict[int, int] = {}
         self._unclaimed: dict[int, float] = {}
-        self._committed_at = self._confirmed_at = time.monotonic()
-        self.began_again()
+        self._committed_at = self._confirmed_at = session.clock()
+        self._sent_at = deque[float]()  # of the commits that the group has not answered yet
         self.released = False
         """Set before the end if no call is in flight that the next owner must wait for."""
 
     def began_again(self) -> None:
         """Records that commits go to a new consumer, which answers none of those before."""
-        self._sent = self._answered = 0
-        self._asked: tuple[int, int] | None = None
-        """A doubt, and how many commits were sent before it: the group may have answered these before the silence."""
+        self._sent_at.clear()
 
     # The last owner of a partition: its name is committed with the offset
 
@@ -130,7 +128,7 @@ class Commits:
 
     def assigned(self, partitions: Collection[int], waits: Mapping[int, float]) -> None:
         """Records an assignment. The owner is named once the calls of the previous one are over."""
-        now = time.monotonic()
+        now = self._session.clock()
         self._unclaimed |= {partition: now + waits.get(partition, 0.0) for partition in partitions}
         for partition in partitions:
             self._uncommitted.pop(partition, None)
@@ -151,19 +149,16 @@ class Commits:
 
     def due(self) -> bool:
         """Returns whether it is time for a commit."""
-        return self._ownership.doubt is not None or time.monotonic() - self._committed_at > COMMIT_SECONDS
+        return self._session.doubted_at is not None or self._session.clock() - self._committed_at > COMMIT_SECONDS
 
     def claim(self, partitions: Collection[int]) -> None:
         """Names the owner of partitions, even idle ones, and repeats it now and then, or at once after a silence."""
-        now = time.monotonic()
+        now, doubted_at = self._session.clock(), self._session.doubted_at
         for partition in [partition for partition, free_at in self._unclaimed.items() if now >= free_at]:
             del self._unclaimed[partition]
             self._add([partition])
-        doubt = self._ownership.doubt
-        new = doubt is not None and (self._asked is None or self._asked[0] != doubt)
-        if doubt is not None and new:
-            self._asked = doubt, self._sent
-        if new or now - self._confirmed_at > (CONFIRM_SECONDS if doubt is None else DOUBT_SECONDS):
+        new = doubted_at is not None and self._confirmed_at < doubted_at
+        if new or now - self._confirmed_at > (CONFIRM_SECONDS if doubted_at is None else DOUBT_SECONDS):
             self._confirmed_at = now
             self._add(partitions - self._unclaimed.keys())
 
@@ -175,7 +170,7 @@ class Commits:
 
     def commit(self, consumer: Any) -> None:
         """Commits what is staged. Never blocks, and a refusal changes nothing: reading continues from SQLite."""
-        self._committed_at = time.monotonic()
+        self._committed_at = self._session.clock()
         name = f"{RELEASED}{self._instance}" if self.released else self._instance
         ready = {
             partition: offset for partition, offset in self._uncommitted.items() if partition not in self._unclaimed
@@ -190,14 +185,13 @@ class Commits:
         ]
         try:
             consumer.commit(offsets=positions, asynchronous=True)
-            self._sent += 1
+            self._sent_at.append(self._committed_at)
         except KafkaException as error:
             log.debug("offsets were not committed: %s", error, extra={"partitions": sorted(ready)})
 
     def answered(self, error: LibraryError | None, positions: Sequence[TopicPartition]) -> None:
         """Handles the group's answer to a commit. They come in the order in which the commits were sent."""
-        self._answered += 1
+        sent_at = self._sent_at.popleft()
         if error is None and not any(position.error for position in positions):
-            self._ownership.kafka_answered()
-            if self._asked is not None and self._answered > self._asked[1]:
-                self._ownership.confirmed(self._asked[0])
+            self._session.answered()
+            self._session.confirmed(sent_at)

@@ -15,11 +15,12 @@ from confluent_kafka import KafkaException, Message, TopicPartition
 from worker.clock import Clock, Stop, as_text
 from worker.config import Kafka
 from worker.consumer import messages
-from worker.consumer.assignment import Assignment, AssignmentOver, State
+from worker.consumer.assignment import Assignment, AssignmentOver
 from worker.consumer.batch import Batch
 from worker.consumer.commits import Commits
 from worker.consumer.decode import Record
 from worker.consumer.erased_customers import ErasedCustomers, HashKey, no_key
+from worker.consumer.group_session import MemberState
 from worker.consumer.instance import instance_of
 from worker.consumer.membership import Membership, properties, refusal, says_name_is_taken
 from worker.consumer.owned_partitions import OwnedPartitions
@@ -91,14 +92,14 @@ class Consumer:
         self.topic_changed: Callable[[], None] = lambda: None
         """Called by the poll thread when the topic was recreated, or has another number of partitions now."""
         self.client_id = instance_of(db, f"worker-{uuid.uuid4()}")
-        self.commits = Commits(settings, self.client_id, owned_partitions, self._next_of, call_seconds)
+        self.commits = Commits(settings, self.client_id, owned_partitions.session, self._next_of, call_seconds)
         admin = Admin(settings, self._problems)
         self.partitions = admin.partitions
         # A static member that comes back gets its former partitions, without those added since.
         self._name = f"{self.client_id}-of-{self.partitions}"
         self._consumer = self._opened()
         try:
-            self._watch = TopicWatch(admin, owned_partitions.topic_is_missing)
+            self._watch = TopicWatch(admin, owned_partitions.session.topic_is_missing)
             asked = None if admin.mock else admin
             self._membership = Membership(settings, self._name, self.client_id, asked)
             self._retention_gap = RetentionGap(settings, db, owned_partitions, clock, asked, self._bounds)
@@ -145,7 +146,7 @@ class Consumer:
         # First no more calls start, then it leaves the group.
         owned = self._ownership.owned()
         self._ownership.removed(owned)
-        if self._assignment.state is not State.FENCED:
+        if self._ownership.state is not MemberState.FENCED:
             if self.commits.released:
                 self.commits.release(owned)
             self.commits.commit(self._consumer)
@@ -156,13 +157,13 @@ class Consumer:
     def read_some(self, stop: Stop) -> int:
         """Reads the next records, and stages them once there are enough or no more; returns how many it staged."""
         # Before the settings are read, all accounts would be staged as not connected.
-        unread = self._ownership.why_settings_unread() is not None
+        unread = not self._ownership.has_settings
         behind = unread or self._ownership.behind()
         self._report.look(self._consumer)
         # Before the call too: a partition assigned within it may be queried before it returns.
-        self._ownership.polled()
+        self._ownership.session.polled()
         polled = self._waiting(behind)
-        self._ownership.polled()
+        self._ownership.session.polled()
         records, errors = messages.split(polled, self._assignment.numbers())
         if self._has_fatal_error(errors, stop):
             return 0
@@ -184,7 +185,7 @@ class Consumer:
         fatal = self._problems.fatal or messages.fatal_among(errors)
         if fatal is None:
             return False
-        if says_name_is_taken(fatal) and self._assignment.state is State.IDLE:
+        if says_name_is_taken(fatal) and self._ownership.state is MemberState.JOINING:
             log.warning("the group still has a member of this name, until its session ends", extra={"why": fatal.str()})
             self._consumer.close()
             stop.wait(NAME_TAKEN_SECONDS)
@@ -197,7 +198,7 @@ class Consumer:
 
     def _fenced(self, fatal: LibraryError) -> ConsumerStopped:
         self._ownership.fenced()
-        self._assignment.fence()
+        self._assignment.drop(self._assignment.partitions)
         return messages.stopped(fatal)
 
     def _waiting(self, behind: bool) -> list[Message]:
@@ -229,7 +230,7 @@ class Consumer:
         ended = [messages.partition_of_message(message) for message in errors if messages.is_end(message)]
         self._turns.read(ends, ended)
         if records or ended:
-            self._ownership.kafka_answered()
+            self._ownership.session.answered()
 
     def _write(self) -> int:
         # Stages what was read, and only then tells the rest of the worker.
@@ -264,13 +265,13 @@ class Consumer:
         self._retention_gap.watch()
         if (news := self._watch.news()) is not None:
             self._compare_topic(*news)
-        self._membership.look(self._assignment, self._ownership, self.partitions)
+        self._membership.look(self._ownership, self.partitions)
         if idle or self.commits.due():
             self.commits.commit(self._consumer)
 
     def _compare_topic(self, topic_id: str, partitions: int) -> None:
-        if self._assignment.state is State.ASSIGNED and not self._assignment.partitions:
-            self._ownership.kafka_answered()
+        if self._ownership.state is MemberState.ASSIGNED and not self._assignment.partitions:
+            self._ownership.session.answered()
         if partitions != self.partitions:
             self.partitions = partitions
             self._begin_batch()
@@ -308,7 +309,7 @@ class Consumer:
     # Where reading starts
 
     def _on_assign(self, consumer: LibraryConsumer, assigned: Sequence[TopicPartition]) -> None:
-        if self._assignment.state is State.FENCED:
+        if self._ownership.state is MemberState.FENCED:
             return
         partitions = {position.partition for position in assigned}
         topic_id = self._watch.topic_id()

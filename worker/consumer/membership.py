@@ -13,7 +13,7 @@ from confluent_kafka import ConsumerGroupState
 from confluent_kafka import KafkaError as LibraryError
 
 from worker.config import Kafka
-from worker.consumer.assignment import Assignment, State
+from worker.consumer.group_session import MemberState
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.kafka.admin import Admin
 from worker.kafka.client import fetching, heartbeat_ms
@@ -89,13 +89,13 @@ class Membership:
         self._asked_at = time.monotonic()
         self._asked: Future[Any] | None = None
 
-    def look(self, assignment: Assignment, owned_partitions: OwnedPartitions, partitions: int) -> None:
+    def look(self, owned_partitions: OwnedPartitions, partitions: int) -> None:
         """Queries the group if this worker has no partition, and records its answer. Never blocks.
 
         Args:
             partitions: of the topic.
         """
-        if self._admin is None or assignment.partitions:
+        if self._admin is None or owned_partitions.owned():
             self._asked = None
         elif self._asked is None:
             if time.monotonic() - self._asked_at >= ASK_SECONDS:
@@ -104,15 +104,14 @@ class Membership:
         elif self._asked.done():
             answer, self._asked = self._asked, None
             if answer.exception() is None:
-                self._take(answer.result(), assignment, owned_partitions, partitions)
+                self._take(answer.result(), owned_partitions, partitions)
 
-    def _take(self, group: Any, assignment: Assignment, owned_partitions: OwnedPartitions, partitions: int) -> None:
+    def _take(self, group: Any, owned_partitions: OwnedPartitions, partitions: int) -> None:
         elsewhere = others_in(group, self._settings.topic, self._client_id)
-        owned_partitions.others_have_all = elsewhere.keys() >= set(range(partitions))
-        if self._settings.group_protocol != "consumer" or assignment.state is State.ASSIGNED:
+        owned_partitions.session.others_have_all = elsewhere.keys() >= set(range(partitions))
+        if self._settings.group_protocol != "consumer" or owned_partitions.state is MemberState.ASSIGNED:
             return
         mine = [member for member in group.members if member.group_instance_id == self._name]
         has_nothing = mine and not any(member.assignment.topic_partitions for member in mine)
         if group.state == ConsumerGroupState.STABLE and has_nothing:
-            assignment.assign({})
             owned_partitions.assigned({})

@@ -104,9 +104,9 @@ class ConsumerReport:
         self._ownership.ends_at(ends, self._wall_clock())
 
     def _log_outage(self, now: float) -> None:
-        news = self._outage.update(now - self._ownership.seconds_since_answer(), now)
+        news = self._outage.update(now - self._ownership.session.seconds_since_answer(), now)
         since = self._outage.since
-        self._ownership.away_since = None if since is None else self._wall_clock() - (now - since)
+        self._ownership.session.away_since = None if since is None else self._wall_clock() - (now - since)
         if news is None:
             return
         away, seconds = news
@@ -118,7 +118,7 @@ class ConsumerReport:
             log.info("Kafka answers again", extra=facts)
 
     def _log_missing(self) -> None:
-        missing, before = self._ownership.faults.topic, self._missing
+        missing, before = self._ownership.session.missing_topic, self._missing
         self._missing = missing
         if missing != before:
             if missing is None:

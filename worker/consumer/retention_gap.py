@@ -212,7 +212,7 @@ class RetentionGap:
             offsets.move_on(self._db, topic, self._topic_id, partition, next_offset, at)
         reread_customers.forget(self._db, partition)
         del self._whole[partition]
-        self._ownership.read_again(partition)
+        self._ownership.reread(partition)
         if reason is None:
             message = "partition %d was read again. Missing from it, and therefore deleted: %s"
             log.warning(message, partition, counted(gone, "customer"), extra={"partition": partition, "count": gone})

@@ -22,7 +22,7 @@ class Announce:
     def step(self, db: Database) -> None:
         """Writes it if the partitions changed, once settings can be written."""
         owned = self._owned_partitions.owned()
-        if owned == self._announced or self._owned_partitions.why_settings_unread() is not None:
+        if owned == self._announced or not self._owned_partitions.has_settings:
             return
         url, at = self._app.config.web.worker_url, as_text(self._app.clock())
         self._app.changelog.commit(db, lambda: Changed(None, worker_urls.put(db, url, owned, at)))

@@ -95,7 +95,7 @@ class Poller:
         if self._error is not None:
             raise self._error
         self._tail.check()
-        silence = self.owned_partitions.seconds_since_poll()
+        silence = self.owned_partitions.session.seconds_since_poll()
         if not self._thread.is_alive() or (silence is not None and silence > STALE_SECONDS):
             raise ConsumerStopped("Reading Kafka has stopped.", "Start the worker again.")
 

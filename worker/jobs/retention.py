@@ -14,6 +14,7 @@ from worker.app import App
 from worker.clock import as_text
 from worker.config import Config, DeadLetters
 from worker.consumer.owned_partitions import OwnedPartitions
+from worker.consumer.waiting import why_no_member
 from worker.sqlite import free_space
 from worker.sqlite.database import Database
 from worker.store import bare_customers, dead_letters, expiry, offsets, receipts, runs, unowned
@@ -119,7 +120,7 @@ def strip_unconnected(db: Database, owned_partitions: OwnedPartitions) -> int:
     Raises:
         DatabaseError: not all is done; the next call continues.
     """
-    if owned_partitions.why_settings_unread() is not None:
+    if not owned_partitions.has_settings:
         return 0
     accounts = bare_customers.to_strip(db)
     count = sum(bare_customers.strip(db, account_id) for account_id in accounts)
@@ -144,5 +145,5 @@ def drop_due(app: App, owned_partitions: OwnedPartitions, db: Database) -> None:
     """
     drop_old(db, app.clock(), app.config)
     strip_unconnected(db, owned_partitions)
-    if owned_partitions.why_no_member(STALE_SECONDS) is None:
+    if why_no_member(owned_partitions, STALE_SECONDS) is None:
         drop_unowned(app, db, owned_partitions)

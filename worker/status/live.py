@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from worker.clock import Clock, as_text
-from worker.consumer.owned_partitions import Lag, OwnedPartitions
+from worker.consumer.owned_partition import Lag
+from worker.consumer.owned_partitions import OwnedPartitions
 from worker.consumer.waiting import why_waiting
 from worker.sqlite.rows import json_text, parser_of
 from worker.system.private_files import open_file
@@ -61,7 +62,7 @@ class LiveFile:
         if now - self._written_at < WRITE_SECONDS:
             return
         self._written_at = now
-        away, at = owned_partitions.away_since, self._clock()
+        away, at = owned_partitions.session.away_since, self._clock()
         worker = LiveWorker(
             host=socket.gethostname(),
             pid=os.getpid(),

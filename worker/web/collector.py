@@ -115,7 +115,7 @@ class WorkerCollector(Collector):
         yield _gauge(
             "partitions_ready", "Partitions of this worker that may be delivered.", len(self.owned_partitions.ready())
         )
-        silence = self.owned_partitions.seconds_since_answer()
+        silence = self.owned_partitions.session.seconds_since_answer()
         yield _gauge("kafka_silence_seconds", "How long ago Kafka last confirmed that it serves this worker.", silence)
 
     # What was counted

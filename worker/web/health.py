@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from worker.consumer.owned_partitions import OwnedPartitions
+from worker.consumer.waiting import why_changelog_unread, why_no_member
 from worker.metrics import Metrics
 
 STALE_SECONDS = 120.0
@@ -48,7 +49,7 @@ class Health:
         elif self._flush_began is None:
             self._flush_began = self._checked_at
 
-        if not self._owned_partitions.faults.changelog:
+        if not self._owned_partitions.changelog_faults:
             self._unread_since = None
         elif self._unread_since is None:
             self._unread_since = self._checked_at
@@ -60,21 +61,21 @@ class Health:
     def ready(self) -> Conditions:
         """Returns the further conditions of readiness. A worker without partitions can be ready."""
         return {
-            "changelog_read": self._owned_partitions.why_changelog_unread() or self._changelog_lost(),
-            "group_member": self._owned_partitions.why_no_member(STALE_SECONDS),
+            "changelog_read": why_changelog_unread(self._owned_partitions) or self._changelog_lost(),
+            "group_member": why_no_member(self._owned_partitions, STALE_SECONDS),
         }
 
     def _poll_loop(self) -> str | None:
         if not self._reads():
             return "The thread that reads Kafka has ended."
-        silence = self._owned_partitions.seconds_since_poll()
+        silence = self._owned_partitions.session.seconds_since_poll()
         silence = self._clock() - self._began if silence is None else silence
         return f"Kafka was not polled for {silence:.0f} seconds." if silence >= STALE_SECONDS else None
 
     def _changelog_lost(self) -> str | None:
         if self._unread_since is None or self._clock() - self._unread_since < STALE_SECONDS:
             return None
-        return " ".join(dict.fromkeys(self._owned_partitions.faults.changelog.copy().values())) or None
+        return " ".join(dict.fromkeys(self._owned_partitions.changelog_faults.copy().values())) or None
 
     def _flush_thread(self) -> str | None:
         now = self._clock()

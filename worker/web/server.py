@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from worker.app import App
 from worker.config import Web, is_loopback
 from worker.consumer.owned_partitions import OwnedPartitions
+from worker.consumer.waiting import why_changelog_unread
 from worker.errors import WebError
 from worker.store.totals import why_not_writable
 from worker.text.redaction import hide
@@ -51,7 +52,7 @@ def web_server(app: App) -> Iterator[Callable[[Health, OwnedPartitions], None]]:
             collector = WorkerCollector(db, topic, owned_partitions, app.metrics, in_flight, app.clock)
             context = WebContext(
                 app,
-                owned_partitions.why_changelog_unread,
+                partial(why_changelog_unread, owned_partitions),
                 partial(other_worker, topic, owned_partitions.owned),
                 seen_requests=SeenRequests(app.clock()),
             )

@@ -199,6 +199,6 @@ def test_a_ledger_topic_that_is_deleted_after_it_was_read_is_a_fault_until_it_ex
     with following(reader, FakeWriter(), owned_partitions):
         assert owned_partitions.wait_until_ready(SECONDS)
         reader.ledger_gone = KafkaError("No topic t.ledger.", "Run move-ledger.")
-        eventually(lambda: list(owned_partitions.faults.changelog.values()) == ["No topic t.ledger. Run move-ledger."])
+        eventually(lambda: list(owned_partitions.changelog_faults.values()) == ["No topic t.ledger. Run move-ledger."])
         reader.ledger_gone = None
-        eventually(lambda: not owned_partitions.faults.changelog)
+        eventually(lambda: not owned_partitions.changelog_faults)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError as LibraryError
@@ -14,7 +13,7 @@ from tests.unit.consumer.test_owned_partitions import Timer
 from worker.clock import as_text
 from worker.config import Kafka
 from worker.consumer.commits import Commits
-from worker.consumer.owned_partitions import OwnedPartitions
+from worker.consumer.group_session import GroupSession
 from worker.kafka.client import Problems
 from worker.sqlite.database import Database
 from worker.store import offsets
@@ -46,7 +45,7 @@ def db(db: Database) -> Database:
 
 def commits_of(name: str) -> Commits:
     """Commits of a worker, which has read partition 0 to offset 5."""
-    commits = Commits(Kafka(topic=TOPIC), name, OwnedPartitions(), lambda _: 5, WAIT)
+    commits = Commits(Kafka(topic=TOPIC), name, GroupSession(), lambda _: 5, WAIT)
     commits.assigned([0], {})
     commits.claim([0])
     return commits
@@ -91,33 +90,30 @@ def test_a_partition_that_an_earlier_release_gave_back_may_have_been_anybodys(db
     assert offsets.taken_since(db, TOPIC, None) == as_text(NOW)
 
 
-def test_only_the_answer_to_a_commit_sent_after_a_silence_shows_that_the_worker_is_a_member(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_only_the_answer_to_a_commit_sent_after_a_silence_shows_that_the_worker_is_a_member() -> None:
     """An answer from before may come after it; a refusal shows nothing, and another commit follows a second later."""
     timer = Timer()
-    monkeypatch.setattr("worker.consumer.commits.time", SimpleNamespace(monotonic=timer))
-    owned, group = OwnedPartitions(timer, session_seconds=48), Group()
-    commits = Commits(Kafka(topic=TOPIC), "worker-2-here", owned, lambda _: 5, WAIT)
-    owned.polled()
+    session, group = GroupSession(timer, 48), Group()
+    commits = Commits(Kafka(topic=TOPIC), "worker-2-here", session, lambda _: 5, WAIT)
+    session.polled()
     commits.assigned([0], {})
     commits.claim({0})
     commits.commit(group)
     timer.now = 50
-    owned.polled()
+    session.polled()
     assert commits.due()
     commits.answered(None, [])
-    assert owned.doubt is not None
+    assert session.doubted_at is not None
     refused = LibraryError(LibraryError.REBALANCE_IN_PROGRESS)
     for answer in (refused, None):
         group.positions.clear()
         commits.claim({0})
         commits.commit(group)
         assert group.positions
-        assert owned.doubt is not None
+        assert session.doubted_at is not None
         commits.claim({0})
         assert not commits._uncommitted
         commits.answered(answer, [])
         timer.now += 1.1
-    assert owned.doubt is None
+    assert session.doubted_at is None
     assert not commits.due()

@@ -57,11 +57,11 @@ def test_a_worker_counts_as_served_by_an_assignment_and_by_answers_only() -> Non
     now = 0.0
     owned_partitions = OwnedPartitions(lambda: now)
     now = 100.0
-    owned_partitions.polled()
-    assert owned_partitions.seconds_since_answer() == 100
+    owned_partitions.session.polled()
+    assert owned_partitions.session.seconds_since_answer() == 100
     owned_partitions.assigned({})
-    assert owned_partitions.seconds_since_answer() == 0
+    assert owned_partitions.session.seconds_since_answer() == 0
     now = 130.0
-    assert owned_partitions.seconds_since_answer() == 30
-    owned_partitions.kafka_answered()
-    assert owned_partitions.seconds_since_answer() == 0
+    assert owned_partitions.session.seconds_since_answer() == 30
+    owned_partitions.session.answered()
+    assert owned_partitions.session.seconds_since_answer() == 0

@@ -19,7 +19,7 @@ class Timer:
 def test_no_call_is_begun_for_what_was_not_given() -> None:
     """Only what this worker holds may be called for."""
     owned_partitions = OwnedPartitions(Timer())
-    owned_partitions.polled()
+    owned_partitions.session.polled()
     assert owned_partitions.held({0}) == frozenset()
     owned_partitions.assigned({0: (0, 5), 1: (0, 0)})
     assert owned_partitions.may_call(owned_partitions.held({0}))
@@ -30,7 +30,7 @@ def test_no_call_is_begun_for_what_was_not_given() -> None:
 def test_no_call_is_begun_once_a_partition_is_taken() -> None:
     """The loss takes effect as soon as it is reported."""
     owned_partitions = OwnedPartitions(Timer())
-    owned_partitions.polled()
+    owned_partitions.session.polled()
     owned_partitions.assigned({0: (0, 0), 1: (0, 0)})
     first, second = owned_partitions.held({0}), owned_partitions.held({1})
     owned_partitions.removed([0])
@@ -42,7 +42,7 @@ def test_no_call_is_begun_once_a_partition_is_taken() -> None:
 def test_no_call_is_begun_for_a_partition_that_was_taken_and_given_back() -> None:
     """Another worker may have had it meanwhile: what was planned before counts no more."""
     owned_partitions = OwnedPartitions(Timer())
-    owned_partitions.polled()
+    owned_partitions.session.polled()
     owned_partitions.assigned({0: (0, 0)})
     before = owned_partitions.held({0})
     owned_partitions.removed([0])
@@ -104,7 +104,7 @@ def test_a_ledger_read_under_an_earlier_assignment_does_not_count() -> None:
 def test_no_call_is_begun_for_a_partition_whose_ledger_was_lost() -> None:
     """Nothing could be written down of it: the ledger is taken and read again first."""
     owned_partitions = OwnedPartitions(Timer(), follows=True)
-    owned_partitions.polled()
+    owned_partitions.session.polled()
     owned_partitions.settings_read()
     owned_partitions.assigned({0: (0, 0), 1: (0, 0)})
     for partition, assignment in owned_partitions.wait_for_ledger(0).items():
@@ -139,12 +139,12 @@ def test_no_call_is_begun_while_polling_hangs() -> None:
     owned_partitions = OwnedPartitions(timer, session_seconds=48)
     owned_partitions.assigned({0: (0, 0)})
     assert not owned_partitions.may_call(owned_partitions.held({0}))
-    owned_partitions.polled()
+    owned_partitions.session.polled()
     timer.now = 31
     assert owned_partitions.may_call(owned_partitions.held({0}))
     timer.now = 32
     assert not owned_partitions.may_call(owned_partitions.held({0}))
-    assert owned_partitions.seconds_since_poll() == 32
+    assert owned_partitions.session.seconds_since_poll() == 32
 
 
 def test_no_call_is_begun_after_a_long_silence_before_the_group_confirms_the_worker() -> None:
@@ -152,35 +152,52 @@ def test_no_call_is_begun_after_a_long_silence_before_the_group_confirms_the_wor
     timer = Timer()
     owned_partitions = OwnedPartitions(timer, session_seconds=48)
     owned_partitions.assigned({0: (0, 0)})
-    owned_partitions.polled()
+    owned_partitions.session.polled()
     timer.now = 50
-    owned_partitions.polled()
-    first = owned_partitions.doubt
+    owned_partitions.session.polled()
+    first = owned_partitions.session.doubted_at
     assert first is not None
     for timer.now in (50, 60, 70):
-        owned_partitions.polled()
+        owned_partitions.session.polled()
         assert not owned_partitions.may_call(owned_partitions.held({0}))
     timer.now = 120
-    owned_partitions.polled()
-    owned_partitions.confirmed(first)
+    owned_partitions.session.polled()
+    owned_partitions.session.confirmed(first)
     assert not owned_partitions.may_call(owned_partitions.held({0}))
-    assert owned_partitions.doubt is not None
-    owned_partitions.confirmed(owned_partitions.doubt)
+    assert owned_partitions.session.doubted_at is not None
+    owned_partitions.session.confirmed(owned_partitions.session.doubted_at)
     assert owned_partitions.may_call(owned_partitions.held({0}))
+
+
+def test_no_call_is_begun_while_the_poll_that_ends_a_long_silence_is_recorded() -> None:
+    """Another thread asks in that very moment: the poll is recent then, and the group has confirmed nothing."""
+    timer = Timer()
+    owned_partitions = OwnedPartitions(timer, session_seconds=48)
+    owned_partitions.session.polled()
+    owned_partitions.assigned({0: (0, 0)})
+    held, timer.now = owned_partitions.held({0}), 50
+
+    def polled_meanwhile() -> float:
+        owned_partitions.session.clock = timer
+        owned_partitions.session.polled()
+        return timer.now
+
+    owned_partitions.session.clock = polled_meanwhile
+    assert not owned_partitions.may_call(held)
 
 
 def test_a_worker_that_may_have_lost_its_partitions_takes_no_ledger() -> None:
     """It would end the flush of the worker that has the partition now."""
     timer = Timer()
     owned_partitions = OwnedPartitions(timer, session_seconds=48, follows=True)
-    owned_partitions.polled()
+    owned_partitions.session.polled()
     owned_partitions.assigned({0: (0, 0)})
     ((_, assignment),) = owned_partitions.wait_for_ledger(0).items()
     timer.now = 50
-    owned_partitions.polled()
+    owned_partitions.session.polled()
     assert owned_partitions.wait_for_ledger(0) == {}
     assert not owned_partitions.awaits_ledger(0, assignment)
-    owned_partitions.confirmed(owned_partitions.doubt or 0)
+    owned_partitions.session.confirmed(owned_partitions.session.doubted_at or 0.0)
     assert owned_partitions.wait_for_ledger(0) == {0: assignment}
 
 
@@ -221,10 +238,10 @@ def test_a_worker_without_partitions_waits_while_nobody_has_them() -> None:
     timer = Timer()
     owned_partitions = OwnedPartitions(timer)
     owned_partitions.assigned({})
-    owned_partitions.others_have_all = False
+    owned_partitions.session.others_have_all = False
     timer.now += NOTHING_SECONDS
     assert not owned_partitions.wait_until_ready(0)
-    owned_partitions.others_have_all = True
+    owned_partitions.session.others_have_all = True
     assert owned_partitions.wait_until_ready(0)
 
 
@@ -264,6 +281,6 @@ def test_what_is_read_again_is_not_delivered_before_that_is_done() -> None:
     assert not owned_partitions.behind()
     assert owned_partitions.ready() == {1}
     assert owned_partitions.at_end() == {1: 7}
-    owned_partitions.read_again(0)
+    owned_partitions.reread(0)
     assert owned_partitions.ready() == {0, 1}
     assert owned_partitions.at_end() == {0: 5, 1: 7}

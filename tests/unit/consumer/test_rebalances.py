@@ -19,8 +19,9 @@ from worker.clock import utc_now
 from worker.config import Kafka
 from worker.consumer import consumer as module
 from worker.consumer import partition_turns
-from worker.consumer.assignment import Assignment, AssignmentOver, State
+from worker.consumer.assignment import Assignment, AssignmentOver
 from worker.consumer.consumer import Consumer
+from worker.consumer.group_session import MemberState
 from worker.consumer.messages import of_same_assignment
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import ConsumerStopped
@@ -293,7 +294,6 @@ def test_an_assignment_is_moved_only_by_what_follows_what_is_staged() -> None:
     assignment.move(0, number, 8)
     assignment.may_move(0, number, begin)
     assignment.drop([0])
-    assert assignment.state is State.REVOKED
     assignment.assign({0: 8})
     with pytest.raises(AssignmentOver):
         assignment.move(0, number, 10)
@@ -302,16 +302,18 @@ def test_an_assignment_is_moved_only_by_what_follows_what_is_staged() -> None:
 
 def test_no_state_follows_fencing() -> None:
     """A fenced worker takes nothing any more."""
-    assignment = Assignment()
-    assert assignment.state is State.IDLE
-    assignment.assign({0: 0})
-    assignment.drop([0])
-    assert assignment.state is State.REVOKED
-    assignment.fence()
-    assignment.drop([0])
-    assert assignment.state is State.FENCED
-    with pytest.raises(AssignmentOver):
-        assignment.assign({0: 0})
+    owned = OwnedPartitions()
+    assert owned.state is MemberState.JOINING
+    owned.assigned({0: (0, 0)})
+    assert owned.state is MemberState.ASSIGNED
+    owned.removed([0])
+    assert owned.state is MemberState.REVOKED
+    owned.assigned({})
+    assert owned.state is MemberState.ASSIGNED
+    owned.fenced()
+    owned.removed([0])
+    owned.assigned({0: (0, 0)})
+    assert (owned.state, owned.owned()) == (MemberState.FENCED, frozenset())
 
 
 def test_what_is_read_while_reading_is_interrupted_counts_for_nothing() -> None:

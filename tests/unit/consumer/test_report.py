@@ -35,7 +35,7 @@ class Report:
     def at(self, now: float) -> None:
         """Sets the clock and looks, as before a poll; a broker has just answered."""
         self.timer.now = now
-        self.owned.kafka_answered()
+        self.owned.session.answered()
         self.report.look(self)
 
     def read_to(self, offset: int, age: float) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from worker.cli.progress import QUIET_SECONDS, Waiting
 from worker.consumer.owned_partitions import NOTHING_SECONDS, OwnedPartitions
-from worker.consumer.waiting import why_waiting
+from worker.consumer.waiting import why_no_member, why_waiting
 
 
 def owned(*, follows: bool = False) -> OwnedPartitions:
@@ -18,18 +18,18 @@ def test_a_missing_topic_is_the_reason_until_its_partitions_are_assigned() -> No
     """Also for readiness: the group cannot assign what is not there."""
     worker = owned()
     assert why_waiting(worker) == "The group has not assigned partitions to this worker yet."
-    worker.topic_is_missing("Kafka has no topic t.")
-    assert why_waiting(worker) == worker.why_no_member(1.0) == "Kafka has no topic t."
+    worker.session.topic_is_missing("Kafka has no topic t.")
+    assert why_waiting(worker) == why_no_member(worker, 1.0) == "Kafka has no topic t."
     worker.assigned({0: (0, 0)})
     assert why_waiting(worker) is None
-    assert worker.faults.topic is None
+    assert worker.session.missing_topic is None
 
 
 def test_an_outage_is_named_before_everything_else() -> None:
     """What the broker said before it went away may be out of date."""
     worker = owned()
-    worker.topic_is_missing("Kafka has no topic t.")
-    worker.away_since = 1.0
+    worker.session.topic_is_missing("Kafka has no topic t.")
+    worker.session.away_since = 1.0
     assert why_waiting(worker) == "Kafka does not answer."
 
 
@@ -38,7 +38,7 @@ def test_an_unread_ledger_is_named_with_why_it_cannot_be_read() -> None:
     worker = owned(follows=True)
     worker.settings_read()
     worker.assigned({0: (0, 0)})
-    worker.faults.changelog = {"settings": "Kafka has no topic t.ledger.", "ledger": "Kafka has no topic t.ledger."}
+    worker.changelog_faults = {"settings": "Kafka has no topic t.ledger.", "ledger": "Kafka has no topic t.ledger."}
     assert why_waiting(worker) == "The ledger of these partitions is not read yet: 0. Kafka has no topic t.ledger."
 
 

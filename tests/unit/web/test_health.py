@@ -26,7 +26,7 @@ class Worker:
         while self.timer.now < until:
             self.timer.now += 1
             if polls:
-                self.owned.polled()
+                self.owned.session.polled()
             if ticks:
                 self.health.checked(flushing=flushing)
 
@@ -110,7 +110,7 @@ def test_a_worker_that_kafka_does_not_answer_or_has_fenced_is_not_ready(worker: 
     worker.goes_on(STALE_SECONDS)
     assert missing(worker.health.ready()) == {"group_member"}
     assert missing(worker.health.live()) == set()
-    worker.owned.kafka_answered()
+    worker.owned.session.answered()
     assert missing(worker.health.ready()) == set()
     worker.owned.fenced()
     assert missing(worker.health.ready()) == {"group_member"}
@@ -121,14 +121,14 @@ def test_a_worker_whose_ledger_or_settings_topic_is_deleted_is_not_ready(worker:
     worker.owned.assigned({0: (0, 0)})
     worker.owned.settings_read()
     worker.owned.ledger_read(0, 1)
-    worker.owned.kafka_answered()
+    worker.owned.session.answered()
     worker.goes_on(1)
     assert worker.health.ready()["changelog_read"] is None
-    worker.owned.faults.changelog["_follow_settings"] = "Kafka has no topic t.settings. Run move-ledger."
+    worker.owned.changelog_faults["_follow_settings"] = "Kafka has no topic t.settings. Run move-ledger."
     worker.goes_on(STALE_SECONDS - 1)
     assert worker.health.ready()["changelog_read"] is None
     worker.goes_on(2)
     assert worker.health.ready()["changelog_read"] == "Kafka has no topic t.settings. Run move-ledger."
-    worker.owned.faults.changelog.clear()
+    worker.owned.changelog_faults.clear()
     worker.goes_on(1)
     assert worker.health.ready()["changelog_read"] is None
