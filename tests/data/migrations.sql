@@ -98,3 +98,7 @@ INSERT INTO departed_stranger (list, digest) VALUES (1, -1234567890123456789);
 UPDATE member_reading SET strangers = 1 WHERE account_id IS 'acct-1';
 -- 0026_run_reason 87dbc8d26c6493d5
 UPDATE flush_run SET reason = 'The database is full. Make room on the disk.' WHERE run IS 2;
+-- 0027_stranger_contact cb5288e83831b6e1
+INSERT INTO stranger_contact (list, contact, address) VALUES (1, 2345678901234567890, -3456789012345678901);
+UPDATE departed_list SET contacts_read_at = '2026-11-22T10:00:00.000Z' WHERE account_id IS 'acct-1';
+UPDATE member_reading SET contacts = 1 WHERE account_id IS 'acct-1';

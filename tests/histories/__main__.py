@@ -1,7 +1,7 @@
 """Runs histories by their seeds and tells what broke: ``python -m tests.histories FIRST [LAST]``.
 
-With ``--trace`` it tells all that happened; ``--tags``, ``--upheavals``, ``--forms`` and ``--surprises`` add what
-:class:`History` says.
+With ``--trace`` it tells all that happened; ``--tags``, ``--upheavals``, ``--forms``, ``--surprises`` and ``--movers``
+add what :class:`History` says.
 """
 
 import sys
@@ -17,7 +17,7 @@ def main() -> int:
     failed = 0
     for seed in range(numbers[0], numbers[-1] + 1):
         with tempfile.TemporaryDirectory() as folder:
-            options = {name: f"--{name}" in sys.argv for name in ("tags", "upheavals", "forms", "surprises")}
+            options = {name: f"--{name}" in sys.argv for name in ("tags", "upheavals", "forms", "surprises", "movers")}
             history = History(Path(folder), seed, **options)
             broken = history.run()
         if broken:

@@ -16,6 +16,7 @@ from worker.sandbox.member import Member
 
 ON_LIST = ("subscribed", "pending")
 OFF_LIST = ("unsubscribed", "cleaned", "archived")
+AS_ANOTHER = "left as another"
 CLOSE = timedelta(seconds=2)
 ANSWER_WITHIN = timedelta(seconds=130)
 """How long after a worker died its last call may have been carried out."""
@@ -47,6 +48,9 @@ class Facts:
     effects: list[tuple[datetime, Change]] = field(default_factory=list)
     actions: list[tuple[datetime, Spot]] = field(default_factory=list)
     hand_tags: HandTags = field(default_factory=HandTags)
+    former: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    sighted: dict[tuple[str, str], dict[str, datetime]] = field(default_factory=dict)
+    in_flush: bool = False
     _provisional: dict[Spot, datetime] = field(default_factory=dict)
 
     def at_address(self, email: str) -> Iterator[Record]:
@@ -67,6 +71,7 @@ class Facts:
             self.contacts[id(member)] = self._joined(change, at)
         if before is not None and after is not None and before.email != after.email:
             self._leaves((change.list_id, before.email), at, "renamed")
+            self.former.setdefault((change.list_id, after.contact_id), set()).add(before.email)
             self._returns((change.list_id, after.email), at)
             self.ever_left.add(after.email)
         elif after is None and before is not None:
@@ -77,6 +82,9 @@ class Facts:
             self._joins((change.list_id, after.email), before, after, at)
         elif after is not None and (before is None or before.status != after.status):
             self._leaves((change.list_id, after.email), at, after.status)
+            contact = change.list_id, after.contact_id
+            for email in sorted(self.former.get(contact, set()) - {after.email}):
+                self.departures.append(Departure((change.list_id, email), at, AS_ANOTHER, contact=contact))
 
     def _joined(self, change: Change, at: datetime) -> Contact:
         joined = Contact(change.member, "hand", at)
@@ -97,7 +105,8 @@ class Facts:
         if before is None or before.status not in ON_LIST:
             self.returned[spot] = at
         if after.status == "subscribed":
-            self.departures = [departure for departure in self.departures if departure.spot != spot]
+            contact = spot[0], after.contact_id
+            self.departures = [one for one in self.departures if one.spot != spot and one.contact != contact]
             return
         # Anybody can fill in a form: it ends no departure. One that no answer showed can be told only if the last
         # answer with the member had it as subscribed.
@@ -136,7 +145,10 @@ class Facts:
         if exchange.call.reads_only and answer.ok and answer.body:
             self.reads.append((exchange.at, exchange))
         self._note_shown(exchange)
+        self._note_sighted(exchange)
         for departure in self.departures:
+            if departure.kind == AS_ANOTHER:
+                continue  # only a page that shows her contact tells it
             if (departure.shown_at is None or departure.hashed) and self._shows(exchange, departure):
                 by_page = exchange.call.path.endswith("/members")
                 departure.hashed = by_page and not self._is_known(departure)
@@ -153,6 +165,24 @@ class Facts:
             member = contact.member
             if member.email in status and exchange.call.path.split("/")[2:3] == [member.list_id]:
                 contact.last_shown = exchange.at, status[member.email]
+
+    def _note_sighted(self, exchange: Exchange) -> None:
+        # Of whom the worker keeps no more, it keeps under which addresses it read a contact as no departure.
+        answer, (list_id, *rest) = exchange.answer, (*exchange.call.path.split("/")[2:], "")
+        listing = rest[:1] == ["members"] and "members.email_address" in exchange.call.query.get("fields", "")
+        if not (self.in_flush and listing and answer.ok):
+            return
+        for data in (answer.body or {}).get("members", ()):
+            email, contact = data["email_address"], (list_id, data["contact_id"])
+            seen = self.sighted.setdefault(contact, {})
+            if (list_id, email) in self.touched | self._provisional.keys():
+                seen.pop(email, None)
+            elif data["status"] not in OFF_LIST:
+                seen.setdefault(email, exchange.at)
+            for departure in self.departures if data["status"] in OFF_LIST else ():
+                told = departure.contact == contact and departure.spot[1] in seen and departure.at <= exchange.at
+                if told and departure.shown_at is None:
+                    departure.shown_at, departure.by_page, departure.hashed = exchange.at, True, True
 
     def _changed(self, change: Change, exchange: Exchange) -> None:
         before, after, member = change.before, change.after, change.member
@@ -243,6 +273,7 @@ class Facts:
 
     def hashes_are_lost(self) -> None:
         """Notes that only the ledger is left, and Mailchimp, which the worker reads before it adds newcomers."""
+        self.sighted.clear()
         for departure in self.departures:
             if departure.hashed:
                 departure.shown_at, departure.by_page, departure.hashed = None, False, False
@@ -281,6 +312,10 @@ class Facts:
         """Keeps what the worker read; a worker that died forgets it."""
         if died and self.flush_began is not None:
             self.died_in.append((self.flush_began, at))
+            began = self.flush_began
+            for seen in self.sighted.values():
+                for email in [email for email, when in seen.items() if when >= began]:
+                    del seen[email]
             for departure in self.departures:
                 # A page may not have been written yet; it is read again.
                 if departure.by_page and departure.shown_at is not None and departure.shown_at >= self.flush_began:
@@ -293,6 +328,8 @@ class Facts:
     def forgets(self, email: str, at: datetime) -> None:
         """Notes that the operator erased the people with an address; departures that receipts named stay known."""
         self.forgotten.add(email)
+        for seen in self.sighted.values():
+            seen.pop(email, None)
         # Who has it now; if nobody has, who ever had it, as far as the worker knows.
         erased = list(self.at_address(email)) or [record for record in self.records.values() if email in record.met]
         for record in self.records.values():

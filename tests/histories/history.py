@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.histories.actors import Actors
 from tests.histories.facts import ON_LIST, Facts
+from tests.histories.movers import Movers
 from tests.histories.oracle import Oracle
 from tests.histories.people import Record
 from tests.histories.rest import judge_rest
@@ -73,6 +74,7 @@ class History:
         upheavals: bool = False,
         forms: bool = False,
         surprises: bool = False,
+        movers: bool = False,
     ) -> None:
         """Prepares it; nothing depends on anything but the seed and the worker.
 
@@ -84,6 +86,7 @@ class History:
             forms: whether people are deleted for good, and the forms of lists are filled in for those who left.
             upheavals: whether databases, keys and lists change between days; see :mod:`tests.histories.upheavals`.
             surprises: whether what is seldom happens in flushes; see :mod:`tests.histories.surprises`.
+            movers: whether people leave under another address than they joined by; see :mod:`tests.histories.movers`.
         """
         self.chance = random.Random(seed)
         self.theme = CALM if calm else Theme.by(self.chance)
@@ -103,6 +106,7 @@ class History:
         self.actors = Actors(self.world, self.facts, self.oracle, self.chance, tag_chance, form_chance)
         self.upheavals = Upheavals(self, random.Random(seed + 3), random.Random(seed + 4)) if upheavals else None
         self.surprises = Surprises(self, random.Random(seed + 6)) if surprises else None
+        self.movers = Movers(self, random.Random(seed + 7)) if movers else None
         self._crowd = self.chance.randint(9, 30) if self.chance.random() < 0.1 else 0
         self._outage = 0
         self._exchanges: list[Exchange] = []
@@ -160,6 +164,8 @@ class History:
             self.upheavals.between_days()
         if actors.form_chance is not None and actors.form_chance.random() < 0.5:
             actors.delete_or_return(actors.form_chance)
+        if self.movers is not None:
+            self.movers.between_days()
         self.world.time.forward(hours=12)
         if self.surprises is not None:
             self.surprises.before_flush()
@@ -177,10 +183,10 @@ class History:
         oracle.off_since = None
         oracle.unstored.clear()
         oracle.old_keys.clear()
-        actors.in_flush = True
+        actors.in_flush = self.facts.in_flush = True
         ready = self.world.is_ready()
         part = self.world.flush(confirmed=confirmed)
-        actors.in_flush = False
+        actors.in_flush = self.facts.in_flush = False
         if self.surprises is not None:
             self.surprises.flush_ended()
             self.world.cut_short |= self.surprises.cut_short

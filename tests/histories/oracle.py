@@ -4,13 +4,14 @@ By each call:
  1. Nobody who left is made subscribed or pending anywhere in the account: not her address, and no address of a
     customer that was a member by her address. Left: unsubscribed, cleaned, archived by somebody else, deleted,
     renamed by hand, or consent withdrawn; until she joins by herself, for which a form that nobody has confirmed is
-    not enough. A list that is replaced takes no departure along, but for one that no daily flush could read before
-    the list was deleted, and then by an operator's confirmation only. A departure that no answer could tell in time
-    is excused, and so is an event of the last two seconds. On the place that a write depends on: where it fell
-    between a read of that place and the write, within two seconds. On another place: where it fell into this flush,
-    or the worker never met her there. A page of a list's departures tells of everybody; but if only a hash showed
-    that, no more once the database or the key is replaced, until a page tells it again. Nobody is put anywhere by
-    an address that no customer has.
+    not enough. Who was a member by herself, changed her address there and left under the new one counts as having left
+    under the former one too, if pages showed her contact under both. A list that is replaced takes no departure along,
+    but for one that no daily flush could read before the list was deleted, and then by an operator's confirmation
+    only. A departure that no answer could tell in time is excused, and so is an event of the last two seconds. On the
+    place that a write depends on: where it fell between a read of that place and the write, within two seconds. On
+    another place: where it fell into this flush, or the worker never met her there. A page of a list's departures
+    tells of everybody; but if only a hash showed that, no more once the database or the key is replaced, until a page
+    tells it again. Nobody is put anywhere by an address that no customer has.
  2. Nobody whom this worker did not add is archived or renamed, but with a customer that surely is that person's. Who
     left and joined again by herself, before any answer showed it, and was pending when last read, looks
     like one that was confirmed: that is excused. So is who joined while a flush that died was about to add that
@@ -44,7 +45,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.histories.facts import ANSWER_WITHIN, CLOSE, ON_LIST, Facts, names_of
+from tests.histories.facts import ANSWER_WITHIN, AS_ANOTHER, CLOSE, ON_LIST, Facts, names_of
 from tests.histories.people import Departure, Record
 from tests.histories.wire import Change, Exchange
 
@@ -174,6 +175,8 @@ class Oracle:
                 or (record is not None and departure.kind == "cleaned")
             ):
                 continue
+            if departure.kind == AS_ANOTHER and departure.shown_at is None:
+                continue  # no page showed her contact under both addresses
             vanished = departure.kind in ("deleted", "renamed")
             in_place = departure.spot == (list_id, email) and not vanished
             own = record is not None and departure.spot in record.memberships

@@ -15,10 +15,12 @@ class Departure:
     """Somebody left a list, and did not come back by her own act.
 
     Attributes:
-        kind: unsubscribed, cleaned, archived, deleted, renamed, or withdrew (consent, by an event of billmywork's).
+        kind: unsubscribed, cleaned, archived, deleted, renamed, withdrew (consent, by an event of billmywork's), or
+            "left as another": her contact left under an address that she gave it since.
         shown_at: when an answer of Mailchimp showed it to the worker; None while none did.
         by_page: whether a page of members showed it, and no read of that member alone.
         hashed: whether a page showed it when she was nobody of whom the worker keeps more than a hash.
+        contact: of one who left as another, her list and contact id.
     """
 
     spot: Spot
@@ -27,6 +29,7 @@ class Departure:
     shown_at: datetime | None = None
     by_page: bool = False
     hashed: bool = False
+    contact: tuple[str, str] | None = None
 
     def __str__(self) -> str:
         """Returns it in words."""

@@ -94,6 +94,11 @@ class Publisher:
         assert record.state is not None
         self._publish(record, record.state | {"email": email})
 
+    def send_to(self, record: Record, list_id: str, email: str) -> None:
+        """Publishes a customer with an address and a list; a new or deleted one is there again."""
+        state = record.state or self._first(record)
+        self._publish(record, state | {"email": email, "list_id": list_id, "marketing_consent": True})
+
     def _first(self, record: Record) -> dict[str, Any]:
         first, last = NAMES[record.person]
         return {

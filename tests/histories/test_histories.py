@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.histories.history import History
-from worker.flush import put_member, tag_member, write_member
+from worker.flush import plan_preview, put_member, tag_member, write_member
 from worker.plan import identity
+from worker.store import strangers
 
 BLOCK = 15
 FEW, MANY = 300, int(os.environ.get("HISTORIES", "5000"))
@@ -61,6 +62,8 @@ KEPT: dict[int, str] = {
 """Seeds that broke an earlier worker, or misled an earlier oracle, and how."""
 FORM = 10
 """A seed in which a form is filled in for somebody who left, whose customer has another address by then."""
+MOVER = 28
+"""A seed in which somebody joins, leaves under another address, and is a customer with the first one later."""
 KEPT_WITH_TAGS = (183, 250, 253, 264, 42379, 43472, 46339)
 """Seeds that did so with attributes and tags; 42379 misled the oracle by an event 44 ms before a call."""
 
@@ -115,6 +118,21 @@ def test_no_history_with_surprises_breaks_a_rule(tmp_path: Path, first: int) -> 
     _run(tmp_path, first, surprises=True, forms=True)
 
 
+@pytest.mark.parametrize("first", range(1, FEW // 2, BLOCK))
+def test_no_history_with_people_who_leave_under_another_address_breaks_a_rule(tmp_path: Path, first: int) -> None:
+    """Who joined by herself and left under a new address is not added by the former one."""
+    _run(tmp_path, first, movers=True, tags=first // BLOCK % 2 == 1)
+
+
+def test_the_oracle_notices_a_worker_that_does_not_connect_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that knows no former address of a contact puts somebody who left on a list."""
+    for module in (strangers, plan_preview):
+        monkeypatch.setattr(module, "former_addresses", lambda *arguments: set())
+    assert "left as another" in (_broken(tmp_path, MOVER, movers=True) or "")
+
+
 def test_the_oracle_notices_a_worker_that_takes_a_form_for_consent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +163,6 @@ def test_a_history_with_upheavals_that_broke_a_rule_once_does_not_again(tmp_path
 @pytest.mark.soak
 @pytest.mark.parametrize("first", range(10_001, 10_001 + MANY, BLOCK))
 def test_no_history_of_thousands_breaks_a_rule(tmp_path: Path, first: int) -> None:
-    """The same for thousands of other histories, with tags or forms, and every fifth block with surprises."""
-    tags = first // BLOCK % 2 == 1
-    _run(tmp_path, first, tags=tags, forms=not tags, surprises=first // BLOCK % 5 == 4)
+    """The same for thousands of other histories, with tags or forms, every fifth block with surprises or movers."""
+    tags, fifth = first // BLOCK % 2 == 1, first // BLOCK % 5
+    _run(tmp_path, first, tags=tags, forms=not tags, surprises=fifth == 4, movers=fifth == 2)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
-from worker.accounts.hash_key import ensure_hash_key
+from worker.accounts.hash_key import address_hashes, ensure_hash_key
 from worker.accounts.secrets import SecretKey
 from worker.changelog.commit import Changelog, commit_in_parts
 from worker.clock import as_text
@@ -222,6 +222,10 @@ def forget_person(
         if forgotten.erasures_of(db, account_id):
             # A flush that began meanwhile may have written the address again.
             erasing.erase_from_texts(account_id)
+    for account_id in strangers.account_ids(db):
+        if account_id not in skipped:
+            with db.transaction():
+                strangers.forget(db, address_hashes(db, account_id, secret), address)
     deleted["dead letters"] = dead_letters.drop_all(db, letters)
     _leave_no_trace(db, progress)
     return dict(deleted)

@@ -91,7 +91,10 @@ def differences(
                 app.changelog.commit(db, write)
 
             everybody = MembersToRead(
-                on_list.list_id, Reading(WHOLE[0], None, whole=True, strangers=True), None, fields=True
+                on_list.list_id,
+                Reading(WHOLE[0], None, whole=True, strangers=True, contacts=True),
+                None,
+                fields=True,
             )
             refused = read_list(sender, everybody, keep, stop.wait)
             if refused is not None:

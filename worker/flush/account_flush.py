@@ -83,6 +83,7 @@ class AccountFlush(ABC):
         settings: the account's, updated with what was read about its lists.
         sender: sends the reads before the first write.
         unwritten: entries that were read but are not in the ledger, because nothing may be written.
+        former_addresses: hashes of addresses whose contacts left under others, if nothing may be written.
         reopened: customers to plan though they count as unchanged: a departure that kept them out has ended.
         everyone: whether to plan all customers as if they had changed, because a list is back and nothing may be
             written.
@@ -99,6 +100,7 @@ class AccountFlush(ABC):
         self.wait = wait
         self.readings = ListReadings(db, inputs.strangers, sender, self.on_page, wait)
         self.unwritten: dict[MembershipKey, LedgerEntry] = {}
+        self.former_addresses: set[tuple[ListId, int]] = set()
         self.reopened: set[CustomerId] = set()
         self.everyone = False
 
@@ -165,6 +167,7 @@ class AccountFlush(ABC):
                 not_read=self.readings.not_read(),
                 read_now=self.readings.read_now,
                 unwritten=self.unwritten,
+                former_addresses=self.former_addresses,
             )
             planned = self._plan_if_one_chunk(inputs)
             expected = self._expected(inputs, planned)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -13,14 +13,14 @@ from worker.flush.departures import reopen
 from worker.flush.list_readings import Page
 from worker.flush.published_outcome import write_after_reading
 from worker.mailchimp.answers import Member
-from worker.model import AccountId, AddressKey, CustomerId, ListId, MembershipKey, address_key, newest_first
+from worker.model import AccountId, CustomerId, ListId, MembershipKey, address_key, newest_first
 from worker.plan.consent import places_back
 from worker.plan.identity import as_read, awaits_confirmation, entry_if_left, is_unconfirmed
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Rows
 from worker.store import accounts, customers, ledger, list_members, readings, strangers
 from worker.store.ledger import OUT, LedgerEntry, has_left
-from worker.store.strangers import AddressHashes
+from worker.store.strangers import AddressHashes, Listed
 
 Moved = Mapping[MembershipKey, MembershipKey]
 """A member's place to the place where the ledger knows its contact: the person may have changed the address."""
@@ -56,16 +56,14 @@ class PageChanges:
         members: by the place of each entry, the member that it describes.
         unknown: members that were on no earlier page and have no entry.
         left_before: places that somebody was known to have left before.
-        strangers: addresses that left, and that no customer has.
-        met: addresses of members that are subscribed, or that the ledger knows now.
+        listed: the members, as they count for the hashes of strangers.
     """
 
     entries: list[LedgerEntry]
     members: dict[MembershipKey, Member]
     unknown: int
     left_before: frozenset[MembershipKey]
-    strangers: list[AddressKey]
-    met: list[AddressKey]
+    listed: list[Listed]
 
     def departures(self) -> list[LedgerEntry]:
         """Returns the entries that show that somebody left, or is back."""
@@ -114,9 +112,19 @@ def page_changes(db: Database, read: AccountPage) -> PageChanges:
     met = {*entries, *owners, *moved}
     unknown = sum(_place(page.list_id, member) not in met for member in page.new)
     left_before = frozenset(place for place in about if has_left(entries.get(place)))
-    unmet = [place.address for place in left if place not in owners]
-    known = [place.address for place, member in members.items() if place in met or member.status == "subscribed"]
-    return PageChanges(changes, about, unknown, left_before, unmet, known)
+    after = entries | {entry.membership: entry for entry in changes}
+    return PageChanges(changes, about, unknown, left_before, list(_listed(members, after, met)))
+
+
+def _listed(
+    members: Mapping[MembershipKey, Member],
+    entries: Mapping[MembershipKey, LedgerEntry],
+    known: Collection[MembershipKey],
+) -> Iterator[Listed]:
+    for place, member in members.items():
+        entry = entries.get(place)
+        left = has_left(entry) if entry is not None and entry.state != "intended" else member.status in OUT
+        yield Listed(place.address, member.contact_id, member.status == "subscribed", left, place in known)
 
 
 def _place(list_id: ListId, member: Member) -> MembershipKey | None:
@@ -313,7 +321,7 @@ class PageWriter:
         read = AccountPage(account_id, page, at, ours, self.contacts.moved(page), hashes=self.hashes)
         if page.trivial and not page.reading.whole:
             result = page_changes(self.db, read)
-            if not (result.entries or result.strangers):
+            if not (result.entries or any(member.is_stranger_who_left for member in result.listed)):
                 return
         self.write(lambda own: write_page(own, read, self.reopened))
 
@@ -348,6 +356,7 @@ def _keep_strangers(db: Database, hashes: AddressHashes, read: AccountPage, resu
     page, reading = read.page, read.page.reading
     if not read.strangers:
         return
-    strangers.put(db, hashes, page.list_id, result.strangers, result.met)
-    if page.then is None and reading.strangers and reading.began_at is not None:
-        strangers.complete(db, hashes, page.list_id, reading.began_at)
+    strangers.put(db, hashes, page.list_id, result.listed)
+    if page.then is None and reading.began_at is not None:
+        complete = {"departures": reading.strangers, "contacts": reading.contacts}
+        strangers.complete(db, hashes, page.list_id, reading.began_at, **complete)

@@ -49,15 +49,19 @@ def members_to_read(
     hashes may be lost with the database or the key, or the list was read by another worker or an earlier release.
 
     Args:
-        whole: whether to read all members. A list that was once read in full always is: that costs less.
+        whole: whether to read all members: those too whose contacts are not known here, for the same reasons. A list
+            that was once read in full always is, from the last time on: that costs less.
     """
     on_list, this = settings.list_of(list_id), _ListToRead(db, list_id, hashes)
     departures = on_list.departures_read_at if on_list is not None else None
     members = on_list.members_read_at if on_list is not None else None
+    ours = list_id not in accounts.stored_by_others(db, settings.account_id)
+    if whole and ours:
+        members = this.contacts_known_at(members)
     whole = whole or members is not None
     usual = this.since(members if whole else departures, whole=whole)
     needed = any(stored.list_id != list_id and not stored.gone for stored in settings.stored)
-    if needed and not usual.start.strangers and list_id not in accounts.stored_by_others(db, settings.account_id):
+    if needed and not usual.start.strangers and ours:
         yield this.departures_of_strangers()
         if not whole:
             return  # that was more than the usual
@@ -73,9 +77,15 @@ class _ListToRead:
     list_id: ListId
     hashes: AddressHashes
 
+    def contacts_known_at(self, members_read_at: datetime | None) -> datetime | None:
+        known_at = strangers.contacts_read_at(self.db, self.hashes, self.list_id)
+        return None if members_read_at is None or known_at is None else min(members_read_at, known_at)
+
     def since(self, read_at: datetime | None, *, whole: bool) -> MembersToRead:
-        base = _before(read_at)
-        return MembersToRead(self.list_id, self._begun(whole=whole) or self._new(base, whole=whole), base)
+        base, begun = _before(read_at), self._begun(whole=whole)
+        if begun is None or (whole and base is None and not begun.contacts):
+            begun = self._new(base, whole=whole)
+        return MembersToRead(self.list_id, begun, base)
 
     def departures_of_strangers(self) -> MembersToRead:
         base, begun = _before(strangers.read_at(self.db, self.hashes, self.list_id)), self._begun(whole=False)
@@ -87,13 +97,18 @@ class _ListToRead:
         if begun is None:
             return None
         # Of one that began with another key, the first pages are lost.
-        known = begun.strangers and strangers.is_known(self.db, self.hashes, self.list_id)
-        return replace(begun, strangers=known)
+        known = strangers.is_known(self.db, self.hashes, self.list_id)
+        return replace(begun, strangers=begun.strangers and known, contacts=begun.contacts and known)
 
     def _new(self, base: str | None, *, whole: bool) -> Reading:
-        known_to = strangers.read_at(self.db, self.hashes, self.list_id)
-        known = base is None or (known_to is not None and as_moment(base) <= known_to)
-        return Reading((WHOLE if whole else DEPARTED)[0], base, None, whole, known)
+        departures = _reaches(base, strangers.read_at(self.db, self.hashes, self.list_id))
+        contacts = whole and _reaches(base, strangers.contacts_read_at(self.db, self.hashes, self.list_id))
+        return Reading((WHOLE if whole else DEPARTED)[0], base, None, whole, departures, contacts)
+
+
+def _reaches(base: str | None, known_to: datetime | None) -> bool:
+    # Whether what is read from a time on continues what is known.
+    return base is None or (known_to is not None and as_moment(base) <= known_to)
 
 
 def _before(read_at: datetime | None) -> str | None:

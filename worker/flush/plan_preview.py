@@ -26,6 +26,7 @@ from worker.store import accounts, bare_customers, held_counts
 from worker.store.accounts import AccountList, AccountSettings
 from worker.store.held_counts import HeldCount
 from worker.store.ledger import has_left
+from worker.store.strangers import former_addresses
 
 IF_MEMBER = "if Mailchimp says that it is a member already"
 ONCE_ADDED = "once it is added"
@@ -90,11 +91,12 @@ class AccountPlan(AccountFlush):
 
     def on_page(self, page: Page) -> None:
         """Records who left a list, or is back. A plan needs nothing else that the ledger lacks."""
-        account_id, strangers = self.settings.account_id, page.list_id not in self._stored_by_others
+        account_id, ours = self.settings.account_id, page.list_id not in self._stored_by_others
         moved = KnownContacts(self.db, account_id).moved(page)
-        changes = page_changes(
-            self.db, AccountPage(account_id, page, as_text(self.now), strangers, moved, self.unwritten)
-        )
+        changes = page_changes(self.db, AccountPage(account_id, page, as_text(self.now), ours, moved, self.unwritten))
+        if ours:
+            former = former_addresses(self.db, self.inputs.strangers, page.list_id, changes.listed)
+            self.former_addresses |= {(page.list_id, address) for address in former}
         self.unwritten.update({entry.membership: entry for entry in changes.departures()})
         ended = [entry.membership for entry in changes.departures() if not has_left(entry)]
         if ended:

@@ -46,7 +46,7 @@ from worker.plan.identity import (
 )
 from worker.plan.names import has_names
 from worker.plan.outcomes import Outcome
-from worker.plan.steps import Add, ContactStep, Found, Move, Recheck, Restore, Update, ids_of
+from worker.plan.steps import Add, ContactStep, Found, Move, Recheck, Restore, Update, ids_of, is_hashed
 from worker.store.ledger import LedgerEntry
 
 
@@ -62,14 +62,19 @@ def update(attempt: Attempt, step: Update) -> None:
 
 
 def recheck(attempt: Attempt, step: Recheck) -> None:
-    """Writes a member that was gone, if it is back."""
+    """Writes a member that was gone, or may be by what a hash shows, if it is there."""
     if check_priors(attempt, step) is None:
         return
-    read = attempt.read_member(step.membership, step.entry, step.targets)
-    if read.member is not None:
-        write_found(attempt, step, read)
-    else:
+    hashed = is_hashed(step.entry)
+    read = attempt.read_member(step.membership, None if hashed else step.entry, step.targets, second_look=hashed)
+    if read.member is None:
         _note_missing(attempt, step, read)
+    elif hashed:
+        unconfirmed = is_unconfirmed(step.entry, read.member)
+        known = replace(step.entry, sent_at=attempt.at()) if unconfirmed else None
+        write_found(attempt, Found(step.contact, known), read)
+    else:
+        write_found(attempt, step, read)
 
 
 def restore(attempt: Attempt, step: Restore) -> None:

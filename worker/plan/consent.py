@@ -67,6 +67,10 @@ class KnownPlaces:
             for place in self._at[customer_id]:
                 self._known_by.setdefault(place, []).append(customer_id)
 
+    def stranger_left(self, place: MembershipKey) -> bool:
+        """Returns whether a hash shows that a stranger with this address left the list."""
+        return place in self._strangers.get(place.address, ())
+
     def status_of(self, customer_id: CustomerId) -> CustomerStatus:
         """Returns a customer's status, empty by default."""
         return self._related.customer_statuses.get(customer_id) or CustomerStatus(customer_id)
@@ -144,7 +148,7 @@ class KnownPlaces:
 
     def _prior_of_others(self, place: MembershipKey, whom: Sequence[CustomerId], owner: CustomerId) -> PriorMembership:
         entry, list_gone = self._related.entries.get(place), self._settings.is_gone(place.list_id)
-        if entry is None and place in self._strangers.get(place.address, ()):
+        if entry is None and self.stranger_left(place):
             entry = hashed_entry(place, owner, list_gone=list_gone)
         # First those on whose behalf it is read.
         known = tuple(dict.fromkeys([*whom, *self._known_by.get(place, ())]))

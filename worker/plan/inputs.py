@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from worker.fields.field_hashes import FieldHashes
@@ -26,6 +26,7 @@ class PlanInputs:
         read_now: lists whose members were just read, so that departures are known without another read.
         unwritten: entries that are not in the ledger yet, because a plan that is only shown writes nothing.
         strangers: hashes of people who left lists though no customer had their address; None to look nobody up.
+        former_addresses: hashes of addresses whose contacts left under others, if they are not written either.
     """
 
     settings: AccountSettings
@@ -38,3 +39,4 @@ class PlanInputs:
     read_now: frozenset[ListId] = frozenset()
     unwritten: Mapping[MembershipKey, LedgerEntry] = field(default_factory=dict)
     strangers: AddressHashes | None = None
+    former_addresses: Collection[tuple[ListId, int]] = ()

@@ -34,6 +34,7 @@ from worker.plan.steps import (
     Target,
     Unsubscribe,
     Update,
+    hashed_entry,
     ids_of,
     step_groups_of,
 )
@@ -143,6 +144,9 @@ class _Planner:
         if any(self._is_refused_somewhere(target.customer) for target in targets):
             known = entry or LedgerEntry(membership, contact.owner, "gone", "found", self.inputs.now)
             self._add_after_priors(Recheck(contact, known, priors))
+        elif entry is None and self.known.stranger_left(membership):
+            # The member may have another address by now, and have left under that.
+            self._add_after_priors(Recheck(contact, hashed_entry(membership, contact.owner, list_gone=False), priors))
         elif entry is None or entry.state == "intended":
             if priors:
                 self._add_after_priors(self._move_step(contact, entry, priors))

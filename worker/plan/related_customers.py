@@ -114,7 +114,7 @@ def with_strangers(db: Database, related: RelatedCustomers, inputs: PlanInputs) 
     addresses = {customer.address for customer in people if customer.address is not None}
     addresses |= {membership.address for membership in related.entries}
     known = related.entries.keys() | inputs.unwritten.keys()
-    left = strangers.departed(db, inputs.strangers, addresses) - known
+    left = strangers.departed(db, inputs.strangers, addresses, inputs.former_addresses) - known
     return replace(related, strangers=left) if left else related
 
 

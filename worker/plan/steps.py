@@ -77,7 +77,12 @@ class PriorMembership:
     @property
     def only_hashed(self) -> bool:
         """Whether nothing but a hash shows that a stranger left there: see :mod:`worker.store.strangers`."""
-        return self.entry is not None and self.entry.sent_at == _NEVER
+        return self.entry is not None and is_hashed(self.entry)
+
+
+def is_hashed(entry: LedgerEntry) -> bool:
+    """Returns whether an entry is a :func:`hashed_entry`."""
+    return entry.sent_at == _NEVER
 
 
 def hashed_entry(place: MembershipKey, customer_id: CustomerId, *, list_gone: bool) -> LedgerEntry:
@@ -214,7 +219,7 @@ class Restore(AfterPriors):
 
 @dataclass(frozen=True, slots=True)
 class Recheck(AfterPriors):
-    """A contact whose member Mailchimp no longer had: written only if it is back."""
+    """A contact whose member Mailchimp no longer had, or may no longer have: written only if it is there."""
 
     entry: LedgerEntry
 

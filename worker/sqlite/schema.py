@@ -17,6 +17,7 @@ from worker.sqlite.schema_parts import (
     ORDER,
     RUNS,
     STATISTICS,
+    STRANGER_CONTACT,
     TAKEN_PARTITION,
     UNOWNED_PARTITION,
 )
@@ -281,5 +282,6 @@ MIGRATIONS: Mapping[str, tuple[str, ...]] = {
     "0025_departed_stranger": DEPARTED_STRANGER,
     # Why an error ended the run.
     "0026_run_reason": ("ALTER TABLE flush_run ADD COLUMN reason TEXT",),
+    "0027_stranger_contact": STRANGER_CONTACT,
 }
 """The statements of each migration, by its name."""

@@ -127,6 +127,21 @@ DEPARTED_STRANGER = (
     "ALTER TABLE member_reading ADD COLUMN strangers INTEGER NOT NULL DEFAULT 0",
 )
 
+STRANGER_CONTACT = (
+    """
+    CREATE TABLE stranger_contact (   -- addresses of contacts on a list that the ledger does not have: keyed hashes
+        list INTEGER NOT NULL,        -- the number of a departed_list
+        contact INTEGER NOT NULL,     -- Mailchimp's contact id
+        address INTEGER NOT NULL,     -- one that it had while it was on the list, as departed_stranger hashes it
+        PRIMARY KEY (list, contact, address)
+    ) WITHOUT ROWID
+    """,
+    # Mailchimp's time up to which the contacts are complete; NULL: not from the beginning.
+    "ALTER TABLE departed_list ADD COLUMN contacts_read_at TEXT",
+    # Of a reading under way, whether they are once it ends.
+    "ALTER TABLE member_reading ADD COLUMN contacts INTEGER NOT NULL DEFAULT 0",
+)
+
 BEGUN_UPDATE = """
     CREATE TABLE begun_update (       -- updates of the chunk that is being delivered, or was when the process died
         account_id TEXT NOT NULL, customer_id TEXT NOT NULL, list_id TEXT NOT NULL,

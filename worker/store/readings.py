@@ -29,6 +29,7 @@ class Reading:
         whole: whether members of all statuses are read; otherwise only departures.
         strangers: whether all strangers who ever left the list are known once it ends: see
             :mod:`worker.store.strangers`.
+        contacts: whether the addresses of all its contacts are known then.
     """
 
     status: ReadStatus
@@ -36,6 +37,7 @@ class Reading:
     began_at: str | None = None
     whole: bool = False
     strangers: bool = False
+    contacts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def find(db: Database, account_id: AccountId, list_id: ListId, *, whole: bool) -
     """
     table, last = ("member_reading", "members_read_at") if whole else ("departure_reading", "departures_read_at")
     row = db.execute(
-        f"SELECT reading.status, reading.since, reading.began_at, reading.strangers, list.{last} AS last "
+        f"SELECT reading.*, list.{last} AS last "
         f"FROM {table} AS reading LEFT JOIN list USING (account_id, list_id) "
         "WHERE account_id = ? AND list_id = ? AND reading.status IS NOT NULL",
         (account_id, list_id),
@@ -95,7 +97,8 @@ def find(db: Database, account_id: AccountId, list_id: ListId, *, whole: bool) -
     began_at, last_at = row["began_at"], row["last"]
     if began_at is None or (last_at is not None and as_moment(began_at) < as_moment(last_at)):
         return None
-    return Reading(row["status"], row["since"], began_at, whole, bool(row["strangers"]))
+    contacts = whole and bool(row["contacts"])
+    return Reading(row["status"], row["since"], began_at, whole, bool(row["strangers"]), contacts)
 
 
 def of_members(db: Database, account_id: AccountId | None = None, since: str = "") -> list[MemberReading]:
@@ -136,9 +139,9 @@ def put_page(
     where = "WHERE account_id = ? AND list_id = ?"
     db.execute(f"DELETE FROM member_reading {where} AND began_at IS NOT ?", (*key, reading.began_at))
     db.execute(
-        "INSERT INTO member_reading (account_id, list_id, began_at, written_at, strangers) VALUES (?,?,?,?,?) "
-        "ON CONFLICT (account_id, list_id) DO NOTHING",
-        (*key, reading.began_at, at, reading.strangers),
+        "INSERT INTO member_reading (account_id, list_id, began_at, written_at, strangers, contacts) "
+        "VALUES (?,?,?,?,?,?) ON CONFLICT (account_id, list_id) DO NOTHING",
+        (*key, reading.began_at, at, reading.strangers, reading.contacts),
     )
     db.execute(
         "UPDATE member_reading SET members = members + ?, total = total + ?, learnt = learnt + ?, "

@@ -220,8 +220,8 @@ def test_a_reading_that_another_worker_has_done_since_is_not_gone_on_with(db: Da
     # The other worker's hashes of strangers are not here.
     assert wanted.start == Reading("unsubscribed", None, strangers=True)
     with db.transaction():
-        strangers.put(db, HASHES, build.MASTER, [], [])
-        strangers.complete(db, HASHES, build.MASTER, "2026-11-21T10:00:00.000Z")
+        strangers.put(db, HASHES, build.MASTER, [])
+        strangers.complete(db, HASHES, build.MASTER, "2026-11-21T10:00:00.000Z", departures=True, contacts=False)
     [wanted] = members_to_read(db, chosen(db), build.MASTER, HASHES)
     assert wanted.start == Reading("unsubscribed", "2026-11-21T09:50:00.000Z", strangers=True)
     assert wanted.base == wanted.start.since

@@ -5,7 +5,7 @@ from __future__ import annotations
 from worker.model import AccountId, AddressKey, ListId, MembershipKey
 from worker.sqlite.database import Database
 from worker.store import strangers, unowned
-from worker.store.strangers import AddressHashes
+from worker.store.strangers import AddressHashes, Listed
 from worker.store.unowned import Unowned
 
 ACCOUNT, LIST, OTHER = AccountId("acct-1"), ListId("lista"), ListId("listb")
@@ -18,8 +18,10 @@ def put(
     db: Database, *left: AddressKey, met: tuple[AddressKey, ...] = (), hashes: AddressHashes = HASHES, on: ListId = LIST
 ) -> None:
     """Stores who left a list."""
+    gone = [Listed(address, None, subscribed=False, left=True, known=False) for address in left]
+    there = [Listed(address, None, subscribed=True, left=False, known=False) for address in met]
     with db.transaction():
-        strangers.put(db, hashes, on, left, met)
+        strangers.put(db, hashes, on, [*gone, *there])
 
 
 def test_each_account_and_key_has_other_hashes():
@@ -51,7 +53,7 @@ def test_another_key_begins_again(db: Database):
     """Nothing that was hashed with the former one counts, and it is removed."""
     put(db, ANN)
     with db.transaction():
-        strangers.complete(db, HASHES, LIST, AT)
+        strangers.complete(db, HASHES, LIST, AT, departures=True, contacts=True)
     other = AddressHashes(ACCOUNT, b"l" * 32)
     assert strangers.read_at(db, HASHES, LIST) is not None
     assert strangers.read_at(db, other, LIST) is None
