@@ -88,10 +88,10 @@ def _see(letter: DeadLetter) -> str:
 
 
 def _live_member(app: App, db: Database, explanation: Explanation) -> LiveMember | None:
-    if explanation.membership is None:
+    if (membership := explanation.membership_now) is None:
         return None
     with app.open_client_of(db, explanation.account_id) as sender:
-        return read_live_member(sender, explanation.membership)
+        return read_live_member(sender, membership)
 
 
 def _print_explanation(explanation: Explanation, live: LiveMember | None) -> None:
@@ -113,7 +113,7 @@ def _print_explanation(explanation: Explanation, live: LiveMember | None) -> Non
         output.say(f"  {_member(explanation, entry)}")
     if live is not None:
         output.say(f"  {_live(explanation, live)}")
-    output.say(f"Next: {explanation.next}")
+    output.say(f"Next: {explanation.next_step(live).sentence}")
 
 
 _NO_RECEIPT = (

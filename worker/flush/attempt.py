@@ -26,7 +26,7 @@ from worker.mailchimp.sender import RetryingSender, look_twice
 from worker.model import CustomerId, ListId, MembershipKey
 from worker.plan.after_refusal import customer_status_after
 from worker.plan.identity import add_was_done, as_read, entry_if_left, lost
-from worker.plan.outcomes import NOTICED_DAILY, Outcome
+from worker.plan.outcomes import ANOTHER_ADDRESS, NOTICED_DAILY, RETRIED_AFTER, Outcome
 from worker.plan.steps import Target, ids_of
 from worker.store.accounts import AccountSettings
 from worker.store.ledger import CustomerStatus, LedgerEntry, has_left
@@ -379,10 +379,10 @@ class Attempt(StepResult):
         if retry_at is not None:
             self.fail(targets)
             self.wait_until(retry_at, targets)
-            return Outcome.REFUSED, f"Mailchimp refused it: {classified.title}.", f"Tried again after {retry_at}."
+            return Outcome.REFUSED, f"Mailchimp refused it: {classified.title}.", f"{RETRIED_AFTER}{retry_at}."
         if classified.kind is AnswerClass.BAD_ADDRESS:
             detail = f"Mailchimp refused the address: {classified.title}."
-            return Outcome.REFUSED, detail, "Sent when the customer has another address."
+            return Outcome.REFUSED, detail, ANOTHER_ADDRESS
         detail = f"Mailchimp refuses it permanently: {classified.title}."
         return Outcome.SUPPRESSED, detail, NOTICED_DAILY if after[0].lasting else None
 

@@ -268,7 +268,7 @@ def _cause(receipt: Receipt, now: CustomerNow, status: str) -> Cause:
     outcome = receipt.outcome
     if now.renamed and outcome in (Outcome.LEFT, Outcome.GONE):
         return "person"
-    if _has_no_valid_address(receipt):
+    if has_no_valid_address(receipt):
         return "billmywork"
     if outcome == Outcome.LEFT or (status in OUT and now.state == "present" and outcome != Outcome.UNSUBSCRIBED):
         return "person" if status in ("unsubscribed", NO_MEMBER) else "mailchimp"
@@ -281,13 +281,13 @@ def _settles(outcome: str) -> bool:
     return outcome in MEANINGS and MEANINGS[outcome].waits_as is None
 
 
-def _has_no_valid_address(receipt: Receipt) -> bool:
-    # Mailchimp was not asked.
+def has_no_valid_address(receipt: Receipt) -> bool:
+    """Returns whether nothing was sent because the address is not valid: Mailchimp was not asked."""
     return receipt.outcome == Outcome.REFUSED and receipt.call is None
 
 
 def _reason(receipt: Receipt) -> str:
-    if _has_no_valid_address(receipt):
+    if has_no_valid_address(receipt):
         return "Its e-mail address is not valid, so nothing was sent."
     return _without_address(receipt.detail, MEANINGS[receipt.outcome].sentence)
 

@@ -274,8 +274,7 @@ def note_gone(attempt: Attempt, step: ContactStep, answered: Answered) -> None:
     attempt.blocked |= ids_of(arriving)
     attempt.set_membership([target for target in targets if target not in arriving], membership)
     detail = "Mailchimp no longer has this member: it was deleted there, or the person changed the address."
-    then = "Not added again, because the person may have left. The worker looks again when the customer changes."
-    attempt.receipt(targets, membership, answered.exchange, outcome=Outcome.GONE, detail=detail, then=then)
+    attempt.receipt(targets, membership, answered.exchange, outcome=Outcome.GONE, detail=detail)
 
 
 # Fields that are written, and the entry afterwards

@@ -20,7 +20,7 @@ from worker.mailchimp.calls import Call
 from worker.model import CustomerId, MembershipKey
 from worker.plan.consent import AddDecision, PriorRead, decide, departure_of
 from worker.plan.identity import as_gone, as_read, is_unconfirmed
-from worker.plan.outcomes import MEANINGS, NOTHING_NEXT, ONLY_THE_PERSON, Outcome
+from worker.plan.outcomes import NOT_PUT_BACK, NOTHING_NEXT, ONCE_CONFIRMED, ONLY_THE_PERSON, Outcome
 from worker.plan.steps import AfterPriors, Contact, ContactStep, PriorDecision, PriorMembership, Target, ids_of
 from worker.store.ledger import LedgerEntry, keeps_out
 
@@ -148,7 +148,7 @@ def _note_kept_out(
     address_changed = entry is not None and entry.address_now not in (None, entry.membership.address)
     why = "nobody is added for it then" if address_changed else "an opt-out goes with the person to every list"
     detail = f"Not put on list {contact.membership.list_id} as {contact.email}: {decision.reason}, and {why}."
-    then = MEANINGS[Outcome.GONE].next if address_changed else None
+    then = NOT_PUT_BACK if address_changed else None
     targets = contact.targets
     if prior.membership.list_id != contact.membership.list_id:
         # The receipt names the list that the person left, which the account did not choose.
@@ -245,7 +245,7 @@ def _note_on_fields(fields: Fields, left_out: Mapping[str, str]) -> str:
 def next_for(status: str) -> str:
     """Returns what happens next to a member of that status."""
     if status == "pending":
-        return "It is subscribed when the person confirms Mailchimp's mail."
+        return ONCE_CONFIRMED
     if status in ("unsubscribed", "cleaned", "archived"):
         return ONLY_THE_PERSON
     return NOTHING_NEXT

@@ -5,7 +5,15 @@ from __future__ import annotations
 from worker.model import LONGEST_ADDRESS, AddressKey, Customer, CustomerId, MembershipKey, is_address, newest_first
 from worker.plan.consent import KnownPlaces
 from worker.plan.inputs import PlanInputs
-from worker.plan.outcomes import Outcome
+from worker.plan.outcomes import (
+    ANOTHER_ADDRESS,
+    ONCE_FIXED,
+    ONCE_READ,
+    RETRIED_AFTER,
+    UNTIL_CLEARED,
+    WITH_THE_OTHER,
+    Outcome,
+)
 from worker.plan.related_customers import RelatedCustomers
 from worker.plan.steps import NoCall, Target
 from worker.store.accounts import TargetList
@@ -87,9 +95,8 @@ class Destinations:
             return NoCall(targets, membership, Outcome.NO_ADDRESS, "The customer has no e-mail address.")
         if (whom := self._withdrew.get(customer.address)) is not None:
             detail = "Another customer with this address withdrew consent, and consent belongs to the address."
-            after = "Checked again when that customer changes."
             place = membership or self._member_at(customer.address)
-            return NoCall(targets, place, Outcome.WITHHELD, detail, after, waits_for=whom)
+            return NoCall(targets, place, Outcome.WITHHELD, detail, WITH_THE_OTHER, waits_for=whom)
         return self._not_sent[customer.customer_id]
 
     def _choose(self, customer: Customer) -> MembershipKey | None:
@@ -129,12 +136,12 @@ class Destinations:
     def _why_not_sent(self, customer: Customer, place: MembershipKey) -> NoCall | None:
         targets, inputs = (self.target(customer),), self._inputs
         if (obstacle := self._target_lists[customer.customer_id].obstacle) is not None:
-            return NoCall(targets, None, Outcome.HELD, f"Held back: {obstacle}.", "Will be sent once this is fixed.")
+            return NoCall(targets, None, Outcome.HELD, f"Held back: {obstacle}.", ONCE_FIXED)
         if not is_address(place.address):
             short = len(place.address) <= LONGEST_ADDRESS
             subject = repr(customer.state.email) if short else f"A text of {len(place.address)} letters"
             detail = f"{subject} is not an e-mail address, so nothing was sent."
-            return NoCall(targets, None, Outcome.REFUSED, detail, "Sent when the customer has another address.")
+            return NoCall(targets, None, Outcome.REFUSED, detail, ANOTHER_ADDRESS)
         entry = self._related.entries.get(place)
         is_member = entry is not None and entry.state == "present"  # then it is updated, not added
         if not is_member and inputs.departed.digests and (why := _erased(customer, place.address, inputs.departed)):
@@ -150,7 +157,7 @@ class Destinations:
         if is_member or not unread:
             return None
         detail = f"Held back: who left the list {unread[0]} could not be read: {inputs.not_read[unread[0]]}."
-        return NoCall(targets, None, Outcome.HELD, detail, "Will be sent once that list can be read.")
+        return NoCall(targets, None, Outcome.HELD, detail, ONCE_READ)
 
 
 def _erased(customer: Customer, address: AddressKey, departed: Departed) -> str | None:
@@ -167,10 +174,9 @@ def _earlier_refusal(targets: tuple[Target, ...], customer_status: CustomerStatu
         return None
     if customer_status.retry_at is None:
         detail = f"Mailchimp refuses this address: {customer_status.refusal}."
-        after = "Nothing until an operator clears it (resync --clear-suppressed) or the address changes."
-        return NoCall(targets, None, Outcome.SUPPRESSED, detail, after)
+        return NoCall(targets, None, Outcome.SUPPRESSED, detail, UNTIL_CLEARED)
     if customer_status.retry_at > now:
         detail = f"Mailchimp refused it {customer_status.attempts} times: {customer_status.refusal}."
-        then = f"Tried again after {customer_status.retry_at}."
+        then = f"{RETRIED_AFTER}{customer_status.retry_at}."
         return NoCall(targets, None, Outcome.HELD, detail, then, customer_status.retry_at)
     return None

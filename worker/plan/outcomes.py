@@ -49,6 +49,16 @@ ONLY_THE_PERSON = "Only the person can join again, through the list's form."
 NOTICED_DAILY = f"{ONLY_THE_PERSON[:-1]}; the worker notices it with the next daily flush."
 CHECKED_AGAIN = "Checked again by the next flush."
 NEXT_FLUSH = "Tried again by the next flush."
+RETRIED_AFTER = "Tried again after "
+"""Followed by a time, as text, and a full stop."""
+ANOTHER_ADDRESS = "Sent when the customer has another address."
+NOT_PUT_BACK = "Not added again, because the person may have left. The worker looks again when the customer changes."
+UNTIL_CLEARED = "Nothing until an operator clears it (resync --clear-suppressed) or the address changes."
+ONCE_CONFIRMED = "It is subscribed when the person confirms Mailchimp's mail."
+ONCE_FIXED = "Will be sent once this is fixed."
+ONCE_READ = "Will be sent once that list can be read."
+WITH_THE_OTHER = "Checked again when that customer changes."
+"""What happens next. :data:`worker.web.pages.next_steps.WORDS` says each to owners."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +107,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         Outcome.LEFT_ALONE: Meaning("Nothing was written, because the member belongs to somebody else or has changed."),
         Outcome.GONE: Meaning(
             "Mailchimp no longer has the member. It was deleted there, or the person changed the address.",
-            "Not added again, because the person may have left. The worker looks again when the customer changes.",
+            NOT_PUT_BACK,
             final=True,
         ),
         Outcome.DELETED: Meaning("The customer was deleted and had no member to archive."),
@@ -111,7 +121,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         ),
         Outcome.SUPPRESSED: Meaning(
             "Mailchimp refuses this address permanently.",
-            "Nothing until an operator clears it (resync --clear-suppressed).",
+            UNTIL_CLEARED,
             final=True,
             needs_somebody=True,
         ),

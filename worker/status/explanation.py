@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import Enum, auto
 
 from worker.accounts.settings import missing
 from worker.clock import as_text
@@ -12,14 +13,46 @@ from worker.mailchimp import calls
 from worker.mailchimp.answers import member_of
 from worker.mailchimp.calls import Sender
 from worker.model import AccountId, AddressKey, Customer, CustomerId, MembershipKey
-from worker.plan.outcomes import MEANINGS, NOTHING_NEXT, Outcome
+from worker.plan.outcomes import MEANINGS, NOTHING_NEXT, OTHER_STATUS, STATUS_MEANINGS, Outcome
 from worker.sqlite.database import Database
 from worker.store import accounts, customer_outcomes, customers, dead_letters, ledger, ledger_erasure, receipts
 from worker.store.accounts import AccountSettings
-from worker.store.customer_outcomes import CustomerOutcome
+from worker.store.customer_outcomes import NO_MEMBER, CustomerOutcome
 from worker.store.dead_letters import DeadLetter
 from worker.store.ledger import CustomerStatus, LedgerEntry
 from worker.store.receipts import Receipt
+
+
+class NextKind(Enum):
+    """Why something happens next to a customer."""
+
+    NOT_KNOWN = auto()
+    NOT_SET_UP = auto()
+    """Its account lacks something."""
+    RETRY = auto()
+    NEXT_FLUSH = auto()
+    AS_SAID = auto()
+    """A receipt, an outcome or the member's status says it, in a sentence of :mod:`worker.plan.outcomes`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """What happens next to a customer.
+
+    Attributes:
+        at: when it is retried, as text; None otherwise.
+        meanwhile: what its departure means, of a customer that waits; None if it has not left.
+    """
+
+    kind: NextKind
+    first: str
+    at: str | None = None
+    meanwhile: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        """All of it, in one or two sentences for operators."""
+        return self.first if self.meanwhile is None else f"{self.first} {self.meanwhile}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +65,7 @@ class Explanation:
         receipts: oldest first.
         entries: the ledger entries of the addresses that the customer has or had.
         outcome: the last published outcome, which survives a lost database; None before the first.
-        next: what happens next, one sentence.
+        planned: what happens next, by what is stored.
     """
 
     account_id: AccountId
@@ -43,7 +76,7 @@ class Explanation:
     receipts: Sequence[Receipt]
     entries: Sequence[LedgerEntry]
     outcome: CustomerOutcome | None
-    next: str
+    planned: NextStep
 
     def list_name(self, list_id: str | None) -> str:
         """Returns the name and id of a list, as far as they are known."""
@@ -61,6 +94,51 @@ class Explanation:
         if self.customer_status is not None and self.customer_status.membership is not None:
             return self.customer_status.membership
         return max(self.entries, key=lambda entry: entry.sent_at).membership if self.entries else None
+
+    @property
+    def changed_address(self) -> AddressKey | None:
+        """The address that the person gave the member in Mailchimp; None if it is the one that was sent."""
+        entry = next((entry for entry in self.entries if entry.membership == self.membership), None)
+        now = place_now(entry).address if entry is not None else None
+        return None if entry is None or now == entry.membership.address else now
+
+    @property
+    def membership_now(self) -> MembershipKey | None:
+        """Where its member is now: under the address that the person gave it in Mailchimp, if any."""
+        place, address = self.membership, self.changed_address
+        return place if place is None or address is None else MembershipKey(place.list_id, address)
+
+    def next_step(self, live: LiveMember | None = None) -> NextStep:
+        """Returns what happens next.
+
+        Args:
+            live: its member as Mailchimp has it now, which the worker may not have noticed yet; None if not read.
+        """
+        customer = self.customer
+        own_first = sorted(self.entries, key=lambda entry: entry.membership != self.membership)
+        entry = next((entry for entry in own_first if live and place_now(entry) == live.membership), None)
+        if customer is None or customer.deleted or live is None or live.problem is not None:
+            return self.planned
+        if entry is None or entry.state not in ("present", "gone"):
+            return self.planned  # by this worker, or not known
+        known = entry.member_status if entry.state == "present" or entry.address_now is not None else None
+        meaning = STATUS_MEANINGS.get(live.status or NO_MEMBER, OTHER_STATUS)
+        if customer.changed:
+            # A bounce concerns the address only.
+            left = live.status in ("unsubscribed", "archived") or (
+                live.status == "cleaned" and customer.address == live.membership.address
+            )
+            return replace(self.planned, meanwhile=_after_departure(customer, meaning.next)) if left else self.planned
+        if live.status == known:
+            return self.planned
+        return NextStep(NextKind.AS_SAID, _after_departure(customer, meaning.next))
+
+
+def place_now(entry: LedgerEntry) -> MembershipKey:
+    """Returns where the member of a ledger entry is, as far as it is known: the person may have changed the address."""
+    if entry.state != "gone" or entry.address_now is None:
+        return entry.membership
+    return MembershipKey(entry.membership.list_id, entry.address_now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +216,10 @@ def explanations_of(
     ]
 
 
+def _after_departure(customer: Customer, following: str) -> str:
+    return following if customer.state.marketing_consent else MEANINGS[Outcome.UNSUBSCRIBED].next
+
+
 def _explanation(
     db: Database,
     address: AddressKey,
@@ -166,7 +248,7 @@ def _explanation(
         receipts=history,
         entries=sorted(entries, key=lambda entry: entry.membership),
         outcome=outcome,
-        next=what_is_next(customer, settings, customer_status, history, next_flush, outcome),
+        planned=what_is_next(customer, settings, customer_status, history, next_flush, outcome),
     )
 
 
@@ -177,8 +259,8 @@ def what_is_next(
     history: Sequence[Receipt],
     next_flush: datetime,
     outcome: CustomerOutcome | None = None,
-) -> str:
-    """Returns what happens next to a customer, as one sentence.
+) -> NextStep:
+    """Returns what happens next to a customer, by what is stored.
 
     Args:
         customer: as staged; None if it is no longer known.
@@ -186,24 +268,22 @@ def what_is_next(
     """
     last = history[-1] if history else None
     if customer is None:
-        return "Nothing: the worker no longer knows this customer."
+        return NextStep(NextKind.NOT_KNOWN, "Nothing: the worker no longer knows this customer.")
     if not customer.changed:
         # Prefers the outcome: the last receipt may be about a list that the customer left.
-        if outcome is not None:
-            return outcome.next
-        return last.next if last is not None else NOTHING_NEXT
+        said = outcome or last
+        return NextStep(NextKind.AS_SAID, said.next if said is not None else NOTHING_NEXT)
     if settings is None:
-        return (
-            f"It waits until the account is connected to Mailchimp: mailchimp-worker account connect "
-            f"{customer.account_id}"
-        )
+        connect = f"mailchimp-worker account connect {customer.account_id}"
+        return NextStep(NextKind.NOT_SET_UP, f"It waits until the account is connected to Mailchimp: {connect}")
     if lacking := missing(settings):
-        return f"It waits. {lacking[0].message} {lacking[0].advice}"
+        return NextStep(NextKind.NOT_SET_UP, f"It waits. {lacking[0].message} {lacking[0].advice}")
     # The account works again, since nothing is missing.
     if last is not None and last.revision == customer.revision and last.outcome != Outcome.ACCOUNT_STOPPED:
         meaning = MEANINGS.get(last.outcome)
         if meaning is not None and meaning.needs_somebody and meaning.settles is False:
-            return last.next
+            return NextStep(NextKind.AS_SAID, last.next)
     if customer_status is not None and customer_status.retry_at and customer_status.refuses(customer.address):
-        return f"Tried again by the first flush after {customer_status.retry_at}."
-    return f"Sent by the next flush, due at {as_text(next_flush)}."
+        at = customer_status.retry_at
+        return NextStep(NextKind.RETRY, f"Tried again by the first flush after {at}.", at)
+    return NextStep(NextKind.NEXT_FLUSH, f"Sent by the next flush, due at {as_text(next_flush)}.")

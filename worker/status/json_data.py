@@ -156,5 +156,5 @@ def explanation_data(
             "problem": live.problem,
         },
         "dead_letters": [{"number": letter.number, "reason": letter.reason} for letter in letters],
-        "next": explanation.next,
+        "next": explanation.next_step(live).sentence,
     }

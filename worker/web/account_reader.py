@@ -186,7 +186,7 @@ def people_at(call: Call, email: str, *, live: bool = True) -> Sequence[Person]:
 
 
 def _live_member(call: Call, explanation: Explanation) -> LiveMember | None:
-    membership = explanation.membership
+    membership = explanation.membership_now
     if membership is None:
         return None
     try:

@@ -250,7 +250,7 @@ def test_what_a_read_showed_is_published_though_the_write_after_it_was_not_made(
 def next_in_explanation(world: World, customer: str, email: str) -> str:
     """Returns what an explanation says happens next to a customer."""
     explanations = explanations_of(world.db, AddressKey(email), ACCOUNT, world.clock())
-    return next(one.next for one in explanations if one.customer_id == customer)
+    return next(one.next_step().sentence for one in explanations if one.customer_id == customer)
 
 
 @pytest.mark.parametrize("double_opt_in", [False, True])

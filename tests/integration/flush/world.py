@@ -38,10 +38,14 @@ from worker.store.accounts import AccountSettings
 from worker.store.ledger import LedgerEntry
 from worker.store.receipts import Receipt
 from worker.store.runs import AccountRun, Run
+from worker.web.pages.next_steps import has_words
 
 KEY = "0123456789abcdef0123456789abcdef-us1"
 ACCOUNT = AccountId("acct-1")
 TOPIC = "billmywork.customers"
+
+
+_NEXT_STEPS = "SELECT next FROM receipt UNION SELECT outcome ->> '$.next' FROM standing WHERE outcome IS NOT NULL"
 
 
 class SteppingClock:
@@ -183,6 +187,8 @@ class World:
         self._offset = 0
         self._versions: Counter[str] = Counter()
         self.stop = QuickStop()
+        self.checks_next_steps = True
+        """Whether owners must have words for whatever receipts and outcomes say is next."""
 
     def __enter__(self) -> World:
         if self.server is not None:
@@ -198,7 +204,9 @@ class World:
     def __exit__(self, *error: object) -> None:
         if self.server is not None:
             self.server.__exit__(None, None, None)
+        texts = self.db.column(str, _NEXT_STEPS) if self.checks_next_steps else []
         self.db.close()
+        assert [text for text in texts if not has_words(text)] == [], "add it to worker/web/pages/next_steps.py"
 
     # What happens outside
 

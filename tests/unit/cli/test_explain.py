@@ -4,13 +4,14 @@ import pytest
 
 from worker.cli import explain as command
 from worker.model import AccountId, AddressKey, Customer, CustomerId, CustomerState, ListId, MembershipKey, Position
-from worker.status.explanation import Explanation
+from worker.status.explanation import Explanation, NextKind, NextStep
 from worker.store.customer_outcomes import CustomerOutcome
 from worker.store.ledger import LedgerEntry
 from worker.store.receipts import Receipt
 
 AT = "2026-11-22T10:00:00.000Z"
 LATER = "2026-11-23T10:00:00.000Z"
+NOTHING = NextStep(NextKind.AS_SAID, "Nothing.")
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,7 @@ def test_explain_names_what_the_worker_did_to_a_member_that_it_took_off(before: 
     """A pending member is unsubscribed, because Mailchimp refuses to archive it."""
     membership = MembershipKey(ListId("master"), AddressKey("ann@example.com"))
     entry = LedgerEntry(membership, CustomerId("ann"), "archived", "added", AT, {}, after, before)
-    explanation = Explanation(AccountId("acct-1"), CustomerId("ann"), None, None, None, (), [entry], None, "")
+    explanation = Explanation(AccountId("acct-1"), CustomerId("ann"), None, None, None, (), [entry], None, NOTHING)
     assert f": last seen {after} by this worker at {AT}" in command._member(explanation, entry)
 
 
@@ -41,7 +42,7 @@ def test_explain_names_the_event_of_each_receipt(capsys: pytest.CaptureFixture[s
         position=Position("t", "id", 1, 3), revision=2, changed=True,
     )  # fmt: skip
     history = [receipt_of("e-1", partition=0, offset=3)]
-    explanation = Explanation(account_id, who, newest, None, None, history, [], None, "Nothing.")
+    explanation = Explanation(account_id, who, newest, None, None, history, [], None, NOTHING)
     command._print_explanation(explanation, None)
     printed = capsys.readouterr().out
     assert printed.index("e-1, read from t, partition 0, offset 3") < printed.index("Added.")
@@ -58,7 +59,7 @@ def last_known(event_id: str, run: int | None, *, receipts: bool) -> str:
         at=LATER,
     )  # fmt: skip
     history = [receipt] if receipts else []
-    explanation = Explanation(AccountId("acct-1"), who, None, None, None, history, [], news, "")
+    explanation = Explanation(AccountId("acct-1"), who, None, None, None, history, [], news, NOTHING)
     assert explanation.newer_outcome == news
     return command._last_known(explanation, news)
 

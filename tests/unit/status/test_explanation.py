@@ -60,7 +60,7 @@ def test_whom_only_the_ledger_knows_has_an_explanation(db: Database) -> None:
     (one,) = explanations_of(db, ANN, ACCOUNT, DUE)
     assert (one.customer, list(one.receipts)) == (None, [])
     assert [(each.membership.address, each.member_status) for each in one.entries] == [(ANN, "unsubscribed")]
-    assert one.next == "Nothing: the worker no longer knows this customer."
+    assert one.next_step().sentence == "Nothing: the worker no longer knows this customer."
 
 
 def test_an_explanation_shows_all_memberships_of_the_customer(db: Database) -> None:
@@ -191,4 +191,4 @@ def test_a_refusal_of_an_address_delays_that_address_alone(email: str, next_step
     refusal = CustomerStatus(
         CustomerId("ann"), None, "HTTP 400", AddressKey("old@example.com"), 1, AT.replace("22", "25")
     )
-    assert what_is_next(customer, settings, refusal, [], DUE) == next_step
+    assert what_is_next(customer, settings, refusal, [], DUE).sentence == next_step

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, cast
@@ -29,7 +30,8 @@ from worker.web.account_reader import receipts_complete_since, runs_of, settings
 from worker.web.call import Call
 from worker.web.errors import PageNotFound
 from worker.web.pages.layout import SLUGS, page, when
-from worker.web.pages.words import LIST_REASONS, OUTCOMES, Group, run_in_words, words_of
+from worker.web.pages.next_steps import in_words
+from worker.web.pages.words import LIST_REASONS, OUTCOMES, Group, run_in_words, words_for
 
 MOST_SHOWN = 200
 READ_AT_ONCE = 500
@@ -83,7 +85,9 @@ def show(call: Call) -> Response:
     selection = _selection(call)
     matching = list(_receipts(call, selection, MOST_SHOWN + 1))
     by_id, settings = _customers(call, matching), settings_of(call)
-    rows = [_row(receipt, by_id.get(receipt.customer_id), settings) for receipt in reversed(matching[-MOST_SHOWN:])]
+    rows = [
+        _row(call, receipt, by_id.get(receipt.customer_id), settings) for receipt in reversed(matching[-MOST_SHOWN:])
+    ]
     return page(
         call,
         "people.html",
@@ -109,7 +113,7 @@ def as_csv(call: Call) -> Response:
         writer.writerow(_COLUMNS)
         while part := list(islice(matching, READ_AT_ONCE)):
             by_id = _customers(call, part)
-            writer.writerows(_cells(receipt, by_id.get(receipt.customer_id), settings) for receipt in part)
+            writer.writerows(_cells(call, receipt, by_id.get(receipt.customer_id), settings) for receipt in part)
         text.detach()
         file.seek(0)
         opened.pop_all()
@@ -124,8 +128,8 @@ def _content(file: IO[bytes]) -> Iterator[bytes]:
             yield content
 
 
-def _cells(receipt: Receipt, customer: Customer | None, settings: AccountSettings) -> list[str]:
-    row = _row(receipt, customer, settings)
+def _cells(call: Call, receipt: Receipt, customer: Customer | None, settings: AccountSettings) -> list[str]:
+    row = _row(call, receipt, customer, settings)
     cells = (receipt.at, row["name"], row["email"], row["list"], row["label"], row["sentence"], receipt.customer_id)
     return [without_formula(str(cell or "")) for cell in cells]
 
@@ -194,16 +198,19 @@ def name_of(customer: Customer | None) -> str:
     return " ".join(filter(None, (state.first_name, state.last_name))).strip() or (state.company or "")
 
 
-def _row(receipt: Receipt, customer: Customer | None, settings: AccountSettings) -> dict[str, Any]:
-    words, mailing_list = words_of(receipt.outcome), settings.list_of(receipt.list_id)
-    reason = LIST_REASONS.get(receipt.list_reason or "")
+def _row(call: Call, receipt: Receipt, customer: Customer | None, settings: AccountSettings) -> dict[str, Any]:
+    words, mailing_list, more = words_for(receipt), settings.list_of(receipt.list_id), ""
+    if words.group is Group.ADDED and (reason := LIST_REASONS.get(receipt.list_reason or "")):
+        more = f" It is {reason}."
+    elif words.group in (Group.NOT_ADDED, Group.WAITING):
+        more = f" {in_words(receipt.next, partial(when, call))}"
     return {
         "name": name_of(customer),
         "email": receipt.address,
         "list": mailing_list.name if mailing_list is not None else receipt.list_id,
         "label": words.label,
         "tone": TONES[words.group],
-        "sentence": f"{words.sentence} It is {reason}." if reason and words.group is Group.ADDED else words.sentence,
+        "sentence": f"{words.sentence}{more}",
     }
 
 

@@ -4,34 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
 
-from worker.accounts.settings import missing
 from worker.clock import as_moment
 from worker.errors import NotFound
 from worker.model import is_address
-from worker.plan.outcomes import MEANINGS, NOTICED_DAILY, Outcome
+from worker.plan.outcomes import Outcome
 from worker.status.explanation import Explanation, LiveMember
 from worker.store.customer_outcomes import NO_MEMBER
 from worker.store.receipts import Receipt
 from worker.web.account_reader import Person, people_at
 from worker.web.call import Call
 from worker.web.pages.layout import page, when
+from worker.web.pages.next_steps import next_in_words
 from worker.web.pages.people import TONES, name_of
-from worker.web.pages.words import LIST_REASONS, Group, list_name, of_status, words_of
+from worker.web.pages.words import LIST_REASONS, Group, list_name, of_status, words_for, words_of
 
-NEXT_AFTER = {
-    Outcome.LEFT: "Only they can join again, by the sign-up form of your list.",
-    Outcome.UNSUBSCRIBED: "Only they can join again, by the sign-up form of your list.",
-    Outcome.GONE: "We do not put them back, because they may have left. They can join by your sign-up form.",
-    Outcome.SUPPRESSED: "Nothing, until their address changes. Our support can let us try again.",
-    Outcome.REFUSED: "We try again when their address changes, and a few times before that.",
-    Outcome.NO_ADDRESS: "Add an email address in billmywork, and they are added by the next sync.",
-    Outcome.WITHHELD: "Nothing, until they give their consent.",
-    Outcome.HELD: "They are sent once you have confirmed or corrected what is waiting.",
-}
 BY = {
     "person": "They did this themselves.",
     "mailchimp": "This was done in Mailchimp.",
@@ -39,7 +30,6 @@ BY = {
     "worker": "We wait until something is confirmed or corrected.",
 }
 """Who caused an outcome, in words."""
-NOTHING = "Nothing, until you change this customer in billmywork."
 
 
 def show(call: Call) -> Response:
@@ -60,7 +50,7 @@ def _row(call: Call, person: Person) -> dict[str, Any]:
         "name": " · ".join(filter(None, (name_of(explanation.customer), address))) or str(explanation.customer_id),
         "now": in_short(explanation, person.live),
         "live": [_live(call, explanation, person.live)] if person.live is not None else [],
-        "next": next_of(explanation, person.live, when(call, call.next_flush)),
+        "next": next_in_words(explanation.next_step(person.live), partial(when, call), when(call, call.next_flush)),
         "events": [
             *_news(call, explanation),
             *(_event(call, explanation, receipt) for receipt in reversed(explanation.receipts)),
@@ -73,39 +63,21 @@ def in_short(explanation: Explanation, live: LiveMember | None) -> str:
     customer, news = explanation.customer, explanation.newer_outcome
     if customer is not None and customer.deleted:
         return "Deleted in billmywork."
-    if live is not None and live.status is not None and live.problem is None:
-        return f"{of_status(live.status).capitalize()} on “{list_name(explanation.settings, live.membership.list_id)}”."
+    if live is not None and live.problem is None:
+        return _status_on(explanation, live.status, live.membership.list_id)
     if news is not None and news.member_status != NO_MEMBER:
-        return f"{of_status(news.member_status).capitalize()} on “{list_name(explanation.settings, news.list_id)}”."
+        return _status_on(explanation, news.member_status, news.list_id)
     if explanation.receipts:
-        return words_of(explanation.receipts[-1].outcome).sentence
+        return words_for(explanation.receipts[-1]).sentence
     return "Known here, and not on a list yet." if customer is not None else "No longer one of your customers."
 
 
-def next_of(explanation: Explanation, live: LiveMember | None, next_sync: str) -> str:
-    """Returns what happens next to a person.
-
-    Args:
-        live: the member's current state in Mailchimp; None if it was not read.
-        next_sync: when the next sync is: "today at 10:00".
-    """
-    customer, last = explanation.customer, explanation.receipts[-1] if explanation.receipts else None
-    if customer is None:
-        return "Nothing: this customer is no longer in billmywork."
-    if live is not None and live.status == "unsubscribed":
-        return NEXT_AFTER[Outcome.LEFT]
-    waits_for_owner = last is not None and last.revision == customer.revision and last.outcome == Outcome.HELD
-    if customer.changed and not waits_for_owner:
-        if explanation.settings is None or missing(explanation.settings):
-            return "They are sent once the settings are complete. See Settings."
-        return f"They are sent by the next sync, {next_sync}."
-    latest = explanation.newer_outcome or last
-    if latest is None:
-        return NOTHING
-    if latest.next == NOTICED_DAILY:
-        return NEXT_AFTER[Outcome.LEFT]
-    next_step = NEXT_AFTER.get(Outcome(latest.outcome)) if latest.outcome in MEANINGS else None
-    return next_step or NOTHING
+def _status_on(explanation: Explanation, status: str | None, list_id: str | None) -> str:
+    name, address = list_name(explanation.settings, list_id), explanation.changed_address
+    if status is None:
+        return f"Not on “{name}”."
+    under = f" as {address}: they changed their address in Mailchimp" if address is not None else ""
+    return f"{of_status(status).capitalize()} on “{name}”{under}."
 
 
 def _news(call: Call, explanation: Explanation) -> Iterator[dict[str, Any]]:
@@ -114,17 +86,22 @@ def _news(call: Call, explanation: Explanation) -> Iterator[dict[str, Any]]:
         return
     member = news.member_status != NO_MEMBER
     label = of_status(news.member_status) if member else words_of(news.outcome).label
+    since, sentence, address = news.since, BY[news.caused_by], explanation.changed_address
+    if address is not None and news.outcome == Outcome.GONE:
+        # Its status is older, and Mailchimp does not tell when the address was changed.
+        since, label = news.at, "with another address"
+        sentence = f"They changed their address in Mailchimp to {address}. We noticed it then."
     yield {
-        "when": when(call, news.since),
+        "when": when(call, since),
         "label": label,
         "tone": TONES[words_of(news.outcome).group],
-        "sentence": BY[news.caused_by],
+        "sentence": sentence,
         "place": f"List: {list_name(explanation.settings, news.list_id)}." if news.list_id is not None else "",
     }
 
 
 def _event(call: Call, explanation: Explanation, receipt: Receipt) -> dict[str, Any]:
-    words = words_of(receipt.outcome)
+    words = words_for(receipt)
     reason = LIST_REASONS.get(receipt.list_reason or "") if words.group is not Group.NOT_ADDED else None
     place = ""
     if receipt.list_id is not None:
@@ -148,4 +125,5 @@ def _live(call: Call, explanation: Explanation, live: LiveMember) -> dict[str, s
     if live.last_changed:
         with suppress(ValueError):
             since = f"changed {when(call, as_moment(live.last_changed))}"
-    return {"text": f"{of_status(live.status).capitalize()} on “{name}”", "note": since}
+    under = "" if explanation.changed_address is None else f", as {live.membership.address}"
+    return {"text": f"{of_status(live.status).capitalize()} on “{name}”{under}", "note": since}

@@ -251,9 +251,9 @@ def _refused(facts: AccountFacts) -> Iterator[Problem]:
         return
     refused = sum(part.counts.get(outcome, 0) for outcome in (Outcome.REFUSED, Outcome.SUPPRESSED))
     if refused:
-        text = "Usually the address is misspelled. Correct it in billmywork, and we try again."
+        text = "Usually the address is misspelled. Correct it in billmywork, and the next sync sends them."
         target = f"/people?run={facts.run}&group=refused"
-        yield Problem("refused", "note", f"Mailchimp did not accept {people(refused)}", text, Button("See who", target))
+        yield Problem("refused", "note", f"{people(refused)} could not be added", text, Button("See who", target))
 
 
 def _held(facts: AccountFacts, now: datetime) -> Problem:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from worker.plan.outcomes import Outcome
+from worker.flush.published_outcome import has_no_valid_address
+from worker.plan.outcomes import NOT_PUT_BACK, Outcome
 from worker.store.accounts import AccountSettings
+from worker.store.receipts import Receipt
 
 
 class Group(StrEnum):
@@ -70,24 +72,33 @@ OUTCOMES: Mapping[str, Words] = {
     Outcome.WITHHELD: Words(Group.NOT_ADDED, "without consent", "Not added: they do not want marketing mail."),
     Outcome.NO_ADDRESS: Words(Group.NOT_ADDED, "without an address", "Not added: they have no email address."),
     Outcome.REFUSED: Words(
-        Group.NOT_ADDED, "refused", "Mailchimp refused them. We try again later, or when the address changes."
+        Group.NOT_ADDED, "not accepted", "Mailchimp refused them, or their email address is not valid."
     ),
     Outcome.SUPPRESSED: Words(Group.NOT_ADDED, "refused permanently", "Mailchimp does not accept this address."),
     Outcome.HELD: Words(Group.WAITING, "held", "Waiting, because something must be confirmed or corrected first."),
-    Outcome.LATER: Words(Group.WAITING, "tried again", "Mailchimp did not answer. The next sync tries again."),
+    Outcome.LATER: Words(
+        Group.WAITING,
+        "tried again",
+        "Mailchimp gave no useful answer, or another customer with their address comes first.",
+    ),
     Outcome.LIST_PAUSED: Words(Group.WAITING, "on a paused list", "Waiting, because their list is paused."),
     Outcome.LIST_GONE: Words(
-        Group.WAITING,
-        "on a missing list",
-        "Waiting, because their list is no longer in Mailchimp. Each sync looks for it again.",
+        Group.WAITING, "on a missing list", "Waiting, because their list is no longer in Mailchimp."
     ),
     Outcome.ACCOUNT_STOPPED: Words(
         Group.WAITING, "not sent", "Waiting, because Mailchimp did not let us into this account."
     ),
-    Outcome.FAULT: Words(Group.WAITING, "not sent", "Waiting, because of an error on our side. We try again."),
+    Outcome.FAULT: Words(Group.WAITING, "not sent", "Waiting, because of an error on our side."),
 }
 """All outcomes. A test compares it with the table of outcomes."""
 
+_REFUSED = Words(Group.NOT_ADDED, "refused", "Mailchimp refused them.")
+_NO_VALID_ADDRESS = Words(
+    Group.NOT_ADDED, "without a valid address", "Nothing was sent, because their email address is not valid."
+)
+_OTHER_ADDRESS = Words(
+    Group.NOT_ADDED, "with another address there", "Not added: they changed their email address in Mailchimp."
+)
 _UNKNOWN = Words(None, "others", "Something else happened.")
 
 STATUSES: Mapping[str, str] = {
@@ -112,6 +123,15 @@ LIST_REASONS: Mapping[str, str] = {
 def words_of(outcome: str) -> Words:
     """Returns an outcome in words; general ones for an outcome of a later release."""
     return OUTCOMES.get(outcome, _UNKNOWN)
+
+
+def words_for(receipt: Receipt) -> Words:
+    """Returns what a receipt says, in words: more exactly than its outcome."""
+    if receipt.outcome == Outcome.REFUSED:
+        return _NO_VALID_ADDRESS if has_no_valid_address(receipt) else _REFUSED
+    if receipt.outcome == Outcome.LEFT and receipt.next == NOT_PUT_BACK:
+        return _OTHER_ADDRESS
+    return words_of(receipt.outcome)
 
 
 def list_name(settings: AccountSettings | None, list_id: str | None) -> str:

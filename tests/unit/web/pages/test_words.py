@@ -8,9 +8,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from worker.accounts.settings_log import SettingChange
-from worker.plan.outcomes import Outcome
+from worker.plan.outcomes import MEANINGS, OTHER_STATUS, STATUS_MEANINGS, Meaning, Outcome, StatusMeaning
+from worker.status.explanation import NextKind, NextStep
 from worker.status.times import moment_in_words
 from worker.store.accounts import LIST_GONE, NO_LIST_GIVEN, NOT_STORED, OWN_LIST
+from worker.web.pages.next_steps import has_words, next_in_words
 from worker.web.pages.settings_log import in_words, in_words_who
 from worker.web.pages.words import LIST_REASONS, OUTCOMES, Group, by_group, people, words_of
 
@@ -22,6 +24,20 @@ def test_every_outcome_has_words() -> None:
     """An outcome that is added must be said to owners too."""
     assert set(OUTCOMES) == set(Outcome)
     assert all(said.sentence.endswith(".") for said in OUTCOMES.values())
+
+
+@pytest.mark.parametrize("meaning", [*MEANINGS.values(), *STATUS_MEANINGS.values(), OTHER_STATUS])
+def test_whatever_is_next_has_words(meaning: Meaning | StatusMeaning) -> None:
+    """What `explain` and the published outcome say is next is said to owners too, without commands."""
+    said = next_in_words(NextStep(NextKind.AS_SAID, meaning.next), str, "today at 10:00")
+    assert has_words(meaning.next)
+    assert "(" not in said
+    assert said.endswith(".")
+
+
+def test_what_a_later_release_says_is_next_is_shown_as_it_is() -> None:
+    """A database may hold receipts of a later release, and a wrong advice would be worse."""
+    assert next_in_words(NextStep(NextKind.AS_SAID, "Asked again in June."), str, "") == "Asked again in June."
 
 
 def test_every_reason_for_a_list_has_words() -> None:
