@@ -6,17 +6,20 @@ Modules that call Mailchimp or Kafka are imported where they are used: commands 
 from __future__ import annotations
 
 import gc
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from worker.accounts.api_keys import key_of
 from worker.accounts.hash_key import address_hashes, create_hash_key, departed_of, hash_key
 from worker.accounts.secrets import SecretKey, default_file, parsed, secret_key
-from worker.clock import Clock, Stop, utc_now
+from worker.clock import Clock, Stop, as_text, utc_now
 from worker.config import Config
+from worker.flush.schedule import next_flush_time
 from worker.mailchimp.api_key import ApiKey
 from worker.mailchimp.calls import Sender
 from worker.mailchimp.data_centres import DataCentres, DataCentreSender
@@ -26,7 +29,9 @@ from worker.metrics import Metrics
 from worker.model import AccountId
 from worker.sqlite.database import Database, open_database
 from worker.sqlite.existing import open_existing
+from worker.store import waiting
 from worker.store.forgotten import Departed
+from worker.store.waiting import Waiting
 
 if TYPE_CHECKING:
     from worker.changelog.reader import Reader
@@ -193,6 +198,19 @@ class App:
         with self.open_client(key, account_id) as client:
             noted = DataCentreSender(client, self.data_centres, key.data_centre)
             yield RetryingSender(noted, self.limiters.limiter(key), self.config.mailchimp.patience, stop)
+
+    def next_flush(self) -> datetime:
+        """Returns when the next daily flush is."""
+        flush = self.config.flush
+        return next_flush_time(self.clock(), flush.time_of_day, flush.zone)
+
+    def waiting(self, db: Database, account_id: AccountId | None = None) -> defaultdict[AccountId, Waiting]:
+        """Returns who waits for it, for each account with changed customers, or for one; others have nobody."""
+        return waiting.by_account(db, as_text(self.next_flush()), account_id)
+
+    def waiting_of(self, db: Database, account_id: AccountId) -> Waiting:
+        """Returns who waits for it in one account."""
+        return self.waiting(db, account_id)[account_id]
 
     def hash_key(self, db: Database) -> bytes | None:
         """Returns the key of the hashes of erased persons; None before it is first needed.

@@ -12,7 +12,7 @@ import pytest
 
 from tests.ticked_worker import MINUTE, ONE, TEN, TWO, Worker, ticked_worker
 from worker.cli.run import FLUSH
-from worker.clock import as_text
+from worker.clock import as_text, utc_now
 from worker.errors import DatabaseError, KafkaError
 from worker.flush import account_runner, run
 from worker.jobs import flush
@@ -97,7 +97,7 @@ def test_a_requested_flush_ends_as_failed_once_the_full_disk_has_room(
     assert ended.ended is RunResult.FAILED
     assert [part.ended for part in ended.accounts] == [RunResult.FAILED]
     assert "disk is full" in (ended.accounts[0].message or "")
-    assert not any(facts.delivering for facts in facts_of(worker.db, runs.under_way(worker.db)))
+    assert not any(facts.delivering for facts in facts_of(worker.db, utc_now(), runs.under_way(worker.db)))
     assert worker.app.metrics.flushes == {"failed": 1}
     assert FLUSH.print_result(worker.db, ended, asked=False, as_json=False) == 1
     assert "disk is full" in " ".join(capsys.readouterr().out.split())

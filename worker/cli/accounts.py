@@ -21,9 +21,10 @@ from worker.mailchimp import api_key
 from worker.model import AccountId
 from worker.sqlite.rows import Changed
 from worker.status.json_data import settings_data
-from worker.store import accounts, customers, erasure_requests, ledger_erasure, rekeying, sent_fields
+from worker.store import accounts, erasure_requests, ledger_erasure, rekeying, sent_fields
 from worker.store.accounts import AccountSettings, StatusIfNew
 from worker.store.rekeying import Rekeying
+from worker.store.waiting import Waiting
 from worker.text.plural import counted
 
 commands = typer.Typer(no_args_is_help=True, help="Connect accounts to Mailchimp; enable, show and forget them.")
@@ -36,10 +37,10 @@ def list_accounts(json: Json = False) -> None:
     """List accounts, and what each still lacks."""
     app = load_app()
     with closing(app.open_existing()) as db:
-        waiting = customers.accounts_with_changes(db)
+        waiting = app.waiting(db)
         all_settings = accounts.all_accounts(db)
     if json:
-        output.as_json([settings_data(each, waiting.get(each.account_id, 0)) for each in all_settings])
+        output.as_json([settings_data(each, waiting[each.account_id]) for each in all_settings])
         return
     if not all_settings:
         output.say("No account is connected yet. Connect one: mailchimp-worker account connect ACCOUNT")
@@ -51,7 +52,7 @@ def list_accounts(json: Json = False) -> None:
             "yes" if account_settings.enabled else "no",
             len(account_settings.stored),
             account_settings.master_label,
-            waiting.get(account_settings.account_id, 0),
+            waiting[account_settings.account_id].count,
             " ".join(lack.message for lack in settings.missing(account_settings)) or "ready",
         )
         for account_settings in all_settings
@@ -65,7 +66,7 @@ def show(account: AccountArgument, json: Json = False) -> None:
     app = load_app()
     with closing(app.open_existing()) as db:
         account_settings = settings.load(db, AccountId(account))
-        waiting = customers.changed_count(db, account_settings.account_id)
+        waiting = app.waiting_of(db, account_settings.account_id)
     if json:
         output.as_json(settings_data(account_settings, waiting))
     else:
@@ -96,7 +97,7 @@ def connect(
             at=app.clock(),
             author=author(app),
         )
-        waiting = customers.changed_count(db, connected.settings.account_id)
+        waiting = app.waiting_of(db, connected.settings.account_id)
     user = {"account_name": connected.user.name, "login": connected.user.login}
     output.result(
         settings_data(connected.settings, waiting) | {"mailchimp": user, "notice": connected.notice},
@@ -134,7 +135,7 @@ def enable(
         account_settings = change(
             app, db, account, lambda current: replace(settings.with_enabled(current, status, now), confirmed=confirmed)
         )
-        data = settings_data(account_settings, customers.changed_count(db, account_settings.account_id))
+        data = settings_data(account_settings, app.waiting_of(db, account_settings.account_id))
     line = f"Account {account} is enabled; new contacts are added as {account_settings.status_if_new}."
     output.result(data, line, *_next_step(account_settings), json=json)
 
@@ -145,7 +146,7 @@ def disable(account: AccountArgument, json: Json = False) -> None:
     app = load_app()
     with changing(app) as db:
         account_settings = change(app, db, account, lambda current: replace(current, enabled=False))
-        data = settings_data(account_settings, customers.changed_count(db, account_settings.account_id))
+        data = settings_data(account_settings, app.waiting_of(db, account_settings.account_id))
     line = f"Account {account} is disabled. Nothing more is delivered; its settings and changes are kept."
     output.result(data, line, json=json)
 
@@ -157,7 +158,7 @@ def resume(account: AccountArgument, json: Json = False) -> None:
     with changing(app) as db:
         before = settings.load(db, AccountId(account))
         account_settings = change(app, db, account, settings.without_pauses)
-        data = settings_data(account_settings, customers.changed_count(db, account_settings.account_id))
+        data = settings_data(account_settings, app.waiting_of(db, account_settings.account_id))
     paused = before.pause is not None or any(account_list.pause is not None for account_list in before.lists)
     line = f"Account {account} is resumed." if paused else f"Account {account} was not paused."
     output.result(data, line, *_next_step(account_settings), json=json)
@@ -264,7 +265,7 @@ def _next_step(account_settings: AccountSettings) -> list[str]:
     return [f"Next: {lack.message} {lack.advice}" for lack in settings.missing(account_settings)[:1]]
 
 
-def _show(account_settings: AccountSettings, waiting: int) -> None:
+def _show(account_settings: AccountSettings, waiting: Waiting) -> None:
     rows = [
         ("account", account_settings.account_id),
         ("API key", f"…{account_settings.key_hint}" if account_settings.key_hint else "none"),
@@ -274,7 +275,8 @@ def _show(account_settings: AccountSettings, waiting: int) -> None:
         ("lists refreshed", as_text(account_settings.refreshed_at) if account_settings.refreshed_at else "never"),
         ("stored lists", ", ".join(account_list.label for account_list in account_settings.stored) or "none"),
         ("master list", account_settings.master_label or "none"),
-        ("customers waiting", str(waiting)),
+        ("customers waiting", str(waiting.count)),
+        *((("tried later", f"{waiting.later}, because Mailchimp refused them"),) if waiting.later else ()),
     ]
     if account_settings.pause:
         rows.append(("paused", f"{account_settings.pause.reason} (since {as_text(account_settings.pause.since)})"))

@@ -115,7 +115,7 @@ def _findings(app: App, *, deep: bool) -> Iterator[Finding]:
         yield from topics.findings
         yield from _ledger(app, database, topics)
         yield from check_staging(db, app.config.kafka.topic, topics.partitions)
-        for facts in facts_of(db):
+        for facts in facts_of(db, app.clock()):
             yield check_account(app, db, facts)
         if deep:
             stop = stop_on_signals()

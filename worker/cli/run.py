@@ -286,7 +286,7 @@ def _so_far(db: Database, run: Run) -> tuple[int, int]:
 
 def _print_with_states(db: Database, run: Run, *, asked: bool, as_json: bool) -> int:
     now = utc_now()
-    states = [state_of(facts, now) for facts in facts_of(db) if facts.settings.enabled]
+    states = [state_of(facts, now) for facts in facts_of(db, now) if facts.settings.enabled]
     return _print_result(run, states, asked=asked, as_json=as_json)
 
 

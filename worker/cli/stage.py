@@ -14,7 +14,6 @@ from worker.jobs.finish_staging import finish_staging
 from worker.jobs.poller import Poller, read_to_end
 from worker.sqlite.lock import DatabaseLock
 from worker.status.live import read_live
-from worker.store import customers
 from worker.store.run_result import ATTENTION_CODE
 from worker.system.process_exit import leave
 from worker.system.signals import stop_on_signals
@@ -30,7 +29,8 @@ def stage(json: Json = False) -> None:
         output.note("Stopped. What was read is staged; nothing is lost.")
         leave(ATTENTION_CODE)
     with closing(app.open_database()) as db:
-        waiting = customers.accounts_with_changes(db)
+        by_account = app.waiting(db)
+        waiting = {account_id: waits.count for account_id, waits in by_account.items() if waits.count}
     waits = [{"account_id": account_id, "customers_waiting": count} for account_id, count in sorted(waiting.items())]
     text = f"{counted(sum(waiting.values()), 'customer')} of {counted(len(waiting), 'account')}"
     line = f"Read {counted(read, 'record')} to the end of the log. Nothing was delivered. Waiting: {text}."

@@ -106,7 +106,8 @@ def _worker(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if (previous := data["previous_key"]) is not None:
         yield "previous key", " ".join(filter(None, (previous["words"], previous["advice"])))
     yield "next flush", f"{data['next_flush_in_words']} ({data['flush_at']})"
-    yield "customers", f"{data['customers']} staged, {data['customers_waiting']} changed since the last delivery"
+    later = f", {data['customers_retried_later']} tried later" if data["customers_retried_later"] else ""
+    yield "customers", f"{data['customers']} staged, {data['customers_waiting']} waiting for the next flush{later}"
     yield (
         "receipts",
         f"complete since {data['receipts_since_in_words']}; for earlier flushes, explain shows the last outcomes",

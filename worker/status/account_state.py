@@ -15,6 +15,7 @@ from worker.store.bare_customers import Bare
 from worker.store.held_counts import HeldCount, can_be_confirmed
 from worker.store.run_result import RESULT_MEANINGS, RunResult
 from worker.store.runs import AccountRun
+from worker.store.waiting import NOBODY, Waiting
 from worker.text.plural import counted
 
 
@@ -51,22 +52,25 @@ class AccountFacts:
     """What is stored about an account.
 
     Attributes:
-        waiting: customers that changed since they were settled.
-        waiting_since: when the first of them was staged, as text.
+        waits: its changed customers.
         run: number of the last run in which the account had something to do; None if there was none.
         retry_at: when it is retried after a failure, before the daily flush.
         bare: customers staged without their fields before the account was connected, and not filled yet.
     """
 
     settings: AccountSettings
-    waiting: int = 0
-    waiting_since: str | None = None
+    waits: Waiting = NOBODY
     held_counts: tuple[HeldCount, ...] = ()
     run: int | None = None
     part: AccountRun | None = None
     retry_at: datetime | None = None
     delivering: bool = False
     bare: Bare | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many of its customers wait for the next daily flush."""
+        return self.waits.count
 
 
 @dataclass(frozen=True, slots=True)

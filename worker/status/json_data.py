@@ -14,9 +14,10 @@ from worker.status.explanation import Explanation, LiveMember
 from worker.store.accounts import AccountSettings, Pause
 from worker.store.dead_letters import DeadLetter
 from worker.store.receipts import Receipt
+from worker.store.waiting import Waiting
 
 
-def settings_data(settings: AccountSettings, waiting: int) -> dict[str, Any]:
+def settings_data(settings: AccountSettings, waiting: Waiting) -> dict[str, Any]:
     """Returns an account's settings."""
     return {
         "account_id": settings.account_id,
@@ -28,7 +29,8 @@ def settings_data(settings: AccountSettings, waiting: int) -> dict[str, Any]:
         "stored_list_ids": [mailing_list.list_id for mailing_list in settings.stored],
         "lists_refreshed_at": text_or_none(settings.refreshed_at),
         "paused": _pause_data(settings.pause),
-        "customers_waiting": waiting,
+        "customers_waiting": waiting.count,
+        "customers_retried_later": waiting.later,
         "missing": missing_data(settings),
     }
 

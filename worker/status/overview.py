@@ -39,6 +39,7 @@ from worker.store import counts, customers, dead_letters, erasure_requests, igno
 from worker.store.erasure_requests import ErasureRequest
 from worker.store.offsets import NextOffset
 from worker.store.runs import Request, Run
+from worker.text.plural import counted
 
 RUNS_SHOWN = 5
 ERASURES_SHOWN = 5
@@ -59,10 +60,9 @@ def overview(
     own = live.partitions.keys() if live is not None else None
     since = receipts.complete_since(db, now, config.receipts.keep_days, topic, own)
     under_way = runs.under_way(db) if beat is not None else []
-    facts = facts_of(db, under_way)
+    facts = facts_of(db, next_flush_time(now, flush.time_of_day, flush.zone), under_way)
     account_ids = [account.settings.account_id for account in facts]
     receipts_complete = receipts_since_by_account(db, config, now, account_ids)
-    foreign = without_settings(db)
     elsewhere = accounts_elsewhere(db, topic, live, account_ids)
     partitions = _partitions(offsets.of_topic(db, topic), live)
     waiting = {account.settings.account_id: account.waiting for account in facts}
@@ -78,9 +78,7 @@ def overview(
         "next_flush_due": is_due,
         "next_flush_in_words": next_in_words,
         "flush_at": f"daily at {flush.at} {flush.timezone}",
-        "customers": customers.total_count(db),
-        "customers_waiting": sum(account.waiting for account in facts) + sum(foreign.values()),
-        "customers_without_settings": sum(foreign.values()),
+        **_customers(db, facts),
         "accounts": [
             account_data(account, now, config, elsewhere=elsewhere.get(account.settings.account_id))
             | {"receipts_since": as_text(receipts_complete[account.settings.account_id])}
@@ -115,6 +113,16 @@ def overview(
     }
 
 
+def _customers(db: Database, facts: Sequence[AccountFacts]) -> dict[str, int]:
+    foreign = sum(without_settings(db).values())
+    return {
+        "customers": customers.total_count(db),
+        "customers_waiting": sum(account.waiting for account in facts) + foreign,
+        "customers_retried_later": sum(account.waits.later for account in facts),
+        "customers_without_settings": foreign,
+    }
+
+
 def _worker(config: Config, beat: float | None, live: LiveWorker | None) -> dict[str, Any]:
     return {
         "running": beat is not None,
@@ -144,13 +152,14 @@ def account_data(facts: AccountFacts, now: datetime, config: Config, *, elsewher
         elsewhere: the account's partition if another worker has it; its customers are in that worker's database.
     """
     settings, state = facts.settings, state_of(facts, now)
-    since = facts.waiting_since
+    since = facts.waits.since
     return {
         "account_id": settings.account_id,
         "state": state.state,
         "what": state.message or (_first_delivery(facts, state, now, config) if elsewhere is None else None),
         "advice": state.advice,
         "customers_waiting": facts.waiting,
+        "customers_retried_later": facts.waits.later,
         "waiting_since": since,
         "waiting_since_in_words": in_words(as_moment(since), now, config.flush.zone) if since else None,
         "held": [
@@ -196,6 +205,12 @@ def _notes(facts: AccountFacts, state: AccountState, elsewhere: int | None) -> I
             yield f"List {mailing_list.name} has been paused since {since}: {reason}."
         if mailing_list.marketing_permissions:
             yield f"List {mailing_list.name} asks for marketing permissions: contacts are added without any."
+    if facts.waits.later:
+        yield (
+            f"{counted(facts.waits.later, 'customer')} refused by Mailchimp, not tried by the next daily flush: the "
+            f"first is tried after {facts.waits.retry_at}. See why: mailchimp-worker receipts --account "
+            f"{facts.settings.account_id} --refused"
+        )
     if facts.bare is not None and (notice := facts.bare.in_words()) and notice != state.message:
         yield notice
     if elsewhere is not None:

@@ -64,12 +64,12 @@ def within(rows: Iterable[Any], most_bytes: int | None) -> list[Customer]:
 def by_ids(db: Database, account_id: AccountId, ids: Iterable[CustomerId]) -> list[Customer]:
     """Returns those of the customers that are staged."""
     which = "account_id = ? AND customer_id IN (SELECT value FROM json_each(?))"
-    return _select(db, which, (account_id, json.dumps(list(ids))))
+    return select(db, which, (account_id, json.dumps(list(ids))))
 
 
 def by_addresses(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[Customer]:
     """Returns the account's customers with any of the addresses."""
-    return _select(db, _OF_ADDRESSES, (account_id, json.dumps(list(addresses))))
+    return select(db, _OF_ADDRESSES, (account_id, json.dumps(list(addresses))))
 
 
 def ids_of_addresses(db: Database, account_id: AccountId, addresses: Iterable[AddressKey]) -> list[CustomerId]:
@@ -84,21 +84,13 @@ _OF_ADDRESSES = "account_id = ? AND address IN (SELECT value FROM json_each(?))"
 def find_by_address(db: Database, address: AddressKey, account_id: AccountId | None) -> list[Customer]:
     """Returns the customers with an address, in one account or in all."""
     which = "address = ?1 AND (?2 IS NULL OR account_id = ?2) ORDER BY account_id, customer_id"
-    return _select(db, which, (address, account_id))
+    return select(db, which, (address, account_id))
 
 
 def accounts_with_changes(db: Database) -> dict[AccountId, int]:
     """Returns how many customers need a flush, by account."""
     rows = db.execute("SELECT account_id, count(*) AS n FROM customer WHERE changed = 1 GROUP BY account_id")
     return {AccountId(row["account_id"]): row["n"] for row in rows}
-
-
-def waiting(db: Database, account_id: AccountId | None = None) -> dict[AccountId, tuple[int, str]]:
-    """Returns by account, or for one, how many customers need a flush, and since when the first of them waits."""
-    which, values = ("changed = 1", ()) if account_id is None else ("changed = 1 AND account_id = ?", (account_id,))
-    query = "SELECT account_id, count(*) AS n, min(staged_at) AS since FROM customer"
-    rows = db.execute(f"{query} WHERE {which} GROUP BY account_id", values)
-    return {AccountId(row["account_id"]): (row["n"], row["since"]) for row in rows}
 
 
 def changed_count(db: Database, account_id: AccountId) -> int:
@@ -191,7 +183,8 @@ def settle_known(db: Database) -> int:
     return db.in_parts((tuple(row) for rows in pages for row in rows), lambda part: db.executemany(update, part))
 
 
-def _select(db: Database, which: str, values: Sequence[Any]) -> list[Customer]:
+def select(db: Database, which: str, values: Sequence[Any]) -> list[Customer]:
+    """Returns the customers that a condition chooses, in its order."""
     return [_customer(row) for row in db.execute(f"SELECT {COLUMNS} FROM customer WHERE {which}", values)]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from worker.errors import DatabaseError
 from worker.sqlite.database import Database
 from worker.sqlite.file import why_no_room
+from worker.store.waiting import NOT_LATER
 
 ACCOUNT_STATES = ("ready", "paused", "not_ready", "off")
 """not_ready: something is missing before anything can be delivered · off: on purpose."""
@@ -49,11 +50,6 @@ def held(db: Database) -> dict[str, int]:
     return dict.fromkeys(HELD, 0) | {row[0]: row[1] for row in rows}
 
 
-def waiting(db: Database) -> int:
-    """Returns how many customers need a flush."""
-    return db.count("customer WHERE changed = 1")
-
-
 def last_flushes(db: Database) -> tuple[str | None, str | None]:
     """Returns when flushes of all accounts ended; None without one.
 
@@ -80,15 +76,16 @@ class OldestWaiting:
     _whole: str | None = None
     _so_far: str | None = None
 
-    def look(self, db: Database) -> str | None:
-        """Returns when the oldest event that waits for a flush was staged; None without any."""
+    def look(self, db: Database, next_flush: str) -> str | None:
+        """Returns when the oldest event that waits for the next daily flush was staged; None without any."""
         beyond = "FROM customer WHERE changed = 1 AND (account_id, customer_id) > (?,?)"
         last = db.execute(
             f"SELECT account_id, customer_id {beyond} ORDER BY account_id, customer_id LIMIT 1 OFFSET {self.page - 1}",
             self._after,
         ).fetchone()
-        until, keys = ("", ()) if last is None else (" AND (account_id, customer_id) <= (?,?)", tuple(last))
-        oldest = db.value(str, f"SELECT min(staged_at) {beyond}{until}", (*self._after, *keys))
+        until, keys = ("", ()) if last is None else (" AND (account_id, customer_id) <= (?4,?5)", tuple(last))
+        query = f"SELECT min(staged_at) {beyond.replace('(?,?)', '(?2,?3)')}{until} AND {NOT_LATER}"
+        oldest = db.value(str, query, (next_flush, *self._after, *keys))
         self._so_far = _older(self._so_far, oldest)
         if last is not None:
             self._after = last[0], last[1]

@@ -110,7 +110,7 @@ def current_state(call: Call) -> CurrentState:
     settings = settings_of(call)
     # Runs of a killed worker never ended.
     running = runs.under_way(call.db) if seconds_since_beat(call.app.config.staging.path) else ()
-    (facts,) = facts_of(call.db, running, settings)
+    (facts,) = facts_of(call.db, call.next_flush, running, settings)
     requests = runs.requests_since(call.db, call.account, as_text(call.now - SYNC_AGAIN))
     not_ended = {None, *(run.run for run in running)}
     return CurrentState(

@@ -9,6 +9,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from math import inf
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
@@ -16,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from worker import __version__
-from worker.clock import Clock, as_moment
+from worker.clock import Clock, as_moment, as_text
 from worker.consumer.batch import RESULTS
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.errors import DatabaseError
@@ -24,7 +25,7 @@ from worker.mailchimp.observed import KINDS
 from worker.metrics import Histogram, Metrics
 from worker.plan.outcomes import Outcome
 from worker.sqlite.database import Database
-from worker.store import bare_customers, counts, dead_letters, totals
+from worker.store import bare_customers, counts, dead_letters, totals, waiting
 from worker.store.run_result import RunResult
 
 PREFIX = "mailchimp_worker_"
@@ -51,6 +52,7 @@ class WorkerCollector(Collector):
     metrics: Metrics
     in_flight: Callable[[], int]
     clock: Clock
+    next_flush: Callable[[], datetime]
     _oldest: totals.OldestWaiting = field(default_factory=totals.OldestWaiting, init=False)
 
     def collect(self) -> Iterable[Metric]:
@@ -73,8 +75,12 @@ class WorkerCollector(Collector):
 
     def _stored(self) -> Iterator[Metric]:
         db, now = self.db, self.clock()
-        yield _gauge("customers_waiting", "Customers that changed and wait for a flush.", totals.waiting(db))
-        oldest = self._oldest.look(db)
+        next_flush = as_text(self.next_flush())
+        message = "Changed customers that the next daily flush tries if nothing prevents it."
+        yield _gauge("customers_waiting", message, waiting.count(db, next_flush))
+        message = "Changed customers whom Mailchimp refused, and who are tried after the next daily flush."
+        yield _gauge("customers_retried_later", message, waiting.later_count(db, next_flush))
+        oldest = self._oldest.look(db, next_flush)
         age = 0.0 if oldest is None else max((now - as_moment(oldest)).total_seconds(), 0.0)
         yield _gauge("oldest_waiting_seconds", "Age of the oldest change that waits for a flush; 0 without any.", age)
         bare = sum(bare.count for bare in bare_customers.of_connected(db).values())

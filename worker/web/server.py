@@ -49,7 +49,7 @@ def web_server(app: App) -> Iterator[Callable[[Health, OwnedPartitions], None]]:
 
         def serve(health: Health, owned_partitions: OwnedPartitions) -> None:
             topic, in_flight = app.config.kafka.topic, app.limiters.in_flight
-            collector = WorkerCollector(db, topic, owned_partitions, app.metrics, in_flight, app.clock)
+            collector = WorkerCollector(db, topic, owned_partitions, app.metrics, in_flight, app.clock, app.next_flush)
             context = WebContext(
                 app,
                 partial(why_changelog_unread, owned_partitions),

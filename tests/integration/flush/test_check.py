@@ -16,7 +16,7 @@ OTHER_KEY = "fedcba9876543210fedcba9876543210-us1"
 
 def checked(world: World) -> Finding:
     """What check finds of the account."""
-    (facts,) = facts_of(world.db)
+    (facts,) = facts_of(world.db, world.clock())
     before = len(world.writes())
     found = check_account(world.app, world.db, facts)
     assert len(world.writes()) == before, "check only reads"

@@ -15,6 +15,7 @@ from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.held_counts import HeldCount
 from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun, Run
+from worker.store.waiting import NOBODY, Waiting
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ACCOUNT = AccountId("acct-1")
@@ -22,7 +23,7 @@ TO_CONFIRM = "flush --account acct-1 --confirm"
 MASTER = AccountList(ListId("m"), "Master", True, 10, False, NOW)
 GONE = replace(MASTER, list_id=ListId("o"), gone_at=NOW)
 SETTINGS = AccountSettings(ACCOUNT, True, "c3d4", ListId("m"), lists=(MASTER,))
-FACTS = AccountFacts(SETTINGS, waiting=3, waiting_since=as_text(NOW))
+FACTS = AccountFacts(SETTINGS, waits=Waiting(3, as_text(NOW)))
 HELD = HeldCount(ListId("m"), "departures", 5000, as_text(NOW - timedelta(minutes=5)))
 
 
@@ -35,7 +36,7 @@ def part(ended: str, **counts: int) -> AccountRun:
     ("facts", "state", "what", "advice"),
     [
         (FACTS, "waiting", "", ""),
-        (replace(FACTS, waiting=0), "up to date", "", ""),
+        (replace(FACTS, waits=NOBODY), "up to date", "", ""),
         (replace(FACTS, delivering=True), "delivering", "", ""),
         (replace(FACTS, settings=replace(SETTINGS, enabled=False)), "off", "not enabled", ""),
         (replace(FACTS, settings=AccountSettings(ACCOUNT)), "not ready", "No Mailchimp API key", "account connect"),
@@ -44,7 +45,7 @@ def part(ended: str, **counts: int) -> AccountRun:
             "paused", "API Key Invalid", "account resume acct-1",
         ),
         (
-            replace(FACTS, waiting=0, settings=replace(SETTINGS, master_list=ListId("x"))),
+            replace(FACTS, waits=NOBODY, settings=replace(SETTINGS, master_list=ListId("x"))),
             "not ready", "master list x is not stored", "lists master acct-1",
         ),
         (
@@ -56,7 +57,7 @@ def part(ended: str, **counts: int) -> AccountRun:
             "paused", "is paused: full", "account resume acct-1",
         ),
         (replace(FACTS, held_counts=(HELD,)), "held", "5000 members would leave list Master (m)", TO_CONFIRM),
-        (replace(FACTS, held_counts=(HELD,), waiting=0), "up to date", "", ""),
+        (replace(FACTS, held_counts=(HELD,), waits=NOBODY), "up to date", "", ""),
         (replace(FACTS, run=7, part=part("failed")), "failed", "Run 7 settled 1 of 4. Mailchimp gave no", "flush"),
         (
             replace(FACTS, held_counts=(HELD,), run=7, part=part("failed")),
@@ -103,7 +104,7 @@ def test_the_last_line_of_a_run_with_many_accounts_names_the_first_and_counts_th
 def test_after_a_run_that_is_done_the_last_line_names_an_account_that_is_not_ready():
     """Nothing of it was due, but its next customers will wait; a flush of another account does not name it."""
     run = Run(1, as_text(NOW), as_text(NOW), "command", None, RunResult.DONE, ())
-    lists = state_of(replace(FACTS, settings=replace(FACTS.settings, master_list=None), waiting=0), NOW)
+    lists = state_of(replace(FACTS, settings=replace(FACTS.settings, master_list=None), waits=NOBODY), NOW)
     assert lists.state is State.NOT_READY
     line = last_line(run, [lists, replace(lists, account_id=AccountId("acct-2"))])
     assert line.startswith("Everything due was settled, but account acct-1 is not ready: No master list is chosen.")

@@ -15,11 +15,12 @@ from worker.accounts.settings import missing
 from worker.model import AccountId, ListId
 from worker.sqlite.database import Database, open_database
 from worker.status.account_state import AccountFacts, state_of
-from worker.store import accounts, customers, held_counts, marking, runs, totals
+from worker.store import accounts, customers, held_counts, marking, runs, totals, waiting
 from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.held_counts import HeldCount
 
 AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
+NEXT = "2026-11-23T10:00:00.000Z"
 
 
 def stage(db: Database, *staged: tuple[str, str]) -> None:
@@ -99,12 +100,12 @@ def test_the_oldest_change_that_waits_is_found_page_by_page(db: Database, page: 
 
     def after_all_pages() -> str | None:
         for _ in range(10):
-            found = oldest.look(db)
+            found = oldest.look(db, NEXT)
         return found
 
     assert after_all_pages() is None
     stage(db, ("one", "12:00"), ("two", "09:00"), ("three", "11:00"))
-    assert totals.waiting(db) == 3
+    assert waiting.count(db, NEXT) == 3
     assert after_all_pages() == "2026-11-22T09:00Z"
     with db.transaction():
         customers.settle(db, AccountId("a"), [("two", 1)])  # type: ignore[list-item]
@@ -117,7 +118,7 @@ def test_a_customer_that_is_looked_at_again_waits_since_then(db: Database) -> No
     with db.transaction():
         customers.settle(db, AccountId("a"), [("one", 1)])  # type: ignore[list-item]
         marking.mark_changed(db, AccountId("a"), None)
-    found = totals.OldestWaiting().look(db)
+    found = totals.OldestWaiting().look(db, NEXT)
     assert found is not None
     assert abs((datetime.fromisoformat(found) - datetime.now(UTC)).total_seconds()) < 600
 

@@ -28,8 +28,9 @@ from worker.web.collector import PREFIX, WorkerCollector, registry_of
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 UNITS = {"seconds", "total", "records", "info", "bytes"}
-COUNTS = {"customers_waiting", "customers_without_fields", "dead_letters", "accounts", "stored_lists", "held_changes",
-          "partitions", "partitions_ready", "calls_in_flight", "database_up"}  # fmt: skip
+COUNTS = {"customers_waiting", "customers_retried_later", "customers_without_fields", "dead_letters", "accounts",
+          "stored_lists", "held_changes", "partitions", "partitions_ready", "calls_in_flight",
+          "database_up"}  # fmt: skip
 """Gauges that count what their name says: they have no unit."""
 LABELS = {"result", "kind", "answer", "outcome", "ended", "state", "what", "partition", "le", "version", "python"}
 
@@ -41,7 +42,7 @@ class World:
         self.db = db
         self.owned = OwnedPartitions()
         self.metrics = Metrics()
-        collector = WorkerCollector(db, "t", self.owned, self.metrics, lambda: 3, lambda: NOW)
+        collector = WorkerCollector(db, "t", self.owned, self.metrics, lambda: 3, lambda: NOW, lambda: NOW)
         self.application = web_application(dict, dict, registry_of(collector), WebContext(App(Config())))
 
     def scrape(self, accept: str = "") -> str:

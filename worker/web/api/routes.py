@@ -19,7 +19,7 @@ from worker.status.explanation import letters_naming
 from worker.status.live import read_live
 from worker.status.overview import account_data, overview
 from worker.status.run_summary import run_data
-from worker.store import accounts, customers, dead_letters, receipts, runs
+from worker.store import accounts, dead_letters, receipts, runs
 from worker.store.accounts import AccountSettings
 from worker.web import account_editor, account_reader
 from worker.web.access import sessions
@@ -51,7 +51,7 @@ OF_ACCOUNT = f"{ROOT}/accounts/{{account_id}}"
 
 
 def _settings(call: Call, settings: AccountSettings) -> dict[str, Any]:
-    return json_data.settings_data(settings, customers.changed_count(call.db, settings.account_id))
+    return json_data.settings_data(settings, call.app.waiting_of(call.db, settings.account_id))
 
 
 # For operators
@@ -71,9 +71,9 @@ def status(call: Call) -> Response:
 
 def list_accounts(call: Call) -> Response:
     """Returns the settings of all accounts."""
-    waiting = customers.accounts_with_changes(call.db)
+    waiting = call.app.waiting(call.db)
     everyone = accounts.all_accounts(call.db)
-    data = [json_data.settings_data(settings, waiting.get(settings.account_id, 0)) for settings in everyone]
+    data = [json_data.settings_data(settings, waiting[settings.account_id]) for settings in everyone]
     return JSONResponse({"accounts": data})
 
 
@@ -126,7 +126,7 @@ def show_account(call: Call) -> Response:
     current, config = account_reader.current_state(call), call.app.config
     flush, user = current.flush, api_keys.owner_of(call.db, call.account)
     return JSONResponse(
-        json_data.settings_data(current.facts.settings, current.facts.waiting)
+        json_data.settings_data(current.facts.settings, current.facts.waits)
         | {
             "mailchimp": {"account_name": user.name, "login": user.login} if user is not None else None,
             "problems": [

@@ -97,6 +97,7 @@ SCHEMAS: dict[str, Schema] = {
             "lists_refreshed_at": nullable(TIME),
             "paused": nullable(record({"reason": TEXT, "since": TIME})),
             "customers_waiting": COUNT,
+            "customers_retried_later": COUNT,
             "missing": array(record({"code": TEXT, "what": TEXT, "advice": TEXT})),
         }
     ),

@@ -52,7 +52,7 @@ def in_words(sentence: str, when: Callable[[str], str]) -> str:
         A sentence of a later release as it is.
     """
     if sentence.startswith(outcomes.RETRIED_AFTER):
-        return _retry(when(sentence.removeprefix(outcomes.RETRIED_AFTER).removesuffix(".")))
+        return retry(when(sentence.removeprefix(outcomes.RETRIED_AFTER).removesuffix(".")))
     return WORDS.get(sentence, sentence)
 
 
@@ -76,11 +76,12 @@ def next_in_words(step: NextStep, when: Callable[[str], str], next_sync: str) ->
         case NextKind.NEXT_FLUSH:
             first = f"They are sent by the next sync, {next_sync}."
         case NextKind.RETRY:
-            first = _retry(when(step.at or ""))
+            first = retry(when(step.at or ""))
         case NextKind.AS_SAID:
             first = in_words(step.first, when)
     return first if step.meanwhile is None else f"{first} {in_words(step.meanwhile, when)}"
 
 
-def _retry(at: str) -> str:
+def retry(at: str) -> str:
+    """Returns when somebody whom Mailchimp refused is tried again."""
     return f"The first sync after {at} tries again, or the next one once their address changes."

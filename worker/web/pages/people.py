@@ -17,11 +17,11 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response, StreamingResponse
 
-from worker.clock import as_moment
+from worker.clock import as_moment, as_text
 from worker.model import AddressKey, Customer, CustomerId
 from worker.plan.outcomes import Outcome
 from worker.sqlite.file import translated_file
-from worker.store import bare_customers, customers, ledger, receipts, runs
+from worker.store import bare_customers, customers, ledger, receipts, runs, waiting
 from worker.store.accounts import AccountSettings
 from worker.store.receipts import Receipt, Receipts
 from worker.store.runs import PartOfRun
@@ -30,7 +30,7 @@ from worker.web.account_reader import receipts_complete_since, runs_of, settings
 from worker.web.call import Call
 from worker.web.errors import PageNotFound
 from worker.web.pages.layout import SLUGS, page, when
-from worker.web.pages.next_steps import in_words
+from worker.web.pages.next_steps import in_words, retry
 from worker.web.pages.words import LIST_REASONS, OUTCOMES, Group, run_in_words, words_for
 
 MOST_SHOWN = 200
@@ -236,29 +236,44 @@ def _choices(call: Call, selection: _Selection) -> Sequence[dict[str, Any]]:
 
 
 def show_waiting(call: Call) -> Response:
-    """Shows the waiting customers, ordered by their billmywork ids, up to a limit."""
-    settings = settings_of(call)
-    waiting = customers.changed(call.db, call.account, None, MOST_SHOWN)
-    statuses = ledger.customer_statuses_of(call.db, call.account, (customer.customer_id for customer in waiting))
+    """Shows the waiting customers, ordered by their billmywork ids, up to a limit, and those who are tried later."""
+    settings, next_flush = settings_of(call), as_text(call.next_flush)
+    those_waiting = waiting.people(call.db, call.account, next_flush, MOST_SHOWN)
+    later = waiting.people_later(call.db, call.account, next_flush, MOST_SHOWN)
+    ids = [customer.customer_id for customer in (*those_waiting, *later)]
+    statuses = ledger.customer_statuses_of(call.db, call.account, ids)
+    retry_at = {status.customer_id: status.retry_at for status in statuses}
     last_known = {status.customer_id: status.membership.address for status in statuses if status.membership is not None}
     bare = bare_customers.of_account(call.db, call.account)
     unread = bare.count if bare is not None and bare.reading else 0
+    counts = call.app.waiting_of(call.db, call.account)
     return page(
         call,
         "waiting.html",
         title="People waiting for the next sync",
-        rows=[_waiting_row(customer, settings, last_known.get(customer.customer_id)) for customer in waiting],
-        count=customers.changed_count(call.db, call.account) - unread,
+        rows=[
+            _waiting_row(customer, settings, last_known.get(customer.customer_id), _sentence(customer))
+            for customer in those_waiting
+        ],
+        count=counts.count - unread,
+        later=[
+            _waiting_row(customer, settings, None, f"Mailchimp refused them. {retry(when(call, at))}")
+            for customer in later
+            if (at := retry_at.get(customer.customer_id))
+        ],
+        later_count=counts.later,
         unread=unread,
     )
 
 
-def _waiting_row(customer: Customer, settings: AccountSettings, last_known: AddressKey | None) -> dict[str, Any]:
+def _waiting_row(
+    customer: Customer, settings: AccountSettings, last_known: AddressKey | None, sentence: str
+) -> dict[str, Any]:
     return {
         "name": name_of(customer),
         "email": customer.address or (last_known if customer.deleted else None),
         "list": _list_name(customer, settings),
-        "sentence": _sentence(customer),
+        "sentence": sentence,
     }
 
 

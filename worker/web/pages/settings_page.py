@@ -80,6 +80,7 @@ def settings_response(
         last=last_sync(call, parts),
         next_sync=next_sync,
         waiting=people(facts.waiting) if facts.waiting else None,
+        later=people(facts.waits.later) if facts.waits.later else None,
         chart=chart_of(call, parts),
         groups=GROUPS,
         fields=fields_of(settings),

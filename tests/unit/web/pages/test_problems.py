@@ -15,6 +15,7 @@ from worker.store.accounts import AccountList, AccountSettings, Pause
 from worker.store.held_counts import HeldCount
 from worker.store.run_result import RunResult
 from worker.store.runs import AccountRun, LeftOut
+from worker.store.waiting import Waiting
 from worker.web.pages.problems import ProblemContext, problems_of, set_up
 from worker.web.pages.your_data import not_sent
 
@@ -40,9 +41,9 @@ READY = AccountSettings(
 DONE = AccountRun(WHO, {"added": 3}, 3, 3)
 
 
-def facts(settings: AccountSettings = READY, **changes: Any) -> AccountFacts:
+def facts(settings: AccountSettings = READY, waiting: int = 0, **changes: Any) -> AccountFacts:
     """What is stored of an account after a good sync."""
-    return AccountFacts(**{"settings": settings, "run": 7, "part": DONE} | changes)
+    return AccountFacts(**{"settings": settings, "run": 7, "part": DONE, "waits": Waiting(waiting)} | changes)
 
 
 def part(ended: RunResult, **counts: int) -> AccountRun:
