@@ -395,4 +395,5 @@ def one_try(context: StepContext, intents: Intents | None = None) -> Iterator[At
 
 
 def _shown_by_a_read(entry: LedgerEntry) -> tuple[object, ...]:
-    return entry.state, entry.member_status, entry.contact_id, entry.intent, entry.names_agreed, entry.member_tags
+    said = entry.state, entry.member_status, entry.contact_id, entry.intent, entry.names_agreed, entry.member_tags
+    return entry.customer_id, *said

@@ -10,7 +10,7 @@ from worker.clock import as_moment, as_text, moment_or_none
 from worker.flush.step_result import StepResult
 from worker.mailchimp.answers import Member
 from worker.model import AccountId, CustomerId, ListId, MembershipKey
-from worker.plan.identity import joined_again
+from worker.plan.identity import joined_again, left_as
 from worker.plan.outcomes import (
     CHECKED_AGAIN,
     MEANINGS,
@@ -24,7 +24,7 @@ from worker.sqlite.database import Database
 from worker.sqlite.rows import Rows
 from worker.store import customer_outcomes, ledger
 from worker.store.customer_outcomes import NO_MEMBER, Cause, CustomerNow, CustomerOutcome
-from worker.store.ledger import OUT, LedgerEntry, has_left, status_left_with
+from worker.store.ledger import OUT, LedgerEntry, has_left
 from worker.store.receipts import Receipt
 
 _REFUSED_BY_MAILCHIMP = frozenset(
@@ -60,7 +60,7 @@ class _EndedStep:
 
     Attributes:
         settled: customers that no other step follows for.
-        departed: the status by which somebody left each place that the receipts name as the reason.
+        departed: how somebody left each place that the receipts name as the reason, see :func:`left_as`.
         rejoined: places whose member joined again since it was last read: its status is new though it is the same.
     """
 
@@ -98,7 +98,7 @@ def _after_step(now: CustomerNow, receipts: Sequence[Receipt], step: _EndedStep)
     list_id = now.membership.list_id if now.membership is not None else receipt.list_id
     if receipt.outcome == Outcome.TAGGED and _answers(published, (version, receipt.event_id, list_id, status)):
         return None  # the outcome published before says more
-    meaning = MEANINGS[receipt.outcome]
+    meaning, departure = MEANINGS[receipt.outcome], _departure(receipt, step.departed)
     new = CustomerOutcome(
         version=version,
         event_id=receipt.event_id,
@@ -108,9 +108,9 @@ def _after_step(now: CustomerNow, receipts: Sequence[Receipt], step: _EndedStep)
         since=(_left_at(receipt) if here else None) or receipt.at,
         outcome=str(receipt.outcome),
         # Something found elsewhere is described in general, since the sentence names another list.
-        reason=meaning.sentence if elsewhere else _reason(receipt),
+        reason=meaning.sentence if elsewhere else _reason(receipt, departure),
         next=_without_address(receipt.next, meaning.next),
-        caused_by=_cause(receipt, now, _status_of_departure(receipt, step.departed) or status),
+        caused_by=_cause(receipt, now, departure or status),
         run=receipt.run,
         at=receipt.at,
     )
@@ -130,9 +130,9 @@ def _place_of(receipt: Receipt) -> MembershipKey | None:
     return MembershipKey(receipt.list_id, receipt.address)
 
 
-def _status_of_departure(receipt: Receipt, departed: Mapping[MembershipKey, str]) -> str | None:
+def _departure(receipt: Receipt, departed: Mapping[MembershipKey, str]) -> str | None:
     place = _place_of(receipt)
-    return departed.get(place) if place is not None else None
+    return departed.get(place) if place is not None and receipt.outcome == Outcome.LEFT else None
 
 
 def _left_at(receipt: Receipt) -> str | None:
@@ -204,11 +204,10 @@ def after_reading(
     status_meaning = _status_meaning(now, status)
     same = published is not None and (published.list_id, published.member_status) == (list_id, status)
     if published is not None and same:
-        if again and since is not None and as_moment(since) > as_moment(published.since):
-            return replace(published, since=since, run=run, at=at)
-        if not now.renamed or published.reason == status_meaning.reason:
+        rejoined = again and since is not None and as_moment(since) > as_moment(published.since)
+        if not rejoined and (not now.renamed or published.reason == status_meaning.reason):
             return None
-        since = published.since
+        since = since if rejoined else published.since
     if published is not None and now.changed and list_id is None:
         # The member that is back is another customer's.
         there = replace(published, list_id=None, list_reason=None, member_status=status, since=since or at)
@@ -271,7 +270,7 @@ def _cause(receipt: Receipt, now: CustomerNow, status: str) -> Cause:
     if has_no_valid_address(receipt):
         return "billmywork"
     if outcome == Outcome.LEFT or (status in OUT and now.state == "present" and outcome != Outcome.UNSUBSCRIBED):
-        return "person" if status in ("unsubscribed", NO_MEMBER) else "mailchimp"
+        return "mailchimp" if status in ("cleaned", "archived") else "person"
     if outcome in _REFUSED_BY_MAILCHIMP:
         return "mailchimp"
     return "worker" if outcome in (Outcome.HELD, Outcome.FAULT) else "billmywork"
@@ -286,9 +285,11 @@ def has_no_valid_address(receipt: Receipt) -> bool:
     return receipt.outcome == Outcome.REFUSED and receipt.call is None
 
 
-def _reason(receipt: Receipt) -> str:
+def _reason(receipt: Receipt, departure: str | None = None) -> str:
     if has_no_valid_address(receipt):
         return "Its e-mail address is not valid, so nothing was sent."
+    if departure is not None and departure in STATUS_MEANINGS:
+        return f"Not added. {STATUS_MEANINGS[departure].reason}"
     return _without_address(receipt.detail, MEANINGS[receipt.outcome].sentence)
 
 
@@ -309,7 +310,7 @@ def write_after_step(db: Database, account_id: AccountId, result: StepResult) ->
     deleted = [customer_id for customer_id, customer in result.settled.items() if customer.deleted]
     for customer_id in deleted:
         by_customer.pop(customer_id, None)
-    departed = _statuses_left_with(db, account_id, result.receipts)
+    departed = _departures(db, account_id, result.receipts)
     step = _EndedStep(result, settled, departed, _rejoined(result.entries))
     outcomes: dict[CustomerId, CustomerOutcome] = {}
     for now in customer_outcomes.customers_now(db, account_id, by_customer):
@@ -320,13 +321,13 @@ def write_after_step(db: Database, account_id: AccountId, result: StepResult) ->
     return rows + (customer_outcomes.drop(db, account_id, deleted) if deleted else [])
 
 
-def _statuses_left_with(db: Database, account_id: AccountId, receipts: Sequence[Receipt]) -> dict[MembershipKey, str]:
+def _departures(db: Database, account_id: AccountId, receipts: Sequence[Receipt]) -> dict[MembershipKey, str]:
     places = {
         place for receipt in receipts if receipt.outcome == Outcome.LEFT and (place := _place_of(receipt)) is not None
     }
     entries = ledger.entries_of(db, account_id, {place.address for place in places}) if places else ()
     there = (entry for entry in entries if entry.membership in places and has_left(entry))
-    return {entry.membership: status_left_with(entry) or NO_MEMBER for entry in there}
+    return {entry.membership: left_as(entry) for entry in there}
 
 
 def _outcomes_of_others(

@@ -24,7 +24,7 @@ from worker.flush.write_member import (
 from worker.mailchimp import calls
 from worker.mailchimp.answers import AnswerClass, ClassifiedAnswer, Member
 from worker.mailchimp.sender import look_twice
-from worker.model import MembershipKey, Origin
+from worker.model import Origin
 from worker.plan.consent import AddDecision
 from worker.plan.identity import (
     MAY_HAVE_ARCHIVED,
@@ -52,7 +52,7 @@ from worker.store.ledger import LedgerEntry
 
 def update(attempt: Attempt, step: Update) -> None:
     """Writes the changes of a member."""
-    written = _write_fields(attempt, step.membership, step.changes)
+    written = _write_fields(attempt, step, step.changes)
     if written.member is not None:
         attempt.entries.append(entry_after_changes(attempt, step.contact, step.entry, written))
         detail = f"Updated.{_status_note(written.member.status)}"
@@ -110,7 +110,7 @@ def write_existing(attempt: Attempt, step: Found) -> None:
         # Recorded first, however the write ends.
         added = LedgerEntry(contact.membership, contact.owner, "present", "found", attempt.at(), names_agreed=False)
         attempt.intents.note(added, contact.targets)
-    written = _write_fields(attempt, contact.membership, contact.fields.values)
+    written = _write_fields(attempt, step, contact.fields.values)
     if written.member is not None:
         _report_found(attempt, step, written, origin_of(entry, written.member))
     else:
@@ -128,7 +128,7 @@ def write_found(attempt: Attempt, step: ContactStep, read: Read) -> None:
     origin = origin_of(step.entry, seen)
     agreed = origin == "found" and agreed_when_found(step.entry, seen, contact.owner, contact.fields.values)
     step = replace(step, entry=note_found(attempt, step, read))
-    written = _write_fields(attempt, contact.membership, _whole_fields(attempt, step, seen))
+    written = _write_fields(attempt, step, _whole_fields(attempt, step, seen))
     if written.member is None:
         _note_not_written(attempt, step, written)
         return
@@ -243,7 +243,7 @@ def _restore_archived(attempt: Attempt, step: Restore, seen: Member, read: Read)
         attempt.note_failure(contact.targets, contact.membership, written)
         return
     attempt.entries.append(_entry_for(attempt, step, written, entry.origin))
-    detail = f"Put back as {status}, as it was when this worker archived it."
+    detail = f"Put back as {status}, as it was before this worker took it off the list."
     settle_contact(attempt, contact, written, Outcome.RESTORED, detail)
 
 
@@ -280,12 +280,18 @@ def note_gone(attempt: Attempt, step: ContactStep, answered: Answered) -> None:
 # Fields that are written, and the entry afterwards
 
 
-def _write_fields(attempt: Attempt, membership: MembershipKey, fields: Mapping[str, Any]) -> Written:
+def _write_fields(attempt: Attempt, step: ContactStep, fields: Mapping[str, Any]) -> Written:
     """Writes fields alone, which depends on no read, repeating the call without refused fields.
 
     Returns:
         The result; a refused field that was not sent leaves FIELD, which is final for this run.
     """
+    membership, owner = step.membership, step.contact.owner
+    entry = attempt.intents.entry(membership, step.entry)
+    if entry is not None and entry.customer_id != owner and entry.member_status in ("subscribed", "pending"):
+        # Recorded first: if the answer is lost, the member may have this customer's names already, and leave with them.
+        taken_over = replace(entry, customer_id=owner, names_agreed=None, customer_since=None)
+        attempt.intents.note(taken_over, step.targets)
 
     def write() -> Written:
         while True:

@@ -96,7 +96,7 @@ def _report_tagged(attempt: Attempt, step: Tag, entry: LedgerEntry, write: TagWr
     detail = member_tags.in_words(write.changes)
     owners = [target for target in step.targets if target.customer_id == step.contact.owner]
     sharers = [target for target in step.targets if target.customer_id != step.contact.owner]
-    then = next_for(entry.member_status or "") if entry.member_status == "pending" else NOTHING_NEXT
+    then = next_for("pending") if entry.member_status == "pending" else NOTHING_NEXT
     attempt.receipt(owners, step.membership, exchange, outcome=Outcome.TAGGED, detail=detail, then=then)
     shared = f"Shares its address with customer {step.contact.owner}, whose tags the member has. {detail}"
     attempt.receipt(sharers, step.membership, exchange, outcome=Outcome.SHARED, detail=shared, then=then)

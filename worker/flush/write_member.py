@@ -18,14 +18,17 @@ from worker.flush.step_result import Exchange
 from worker.mailchimp.answers import AnswerClass, Member, member_in
 from worker.mailchimp.calls import Call
 from worker.model import CustomerId, MembershipKey
-from worker.plan.consent import AddDecision, PriorRead, decide, departure_of
+from worker.plan.consent import AddDecision, PriorRead, decide, kept_out
 from worker.plan.identity import as_gone, as_read, is_unconfirmed
-from worker.plan.outcomes import NOT_PUT_BACK, NOTHING_NEXT, ONCE_CONFIRMED, ONLY_THE_PERSON, Outcome
+from worker.plan.outcomes import OTHER_STATUS, STATUS_MEANINGS, Outcome
 from worker.plan.steps import AfterPriors, Contact, ContactStep, PriorDecision, PriorMembership, Target, ids_of
+from worker.store.customer_outcomes import NO_MEMBER
 from worker.store.ledger import LedgerEntry, keeps_out
 
 Build = Callable[[Mapping[str, Any]], Call]
 """Builds a call from fields."""
+_WHY_NOT_ADDED = {"renamed": "nobody is added for it then", "cleaned": "mail to this address is returned"}
+"""By how somebody left; otherwise it is an opt-out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ def departed_meanwhile(attempt: Attempt, step: ContactStep) -> bool:
 def note_departed(attempt: Attempt, contact: Contact, prior: PriorMembership) -> None:
     """Records that a departure in the ledger keeps a contact from its place."""
     assert prior.entry is not None, "it shows a departure"
-    _note_kept_out(attempt, contact, prior, PriorDecision(None, departure_of(prior.entry), here=True), None)
+    _note_kept_out(attempt, contact, prior, kept_out(prior.entry, here=True), None)
 
 
 def _note_kept_out(
@@ -144,11 +147,9 @@ def _note_kept_out(
     decision: PriorDecision,
     exchange: Exchange | None,
 ) -> None:
-    entry = prior.entry
-    address_changed = entry is not None and entry.address_now not in (None, entry.membership.address)
-    why = "nobody is added for it then" if address_changed else "an opt-out goes with the person to every list"
+    why = _WHY_NOT_ADDED.get(decision.left_as or "", "an opt-out goes with the person to every list")
     detail = f"Not put on list {contact.membership.list_id} as {contact.email}: {decision.reason}, and {why}."
-    then = NOT_PUT_BACK if address_changed else None
+    then = STATUS_MEANINGS[decision.left_as].next if decision.left_as not in (None, NO_MEMBER) else None
     targets = contact.targets
     if prior.membership.list_id != contact.membership.list_id:
         # The receipt names the list that the person left, which the account did not choose.
@@ -244,11 +245,7 @@ def _note_on_fields(fields: Fields, left_out: Mapping[str, str]) -> str:
 
 def next_for(status: str) -> str:
     """Returns what happens next to a member of that status."""
-    if status == "pending":
-        return ONCE_CONFIRMED
-    if status in ("unsubscribed", "cleaned", "archived"):
-        return ONLY_THE_PERSON
-    return NOTHING_NEXT
+    return STATUS_MEANINGS.get(status, OTHER_STATUS).next
 
 
 def settle_contact(attempt: Attempt, contact: Contact, written: Read, outcome: Outcome, detail: str) -> None:

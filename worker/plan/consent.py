@@ -20,6 +20,7 @@ from worker.plan.identity import (
     as_read,
     awaits_confirmation,
     is_ours,
+    left_as,
     may_have_archived,
     was_done,
 )
@@ -178,14 +179,17 @@ def places_back(entries: Iterable[LedgerEntry]) -> set[MembershipKey]:
     return {entry.membership for entry in here if entry.intent is None or entry.intent.kind not in off}
 
 
-def departure_of(entry: LedgerEntry) -> str:
-    """Returns how somebody is known to have left a place, as part of a sentence."""
+def kept_out(entry: LedgerEntry, *, here: bool) -> PriorDecision:
+    """Returns the decision by somebody who is known to have left a place."""
     address, list_id = entry.membership.address, entry.membership.list_id
-    if awaits_confirmation(entry):
-        return f"the member {address} left list {list_id}, and has not subscribed again (it is {entry.member_status})"
-    if entry.address_now is not None:
-        return f"the person changed the address of the member {address} on list {list_id} in Mailchimp"
-    return f"the member {address} is {'gone' if entry.state == 'gone' else entry.member_status} on list {list_id}"
+    status = "gone" if entry.state == "gone" else entry.member_status
+    reason = f"the member {address} is {status} on list {list_id}"
+    how = left_as(entry)
+    if how == "unconfirmed":
+        reason = f"the member {address} left list {list_id}, and has not subscribed again (it is {entry.member_status})"
+    elif how == "renamed":
+        reason = f"the person changed the address of the member {address} on list {list_id} in Mailchimp"
+    return PriorDecision(None, reason, here, how)
 
 
 def prior_decision(
@@ -205,10 +209,10 @@ def prior_decision(
         # Without an entry it was never there: an add was begun, or consent was withdrawn before any.
         if entry is None or entry.state == "intended":
             return PriorDecision(status_if_new, "an add began there and was never completed", here=False)
-        return PriorDecision(None, departure_of(replace(entry, state="gone")), here=False)
+        return kept_out(replace(entry, state="gone"), here=False)
     status = member.status
     if entry is not None and awaits_confirmation(entry):
-        return PriorDecision(None, departure_of(entry), here=True)
+        return kept_out(entry, here=True)
     if entry is not None and is_ours(entry, member):
         status = entry.status_before or "unsubscribed"
     if status in ("subscribed", "transactional"):  # transactional: bought, and never opted in or out
@@ -217,7 +221,7 @@ def prior_decision(
         return PriorDecision("pending", "pending", here=True)
     if status == "cleaned" and old.address != destination.address:
         return PriorDecision(status_if_new, "cleaned", here=True)
-    return PriorDecision(None, f"the member {old.address} is {status} on list {old.list_id}", here=True)
+    return PriorDecision(None, f"the member {old.address} is {status} on list {old.list_id}", here=True, left_as=status)
 
 
 def prior_decision_by_ledger(

@@ -16,7 +16,8 @@ from worker.mailchimp.answers import Member
 from worker.mailchimp.calls import ANSWER_WITHIN, FRESH_SECONDS
 from worker.model import CustomerId, Origin
 from worker.plan.names import names_agree
-from worker.store.ledger import OUT, Intent, IntentKind, LedgerEntry, has_left
+from worker.store.customer_outcomes import NO_MEMBER
+from worker.store.ledger import OUT, Intent, IntentKind, LedgerEntry, has_left, status_left_with
 
 # This worker sends no write later than that after the read that it depends on.
 AT_ONCE = timedelta(seconds=FRESH_SECONDS)
@@ -261,6 +262,13 @@ def as_unconfirmed(now: LedgerEntry) -> LedgerEntry:
 def awaits_confirmation(entry: LedgerEntry) -> bool:
     """Returns whether the ledger says so: somebody left, and is pending or transactional since."""
     return entry.state == "gone" and entry.address_now == entry.membership.address
+
+
+def left_as(entry: LedgerEntry) -> str:
+    """Returns how somebody left who is known to have left, as a key of :data:`worker.plan.outcomes.STATUS_MEANINGS`."""
+    if awaits_confirmation(entry):
+        return "unconfirmed"
+    return "renamed" if entry.address_now is not None else status_left_with(entry) or NO_MEMBER
 
 
 def _as_present(now: LedgerEntry) -> LedgerEntry:

@@ -102,7 +102,9 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             final=True,
         ),
         Outcome.LEFT: Meaning(
-            "Not added, because the person left a list or somebody archived the member.", ONLY_THE_PERSON, final=True
+            "Not added, because the member left a list: it unsubscribed, bounced, or was archived or deleted there.",
+            ONLY_THE_PERSON,
+            final=True,
         ),
         Outcome.LEFT_ALONE: Meaning("Nothing was written, because the member belongs to somebody else or has changed."),
         Outcome.GONE: Meaning(

@@ -99,11 +99,13 @@ class PriorDecision:
         status: the status to add the contact with; None if it may not be added anywhere.
         reason: why not, or what the old member is.
         here: whether the old place has a member at all.
+        left_as: how somebody left there, see :func:`worker.plan.identity.left_as`; None if nobody did, or if unknown.
     """
 
     status: str | None
     reason: str
     here: bool
+    left_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ def test_fields_of_a_pending_member_are_written_and_end_no_opt_out(world: World)
     world.event("ann", ANN, list_id="master", first_name="Anna")
     world.daily()
     assert world.fields(ANN)["FNAME"] == "Anna"
-    assert world.receipts("ann")[-1].next == "It is subscribed when the person confirms Mailchimp's mail."
+    assert world.receipts("ann")[-1].next == "Subscribed once the person confirms."
     moved(world)
     world.daily()
     assert is_nowhere_else(world)

@@ -106,3 +106,20 @@ def test_a_receipt_of_a_write_without_an_answer_does_not_say_that_it_was_not_don
     world.standin.faults = [Fault("timeout_after", method="PATCH", times=1)]
     world.flush()
     assert world.receipts("ann")[-1].detail == "Sent, but the result is not known: no answer in time."
+
+
+def test_who_took_over_an_address_is_known_by_it_though_the_answer_to_its_first_update_was_lost(world: World):
+    """The member may carry its name by then: if that person leaves, the customer is added nowhere else."""
+    world.event("ann", A, first_name="Ann")
+    world.event("bob", B, first_name="Bob")
+    world.flush()
+    world.event("ann", "ann@new.example")
+    world.event("bob", A, first_name="Bob")
+    world.standin.faults = [Fault("timeout_after", method="PATCH", path="/lists/master/")]
+    world.flush()
+    world.standin.faults = []
+    world.by_hand(A, "unsubscribe")
+    world.event("bob", "c@example.com", list_id="other", first_name="Bob")
+    world.daily()
+    assert world.members("other") == {}
+    assert world.outcomes("bob")[-1] == "left"
