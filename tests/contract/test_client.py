@@ -128,6 +128,14 @@ def test_only_a_json_object_is_a_body(raw: Raw, content: bytes, body: object) ->
     assert (answer.status, answer.body, answer.failure) == (403, body, None)
 
 
+def test_a_key_that_an_answer_repeats_is_cut_to_its_end(raw: Raw) -> None:
+    """Receipts, pages and Kafka show what an error says, so nothing of it leaves the client with the key."""
+    header = base64.b64encode(f"mailchimp-worker:{KEY}".encode()).decode()
+    content = json.dumps({"title": f"API Key Invalid {KEY}", "detail": f"Basic {header}"}).encode()
+    raw.says(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content))
+    assert send(raw).body == {"title": f"API Key Invalid …{KEY[-4:]}", "detail": f"Basic …{header[-4:]}"}
+
+
 @pytest.mark.parametrize("packed", [True, False])
 def test_an_answer_of_any_size_takes_little_memory(raw: Raw, packed: bool) -> None:
     """An answer that is too large, even if compressed, is not read to its end; the next call gets its own answer."""

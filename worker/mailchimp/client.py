@@ -47,9 +47,15 @@ class Client:
         return endpoint_of(self._base_url)
 
     @cached_property
+    def _secrets(self) -> tuple[bytes, bytes]:
+        """The key, and the header's form of it."""
+        key = self._key.reveal()
+        return key.encode(), base64.b64encode(f"mailchimp-worker:{key}".encode())
+
+    @cached_property
     def _head(self) -> RequestHead:
-        user = base64.b64encode(f"mailchimp-worker:{self._key.reveal()}".encode())
-        return RequestHead(self._endpoint.target, b"%s\r\nAuthorization: Basic %s" % (self._endpoint.headers, user))
+        headers = self._endpoint.headers
+        return RequestHead(self._endpoint.target, b"%s\r\nAuthorization: Basic %s" % (headers, self._secrets[1]))
 
     def send(self, call: Call) -> Answer:
         """Sends one call and waits for its answer. Never raises for a failure of Mailchimp or the network.
@@ -74,7 +80,13 @@ class Client:
         if isinstance(outcome, CertificateRefused):
             return Answer(None, failure="certificate", seconds=seconds, reason=outcome.reason)
         status, content, date = outcome
-        return Answer(status, _json_object(content), seconds=seconds, date=_moment_of(date))
+        return Answer(status, _json_object(self._without_key(content)), seconds=seconds, date=_moment_of(date))
+
+    def _without_key(self, content: bytes) -> bytes:
+        # Mailchimp or a proxy may repeat it in an error, which receipts, pages and Kafka show.
+        for secret in self._secrets:
+            content = content.replace(secret, b"\\u2026" + secret[-4:])
+        return content
 
     def close(self) -> None:
         """Closes the idle connections."""

@@ -10,7 +10,7 @@ _KEY = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{16,}-[A-Za-z]{2,}[0-9]{1,3}\b")
 long text without a dash would be scanned again from each letter."""
 _SENT = re.compile(r"\bBasic [0-9A-Za-z+/=]{8,}")
 """The Authorization header that carries it."""
-_ADDRESS = re.compile(r"(?<![\w.+-])[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(\.[\w-]+)+")
+_ADDRESS = re.compile(r"(?<![\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]++@[\w-]+(\.[\w-]+)+")
 """An email address, anywhere: in a field, in an answer of Mailchimp, in a traceback."""
 _hidden: dict[tuple[str, int, int], set[str]] = {}
 """Secrets by shape: one of their characters, its index, and their length. Many secrets have few shapes, because the

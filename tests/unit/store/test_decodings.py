@@ -121,7 +121,7 @@ def test_broken_bytes_are_read_without_an_error(content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", [b"a", b"\0a", b"%2540", b"=41", b"\\u0041", b"\xff", b"QUFB", b"QUFBQUFBQUFBQUFB\n", b"\0%=\\\xff"]
+    "piece", [b"a", b"\\", b"\0a", b"%2540", b"=41", b"\\u0041", b"\xff", b"QUFB", b"QUFBQUFBQUFBQUFB\n", b"\0%=\\\xff"]
 )
 def test_what_a_large_record_costs_is_bounded(piece: bytes) -> None:
     """The texts of the largest record are at most so many times its size, whatever is in it."""
