@@ -270,7 +270,10 @@ def test_at_the_wrong_worker_commands_name_the_other(group: list[Worker], until:
     account, asked = accounts_of()[min(live.partitions)], group[0].commands
     told = asked("explain", "nobody@example.com", "--account", account, code=1)
     assert re.search(rf"Another worker, worker-\S+ on [\d.]+, has account {account} now", told)
-    assert "No receipt matches." in asked("receipts", "--account", account)
+    for command in (("receipts", "--account", account), ("flush", "--plan", "--account", account)):
+        asked(*command)
+        assert f"has account {account} now" in asked.printed[-1]
+    assert "Left to another worker" in asked("flush", "--account", account, code=3)
     assert f"has account {account} now" in asked.printed[-1]
     assert f"This worker has {PARTITIONS - len(live.partitions)} of {PARTITIONS} partitions now" in asked(
         "explain", "nobody@example.com", code=1

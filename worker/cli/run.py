@@ -33,6 +33,7 @@ from worker.status.account_state import AccountState, state_of
 from worker.status.confirmation import confirmation_in_words
 from worker.status.left_out import sentences
 from worker.status.live import read_live
+from worker.status.other_workers import elsewhere
 from worker.status.run_summary import last_line, run_data
 from worker.store import accounts, bare_customers, held_counts, runs
 from worker.store.run_result import RESULT_MEANINGS, RunResult
@@ -93,6 +94,8 @@ def flush(
         read_for_plan(app, stop_on_signals())
         with closing(app.open_database()) as db:
             account_id = _known(db, account)
+            if account_id is not None and (other := elsewhere(app.config, db, account_id)):
+                output.note(other)
             flush_plan.show(app, db, account_id, confirmed=confirm, calls=calls, json=json)
         return
     carry_out(app, FLUSH, account, confirmed=confirm, as_json=json)
@@ -148,6 +151,8 @@ def carry_out(
         except AlreadyRunning:
             with new_request() as request:
                 code = _follow(app, db, request, stop, display, as_json=as_json)
+        if code and account_id is not None and (other := elsewhere(app.config, db, account_id)):
+            output.note(other)
     leave(code)
 
 

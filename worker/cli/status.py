@@ -14,7 +14,7 @@ from worker.app import App
 from worker.cli import output
 from worker.cli.context import Json, load_app
 from worker.errors import SecretKeyError
-from worker.plan.outcomes import MEANINGS
+from worker.plan.outcomes import MEANINGS, Outcome
 from worker.sqlite.database import Database
 from worker.sqlite.lock import seconds_since_beat
 from worker.status.live import read_live
@@ -127,7 +127,9 @@ def _attention(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     run = data["runs"][0]["run"] if data["runs"] else None
     for outcome, count in data["needs_somebody"].items():
         text = f"{counted(count, 'customer')} {outcome} in the last run: {MEANINGS[outcome].sentence}"
-        yield "attention", f'{text} See receipts --run {run} --outcome "{outcome}"'
+        # Who is held again for the same reason keeps the receipt of the first time.
+        of_run = "" if outcome == Outcome.HELD else f" --run {run}"
+        yield "attention", f'{text} See receipts{of_run} --outcome "{outcome}"'
     for erasure in data["erasures"]:
         whom = f"account {erasure['account_id']}" if erasure["account_id"] else "a person"
         by = ", ".join(erasure["done_by"]) or "no worker yet"

@@ -120,7 +120,10 @@ class AccountRunner:
             account_run = AccountRun(account_id, {}, 0, ended=worst([end, RunResult.INCOMPLETE]), message=reason)
             return account_run if self.for_one_account or end is not RunResult.DONE else AccountRun(account_id, {}, 0)
         to_do = customers.changed_count(db, account_id)
-        return AccountRun(account_id, {}, to_do, ended=end, message=reason) if to_do else AccountRun(account_id, {}, 0)
+        # The worker that has the account may have changes that this one has not read.
+        unknown = self.for_one_account and end is RunResult.INCOMPLETE
+        account_run = AccountRun(account_id, {}, to_do, ended=end, message=reason)
+        return account_run if to_do or unknown else AccountRun(account_id, {}, 0)
 
     def _deliver(self, db: Database, settings: AccountSettings, next_turn: Callable[[], object]) -> AccountRun:
         config, who, request = self.config, settings.account_id, self.request

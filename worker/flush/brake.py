@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from worker.clock import as_text
 from worker.model import ListId
 from worker.plan.consent import prior_decision_by_ledger
+from worker.plan.outcomes import NEXT_FLUSH, Outcome
 from worker.plan.steps import (
     Add,
     AfterPriors,
@@ -172,12 +173,27 @@ class Brake:
 
     @property
     def held(self) -> dict[ListId, int]:
-        """How many members would leave each list with held departures, at most; this number must be confirmed.
+        """How many members would leave each list with held departures, at most.
 
         Members that were admitted but stayed for another reason would leave together with them in the next run.
         """
         with self._lock:
             return {list_id: count + self._undone[list_id] for list_id, count in self._held.items()}
+
+    @property
+    def to_confirm(self) -> dict[ListId, int]:
+        """Those of the held departures that the next flush does not admit either, unless they are confirmed."""
+        return {list_id: count for list_id, count in self.held.items() if count > self._next_limit(list_id)}
+
+    def outcome_of_held(self, step_group: StepGroup) -> tuple[Outcome, str]:
+        """Returns the outcome of steps of a group that are held, and what happens next to them.
+
+        Held means that somebody must confirm it. It is not if the next flush admits what is held by now.
+        """
+        lists = {step.membership.list_id for step in step_group if leaves(step) or may_leave_unplanned(step)}
+        if any(map(unreadable_sources, step_group)) or not lists.isdisjoint(self.to_confirm):
+            return Outcome.HELD, CONFIRM
+        return Outcome.LATER, NEXT_FLUSH
 
     def admit(self, step_group: StepGroup) -> tuple[StepGroup, StepGroup]:
         """Admits a step group, or holds all of it except withdrawn consent.
@@ -250,7 +266,7 @@ class Brake:
 
     def _held_notice(self, list_id: ListId, count: int, settings: AccountSettings) -> str:
         name = settings.label_of(list_id)
-        most = limit(self._present.get(list_id, 0))
+        most = self._next_limit(list_id)
         if count > most:
             return (
                 f"Held back: {counted(count, 'member')} would leave list {name} in one run, more than {most}. If "
@@ -263,6 +279,9 @@ class Brake:
             f"may in this run. The next flush takes them off without a confirmation, because they are not more than "
             f"{most}. If you do not want that, correct the customers in billmywork first."
         )
+
+    def _next_limit(self, list_id: ListId) -> int:
+        return limit(self._present.get(list_id, 0) - self._admitted[list_id])
 
     def _fits(self, list_id: ListId, count: int) -> bool:
         if list_id in self._none_may_leave:

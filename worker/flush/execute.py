@@ -197,7 +197,7 @@ class _Execution(AccountFlush):
         return [*chosen, *shown]
 
     def _store_held_counts(self, brake: Brake) -> None:
-        counts = [HeldCount(list_id, "departures", count) for list_id, count in brake.held.items()]
+        counts = [HeldCount(list_id, "departures", count) for list_id, count in brake.to_confirm.items()]
         counts += [HeldCount(list_id, "moves", count) for list_id, count in brake.held_moves.items()]
         for held_count in counts:
             facts = {"account": self.settings.account_id, "run": self.request.run, "list": held_count.list_id}

@@ -67,7 +67,8 @@ def customers_without_call(context: StepContext, plan: Plan) -> StepResult:
 def braked_steps(context: StepContext, steps: StepGroup) -> StepResult:
     """Records the steps that the brake holds."""
     attempt = Attempt.of(context)
+    outcome, then = context.brake.outcome_of_held(steps)
     for step in steps:
         detail = f"Held back: {brake.UNREAD if brake.unreadable_sources(step) else brake.BRAKED}."
-        attempt.receipt(step.targets, step.membership, None, outcome=Outcome.HELD, detail=detail, then=brake.CONFIRM)
+        attempt.receipt(step.targets, step.membership, None, outcome=outcome, detail=detail, then=then)
     return attempt

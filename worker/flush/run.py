@@ -172,8 +172,8 @@ class Flusher:
                     runs.account_given_up(db, who)
         if trigger == "read back":
             return [(account, 0) for account, _ in chosen]
-        # For unchanged accounts only members are read.
-        return chosen if trigger in ("daily", "once") else changed
+        # For unchanged accounts only members are read; of the one that was requested, it is seen whose it is.
+        return chosen if trigger in ("daily", "once") or account_id is not None else changed
 
     def _store_as_unfinished(self, db: Database, run: int, chosen: Sequence[ChosenAccount]) -> None:
         # As it would be found after a crash.

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from worker.flush import move_member, put_member, remove_member, tag_member
 from worker.flush.attempt import TRIES_AT_ONCE, Attempt, Intents, StepContext, one_try
-from worker.flush.brake import BRAKED, CONFIRM, may_leave_unplanned
+from worker.flush.brake import BRAKED, may_leave_unplanned
 from worker.flush.step_result import EXPECTED
 from worker.mailchimp.sender import Tries
 from worker.model import CustomerId, MembershipKey
@@ -159,7 +159,8 @@ class _StepGroupRun:
     def _hold(self, attempt: Attempt, step: Archive, targets: Sequence[Target], detail: str) -> None:
         attempt.fail(targets)
         self.braked |= ids_of(targets)
-        attempt.receipt(targets, step.membership, None, outcome=Outcome.HELD, detail=detail, then=CONFIRM)
+        outcome, then = self.context.brake.outcome_of_held(self.step_group)
+        attempt.receipt(targets, step.membership, None, outcome=outcome, detail=detail, then=then)
 
     # Steps that are done
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.fields.field_hashes import not_sure
+from worker.fields.field_values import CUT
 from worker.fields.merge_values import ADDRESS, Fields
 from worker.flush.attempt import Attempt, Read
 from worker.flush.step_result import Exchange
@@ -236,8 +237,10 @@ def owner_of(contact: Contact, before: LedgerEntry | None, member: Member) -> Cu
 
 def _note_on_fields(fields: Fields, left_out: Mapping[str, str]) -> str:
     """Returns sentences about fields that were not sent as billmywork has them; empty if there are none."""
-    parts = [f"{tag} ({why})" for tag, why in left_out.items()]
-    said = f" Not sent: {', '.join(parts)}." if parts else ""
+    cut = [f"{tag} ({why})" for tag, why in left_out.items() if why.startswith(CUT)]
+    not_sent = [f"{tag} ({why})" for tag, why in left_out.items() if not why.startswith(CUT)]
+    said = f" Not sent: {', '.join(not_sent)}." if not_sent else ""
+    said += f" Shortened: {', '.join(cut)}." if cut else ""
     if fields.state_filled_in is not None and ADDRESS not in left_out:
         said += f" The address has no state, so {fields.state_filled_in} was sent as its state."
     return said

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 
 _ESCAPE = re.compile(r"(?<!\\)\\++u([0-9a-fA-F]{4})")
-"""JSON's escapes; with more backslashes if JSON is nested in JSON as text. Matches only at the first backslash of a run:
-otherwise a long run would be scanned again from each."""
+"""JSON's escapes; with more backslashes if JSON is nested in JSON as text. Matches only at the first backslash of a
+run: otherwise a long run would be scanned again from each."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}(?:\r?\n[A-Za-z0-9+/_-]{12,})*(?:\r?\n[A-Za-z0-9+/_-]+)?")
 """Nine bytes or more, as standard or URL-safe base64, including MIME lines, of which the last may be short."""
 

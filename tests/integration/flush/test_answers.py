@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -10,11 +11,12 @@ from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, KEY, Everybody, World
 from worker.accounts import api_keys
 from worker.clock import as_text
+from worker.flush.eligibility import Refused
 from worker.mailchimp.calls import Call
 from worker.mailchimp.sender import Limiters
 from worker.model import AccountId
 from worker.sandbox.faults import Fault
-from worker.store import accounts, marking, refusals
+from worker.store import accounts, marking, refusals, runs
 from worker.store.run_result import RunResult
 
 ANN = "ann@example.com"
@@ -338,6 +340,21 @@ def test_a_flush_that_is_stopped_leaves_the_rest_for_the_next_one(world: World):
     world.before_call(None)
     world.flush()
     assert {world.fields(f"c{number}@example.com")["FNAME"] for number in range(40)} == {"B"}
+
+
+def test_a_flush_of_one_account_that_another_worker_has_is_incomplete_though_nothing_is_known_to_wait(world: World):
+    """The other worker may have changes that this one has not read, so it does not say that all is settled."""
+
+    class Elsewhere(Everybody):
+        def why_not(self, account_id: AccountId) -> Any:
+            return Refused("Left to another worker: its partition is not this worker's.", RunResult.DONE)
+
+    with world.db.transaction():
+        request = runs.ask(world.db, as_text(world.clock()), ACCOUNT)
+    run = world.app.flusher(world.stop).flush("command", lambda db: Elsewhere(), request)
+    (part,) = run.accounts
+    assert (part.ended, part.to_do) == (RunResult.INCOMPLETE, 0)
+    assert "another worker" in (part.message or "")
 
 
 def test_a_partition_lost_in_the_middle_of_a_flush_ends_its_account_and_completes_nothing(world: World):

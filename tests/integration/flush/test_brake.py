@@ -11,9 +11,11 @@ from worker.clock import as_text
 from worker.flush import account_flush, brake
 from worker.mailchimp.calls import Call
 from worker.model import ListId
+from worker.plan.outcomes import NEXT_FLUSH
 from worker.plan.related_customers import chunks
 from worker.sandbox.audit import BY_HAND
-from worker.store import runs
+from worker.store import held_counts, runs
+from worker.store.run_result import RunResult
 
 
 def address(number: int) -> str:
@@ -157,8 +159,13 @@ def test_a_few_that_are_left_after_a_confirmation_leave_in_the_next_flush_and_th
     deleted(world, range(14))
     world.flush()
     deleted(world, range(14, 20))
-    notice = world.flush(confirmed=True).message or ""
+    part = world.flush(confirmed=True)
+    notice = part.message or ""
     assert archived(world) == 14
+    assert part.ended is RunResult.INCOMPLETE
+    assert held_counts.all_shown(world.db) == {}
+    waiting = [one.next for number in range(20) for one in world.receipts(f"c{number}") if one.outcome == "later"]
+    assert waiting == [NEXT_FLUSH] * 6
     assert "6 more members would leave it" in notice
     assert "The next flush takes them off without a confirmation" in notice
     assert "--confirm" not in notice

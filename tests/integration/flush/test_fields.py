@@ -183,7 +183,7 @@ def test_a_long_name_is_cut_and_reported(world: World):
     world.event("ann", ANN, first_name="A" * 400)
     world.flush()
     assert world.fields(ANN) == {"FNAME": "A" * 255}
-    assert "cut to 255 characters" in world.receipts("ann")[0].detail
+    assert "Shortened: FNAME (cut to 255 characters)." in world.receipts("ann")[0].detail
 
 
 def test_text_in_any_script_arrives_as_it_is(world: World):
