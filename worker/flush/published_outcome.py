@@ -98,7 +98,7 @@ def _after_step(now: CustomerNow, receipts: Sequence[Receipt], step: _EndedStep)
     list_id = now.membership.list_id if now.membership is not None else receipt.list_id
     if receipt.outcome == Outcome.TAGGED and _answers(published, (version, receipt.event_id, list_id, status)):
         return None  # the outcome published before says more
-    meaning, departure = MEANINGS[receipt.outcome], _departure(receipt, step.departed)
+    departure = _departure(receipt, step.departed)
     new = CustomerOutcome(
         version=version,
         event_id=receipt.event_id,
@@ -108,8 +108,8 @@ def _after_step(now: CustomerNow, receipts: Sequence[Receipt], step: _EndedStep)
         since=(_left_at(receipt) if here else None) or receipt.at,
         outcome=str(receipt.outcome),
         # Something found elsewhere is described in general, since the sentence names another list.
-        reason=meaning.sentence if elsewhere else _reason(receipt, departure),
-        next=_without_address(receipt.next, meaning.next),
+        reason=MEANINGS[receipt.outcome].sentence if elsewhere else _reason(receipt, departure),
+        next=_next(receipt),
         caused_by=_cause(receipt, now, departure or status),
         run=receipt.run,
         at=receipt.at,
@@ -163,7 +163,6 @@ def after_steps_of_others(now: CustomerNow, receipt: Receipt) -> CustomerOutcome
     if _without_successors(now).membership is None:
         # The member belongs to the other customer only: this customer's own steps report on it.
         return None if published.member_status == NO_MEMBER else after_reading(now, None, receipt.at, receipt.run)
-    meaning = MEANINGS[receipt.outcome]
     return replace(
         published,
         list_id=now.membership.list_id,
@@ -171,7 +170,7 @@ def after_steps_of_others(now: CustomerNow, receipt: Receipt) -> CustomerOutcome
         since=receipt.at,
         outcome=str(receipt.outcome),
         reason=_reason(receipt),
-        next=_without_address(receipt.next, meaning.next),
+        next=_next(receipt),
         caused_by=_cause(receipt, now, status),
         run=receipt.run,
         at=receipt.at,
@@ -291,6 +290,12 @@ def _reason(receipt: Receipt, departure: str | None = None) -> str:
     if departure is not None and departure in STATUS_MEANINGS:
         return f"Not added. {STATUS_MEANINGS[departure].reason}"
     return _without_address(receipt.detail, MEANINGS[receipt.outcome].sentence)
+
+
+def _next(receipt: Receipt) -> str:
+    # A command is for operators, who read the receipt.
+    otherwise = MEANINGS[receipt.outcome].next
+    return otherwise if "mailchimp-worker" in receipt.next else _without_address(receipt.next, otherwise)
 
 
 def _without_address(sentence: str, otherwise: str) -> str:

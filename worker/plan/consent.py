@@ -184,12 +184,12 @@ def kept_out(entry: LedgerEntry, *, here: bool) -> PriorDecision:
     address, list_id = entry.membership.address, entry.membership.list_id
     status = "gone" if entry.state == "gone" else entry.member_status
     reason = f"the member {address} is {status} on list {list_id}"
-    how = left_as(entry)
-    if how == "unconfirmed":
+    departure = left_as(entry)
+    if departure == "unconfirmed":
         reason = f"the member {address} left list {list_id}, and has not subscribed again (it is {entry.member_status})"
-    elif how == "renamed":
+    elif departure == "renamed":
         reason = f"the person changed the address of the member {address} on list {list_id} in Mailchimp"
-    return PriorDecision(None, reason, here, how)
+    return PriorDecision(None, reason, here, departure)
 
 
 def prior_decision(

@@ -54,7 +54,7 @@ RETRIED_AFTER = "Tried again after "
 ANOTHER_ADDRESS = "Sent when the customer has another address."
 NOT_PUT_BACK = "Not added again, because the person may have left. The worker looks again when the customer changes."
 UNTIL_CLEARED = "Nothing until an operator clears it (resync --clear-suppressed) or the address changes."
-ONCE_CONFIRMED = "It is subscribed when the person confirms Mailchimp's mail."
+ONCE_CONFIRMED = "Subscribed once the person confirms."
 ONCE_FIXED = "Will be sent once this is fixed."
 ONCE_READ = "Will be sent once that list can be read."
 WITH_THE_OTHER = "Checked again when that customer changes."
@@ -200,13 +200,11 @@ STATUS_MEANINGS: Mapping[str, StatusMeaning] = {
         MEANINGS[Outcome.GONE].next,
         "person",
     ),
-    "pending": StatusMeaning(
-        Outcome.FOUND, "The person has been asked by mail to confirm.", "Subscribed once the person confirms.", "person"
-    ),
+    "pending": StatusMeaning(Outcome.FOUND, "The person has been asked by mail to confirm.", ONCE_CONFIRMED, "person"),
     "unconfirmed": StatusMeaning(
         Outcome.LEFT,
         "The person left the list, and is not subscribed again: a form waits for confirmation, or it only bought.",
-        "Subscribed once the person confirms.",
+        ONCE_CONFIRMED,
         "person",
     ),
     NO_MEMBER: StatusMeaning(Outcome.GONE, MEANINGS[Outcome.GONE].sentence, MEANINGS[Outcome.GONE].next, "mailchimp"),

@@ -10,7 +10,6 @@ from worker.plan.outcomes import MEANINGS, STATUS_MEANINGS, Outcome
 from worker.status.explanation import NextKind, NextStep
 
 _BY_THE_FORM = "Only they can join again, by the sign-up form of your list"
-_CONFIRMED = "They are subscribed once they confirm Mailchimp's mail."
 _TRIES_AGAIN = "The next sync tries again."
 WORDS: Mapping[str, str] = {
     outcomes.NOTHING_NEXT: "Nothing, until you change this customer in billmywork.",
@@ -22,8 +21,7 @@ WORDS: Mapping[str, str] = {
     "customer in billmywork.",
     STATUS_MEANINGS["cleaned"].next: "They are added again once they have another email address in billmywork.",
     outcomes.ANOTHER_ADDRESS: "They are sent once they have another email address in billmywork.",
-    outcomes.ONCE_CONFIRMED: _CONFIRMED,
-    STATUS_MEANINGS["pending"].next: _CONFIRMED,
+    outcomes.ONCE_CONFIRMED: "They are subscribed once they confirm Mailchimp's mail.",
     outcomes.UNTIL_CLEARED: "Nothing, until their email address changes or our support lets us try again.",
     MEANINGS[Outcome.REFUSED].next: "We try again on a later day, or when their email address changes.",
     outcomes.WITH_THE_OTHER: "We look again when the other customer with this address changes.",
