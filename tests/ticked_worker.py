@@ -88,7 +88,7 @@ class Worker:
         self.app.__dict__["changelog"] = SimpleNamespace(ledger_partition=lambda account: 0)
         self.db = self.app.open_database()
         self.daemon = Daemon(self.app, Event())
-        consumer = SimpleNamespace(topic_id="id")
+        consumer = SimpleNamespace(topic=SimpleNamespace(id="id"))
         self._poller: Any = SimpleNamespace(
             check=lambda: None,
             owned_partitions=OwnedPartitions(),

@@ -190,7 +190,7 @@ class Daemon:
         ]
         if not due:
             return []
-        partitions = offsets.account_partitions(db, topic, poller.consumer.topic_id)
+        partitions = offsets.account_partitions(db, topic, poller.consumer.topic.id)
         ready, owned = poller.owned_partitions.ready(), poller.owned_partitions.owned()
         account_ids = []
         for flush_times in due:

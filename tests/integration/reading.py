@@ -65,7 +65,7 @@ class Reading:
     def next_offsets(self) -> dict[int, int]:
         """Where reading goes on, by partition, under the topic's present id."""
         found = offsets.of_topic(self.db, self.topic.name)
-        return {one.partition: one.next_offset for one in found if one.topic_id == self.consumer.topic_id}
+        return {one.partition: one.next_offset for one in found if one.topic_id == self.consumer.topic.id}
 
     def versions(self) -> dict[str, int | None]:
         """The staged version of each customer of the account."""

@@ -263,7 +263,7 @@ def test_a_process_that_was_frozen_for_long_reads_again(topic: Topic, path: Path
     frozen, slept = threading.Event(), threading.Event()
     with reading(topic, path, lambda: utc_now() + (PAUSE if slept.is_set() else timedelta())) as worker:
         worker.to_the_end()
-        waiting = worker.consumer._waiting
+        waiting = worker.consumer._poll
 
         def freeze(behind: bool) -> Sequence[Message]:
             if not slept.is_set():
@@ -271,7 +271,7 @@ def test_a_process_that_was_frozen_for_long_reads_again(topic: Topic, path: Path
                 slept.wait(10)
             return waiting(behind)
 
-        worker.consumer._waiting = freeze  # type: ignore[method-assign,assignment]
+        worker.consumer._poll = freeze  # type: ignore[method-assign,assignment]
         worker.until(frozen.is_set)
         topic.publish([event("new")])
         slept.set()

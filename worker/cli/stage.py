@@ -48,7 +48,7 @@ def _staged(app: App, stop: threading.Event) -> int | None:
         if stop.is_set():
             return None
         with closing(app.open_database()) as db:
-            finish_staging(app, poller.owned_partitions, poller.consumer.topic_id, db)
+            finish_staging(app, poller.owned_partitions, poller.consumer.topic.id, db)
         return poller.owned_partitions.backlog()[1]
     finally:
         poller.end(calls_ended=True)

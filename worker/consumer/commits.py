@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from worker.clock import as_text
 from worker.config import Kafka
+from worker.consumer.assignment import Reading
 from worker.consumer.group_session import GroupSession
 from worker.kafka.client import ANSWER_SECONDS, Problems, answer, is_fatal, unreachable
 from worker.sqlite.database import Database
@@ -66,25 +67,15 @@ class LastOwners:
 class Commits:
     """Commits offsets with the worker's name as metadata. Used only by the poll thread."""
 
-    def __init__(
-        self,
-        settings: Kafka,
-        instance: str,
-        session: GroupSession,
-        next_of: Callable[[int], int | None],
-        wait: float,
-    ) -> None:
+    def __init__(self, settings: Kafka, problems: Problems, instance: str, session: GroupSession, wait: float) -> None:
         """Commits nothing yet.
 
         Args:
             session: notified when the group accepted offsets from this worker; its clock counts.
-            next_of: returns the next offset of a partition.
             wait: how long a call of a partition's former owner may take, in seconds.
         """
-        self._settings, self._topic, self._instance = settings, settings.topic, instance
-        self._session, self._next_of, self._wait = session, next_of, wait
-        self._uncommitted: dict[int, int] = {}
-        self._unclaimed: dict[int, float] = {}
+        self._settings, self._problems, self._topic = settings, problems, settings.topic
+        self._instance, self._session, self._wait = instance, session, wait
         self._committed_at = self._confirmed_at = session.clock()
         self._sent_at = deque[float]()  # of the commits that the group has not answered yet
         self.released = False
@@ -96,7 +87,7 @@ class Commits:
 
     # The last owner of a partition: its name is committed with the offset
 
-    def last_owners(self, consumer: Any, partitions: Collection[int], problems: Problems) -> LastOwners:
+    def last_owners(self, consumer: Any, partitions: Collection[int]) -> LastOwners:
         """Returns who had partitions last. Mailchimp would accept calls of other owners as well as this worker's.
 
         Raises:
@@ -106,14 +97,16 @@ class Commits:
         asked = [TopicPartition(self._topic, partition) for partition in sorted(partitions)]
         try:
             known = (
-                answer(lambda: consumer.committed(asked, timeout=ANSWER_SECONDS), consumer, self._settings, problems)
+                answer(
+                    lambda: consumer.committed(asked, timeout=ANSWER_SECONDS), consumer, self._settings, self._problems
+                )
                 if asked
                 else []
             )
         except KafkaException as error:
             if is_fatal(error.args[0]):
                 raise
-            raise unreachable(self._settings, problems.last, error) from error
+            raise unreachable(self._settings, self._problems.last, error) from error
         names = {position.partition: position.metadata or "" for position in known if position.offset >= 0}
         in_flight = {partition for partition, name in names.items() if name and not name.startswith(RELEASED)}
         others = [partition for partition in sorted(in_flight) if names[partition] != self._instance]
@@ -126,68 +119,51 @@ class Commits:
             {partition: name.removeprefix(RELEASED) for partition, name in names.items()},
         )
 
-    def assigned(self, partitions: Collection[int], waits: Mapping[int, float]) -> None:
-        """Records an assignment. The owner is named once the calls of the previous one are over."""
-        now = self._session.clock()
-        self._unclaimed |= {partition: now + waits.get(partition, 0.0) for partition in partitions}
-        for partition in partitions:
-            self._uncommitted.pop(partition, None)
-
-    def dropped(self, partitions: Collection[int]) -> None:
-        """Records partitions that are no longer assigned to this worker."""
-        for partition in partitions:
-            self._uncommitted.pop(partition, None)
-            self._unclaimed.pop(partition, None)
-
-    def staged(self, next_offsets: Mapping[int, int]) -> None:
-        """Records how far partitions are staged."""
-        self._uncommitted |= next_offsets
-
-    def release(self, partitions: Collection[int]) -> None:
-        """Makes the next :meth:`commit` include partitions once more, saying whether a call is in flight."""
-        self._add(partitions - self._unclaimed.keys())
-
     def due(self) -> bool:
         """Returns whether it is time for a commit."""
-        return self._session.doubted_at is not None or self._session.clock() - self._committed_at > COMMIT_SECONDS
+        doubtful = self._session.doubted_at is not None
+        return doubtful or self._session.clock() - self._committed_at > COMMIT_SECONDS
 
-    def claim(self, partitions: Collection[int]) -> None:
-        """Names the owner of partitions, even idle ones, and repeats it now and then, or at once after a silence."""
+    def claim(self, readings: Iterable[Reading]) -> None:
+        """Names the owner of partitions, even idle ones, once the calls of the previous owner are over.
+
+        Repeats it now and then, or at once after a silence.
+        """
         now, doubted_at = self._session.clock(), self._session.doubted_at
-        for partition in [partition for partition, free_at in self._unclaimed.items() if now >= free_at]:
-            del self._unclaimed[partition]
-            self._add([partition])
-        new = doubted_at is not None and self._confirmed_at < doubted_at
-        if new or now - self._confirmed_at > (CONFIRM_SECONDS if doubted_at is None else DOUBT_SECONDS):
-            self._confirmed_at = now
-            self._add(partitions - self._unclaimed.keys())
+        repeats = doubted_at is not None and self._confirmed_at < doubted_at
+        if repeats or now - self._confirmed_at > (CONFIRM_SECONDS if doubted_at is None else DOUBT_SECONDS):
+            self._confirmed_at, repeats = now, True
+        for reading in readings:
+            if repeats or reading.claim_at is not None:
+                reading.claim(now)
 
-    def _add(self, partitions: Collection[int]) -> None:
-        for partition in partitions:
-            next_offset = self._next_of(partition)
-            if next_offset is not None:
-                self._uncommitted.setdefault(partition, next_offset)
+    def end(self, consumer: Any, readings: Collection[Reading]) -> None:
+        """Commits for the last time; if no call is in flight, all partitions once more, to say so."""
+        if self.released:
+            for reading in readings:
+                reading.claim(self._session.clock())
+        self.commit(consumer, readings)
 
-    def commit(self, consumer: Any) -> None:
+    def commit(self, consumer: Any, readings: Collection[Reading]) -> None:
         """Commits what is staged. Never blocks, and a refusal changes nothing: reading continues from SQLite."""
         self._committed_at = self._session.clock()
         name = f"{RELEASED}{self._instance}" if self.released else self._instance
-        ready = {
-            partition: offset for partition, offset in self._uncommitted.items() if partition not in self._unclaimed
-        }
-        if not ready:
-            return
-        self._uncommitted = {
-            partition: offset for partition, offset in self._uncommitted.items() if partition in self._unclaimed
-        }
         positions = [
-            TopicPartition(self._topic, partition, offset, metadata=name) for partition, offset in ready.items()
+            TopicPartition(self._topic, reading.partition, reading.uncommitted, metadata=name)
+            for reading in readings
+            if reading.claim_at is None and reading.uncommitted is not None
         ]
+        if not positions:
+            return
+        for reading in readings:
+            if reading.claim_at is None:
+                reading.uncommitted = None
         try:
             consumer.commit(offsets=positions, asynchronous=True)
             self._sent_at.append(self._committed_at)
         except KafkaException as error:
-            log.debug("offsets were not committed: %s", error, extra={"partitions": sorted(ready)})
+            partitions = [position.partition for position in positions]
+            log.debug("offsets were not committed: %s", error, extra={"partitions": partitions})
 
     def answered(self, error: LibraryError | None, positions: Sequence[TopicPartition]) -> None:
         """Handles the group's answer to a commit. They come in the order in which the commits were sent."""

@@ -5,6 +5,7 @@ Both rebalance incrementally, so that a worker that joins or leaves disturbs the
 
 from __future__ import annotations
 
+import logging
 import time
 from concurrent.futures import Future
 from typing import Any
@@ -18,6 +19,8 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.kafka.admin import Admin
 from worker.kafka.client import fetching, heartbeat_ms
 from worker.kafka.group import others_in
+
+log = logging.getLogger("worker.consumer")
 
 METADATA_MS = 10_000
 """How often librdkafka looks for new partitions of the topic; its default is five minutes."""
@@ -64,14 +67,6 @@ def says_name_is_taken(error: LibraryError) -> bool:
     return LibraryError(LibraryError.UNRELEASED_INSTANCE_ID).str() in error.str()
 
 
-def refusal(settings: Kafka) -> str:
-    """Returns the message for a group whose other members share no protocol with this one."""
-    return (
-        f"the group {settings.group_id} has workers of an earlier release, or with another kafka.group_protocol; "
-        "this one waits until they have ended"
-    )
-
-
 class Membership:
     """Finds out, while this worker has no partition, whether other workers have all of them.
 
@@ -88,6 +83,15 @@ class Membership:
         self._settings, self._name, self._client_id, self._admin = settings, name, client_id, admin
         self._asked_at = time.monotonic()
         self._asked: Future[Any] | None = None
+        self._refused = False
+
+    def refused(self) -> None:
+        """Logs once that the other members share no protocol with this one."""
+        if not self._refused:
+            message = "the group %s has workers of an earlier release, or with another kafka.group_protocol; "
+            message += "this one waits until they have ended"
+            log.error(message, self._settings.group_id, extra={"group": self._settings.group_id})
+        self._refused = True
 
     def look(self, owned_partitions: OwnedPartitions, partitions: int) -> None:
         """Queries the group if this worker has no partition, and records its answer. Never blocks.

@@ -60,30 +60,23 @@ def is_end(message: Message) -> bool:
 
 
 def of_same_assignment(
-    first: Message, others: Sequence[Message], before: Mapping[int, int], now: Mapping[int, int]
+    first: Message, others: Sequence[Message], before: Mapping[int, object], now: Mapping[int, object]
 ) -> tuple[list[Message], set[int]]:
     """Returns the messages that were read under the current assignments.
 
     Args:
         first: from poll(), which handles rebalances before it takes its one message, never after.
         others: from consume(), which may handle them between two messages.
-        before: the number of each partition's assignment between these two calls.
+        before: the current reading of each partition between these two calls.
         now: the same after both.
 
     Returns:
         Those messages, and the partitions of which others may have been read under the current assignment: these must
         be reread.
     """
-    if before == now:
-        return [first, *others], set()
-    valid, doubtful = [], set()
-    for message in (first, *others):
-        partition = partition_of_message(message)
-        if partition < 0 or before.get(partition, 0) == now.get(partition):
-            valid.append(message)
-        elif message is not first:
-            doubtful.add(partition)
-    return valid, doubtful
+    changed = {partition for partition in before.keys() | now.keys() if before.get(partition) != now.get(partition)}
+    valid = [message for message in (first, *others) if partition_of_message(message) not in changed]
+    return valid, {partition_of_message(message) for message in others} & changed
 
 
 def fatal_among(messages: Sequence[Message]) -> LibraryError | None:

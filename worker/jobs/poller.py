@@ -55,16 +55,16 @@ class Poller:
         self._live = LiveFile(app.config.staging.path, app.clock)
         self._tail = app.tail()
         self.open_database, self._topic = app.open_database, app.config.kafka.topic
-        refetch = Refetch(app, self.owned_partitions, lambda: self.consumer.topic_id)
+        refetch = Refetch(app, self.owned_partitions, lambda: self.consumer.topic.id)
         failure = "customers of accounts that were connected cannot be read again now"
         self._refetch = JobThread(Job("refetch", failure, refetch.step, 0.5, 10.0), app.open_database)
-        self.consumer.topic_changed = lambda: _note_size(app, self._db, self.consumer)
-        self.consumer.topic_changed()
+        self.consumer.topic.changed = lambda: _note_size(app, self._db, self.consumer)
+        self.consumer.topic.changed()
 
     @property
     def ids(self) -> tuple[str, str]:
         """Kafka's id of the events topic, and this worker's client id."""
-        return self.consumer.topic_id, self.consumer.client_id
+        return self.consumer.topic.id, self.consumer.client_id
 
     def start(self) -> None:
         """Starts reading."""
@@ -75,7 +75,7 @@ class Poller:
 
     def being_read(self, db: Database) -> set[AccountId]:
         """Returns the newly connected accounts whose customers are still being reread, and so cannot be flushed yet."""
-        return being_read(db, self.owned_partitions.owned(), (self._topic, self.consumer.topic_id))
+        return being_read(db, self.owned_partitions.owned(), (self._topic, self.consumer.topic.id))
 
     def _run(self) -> None:
         try:
@@ -125,7 +125,7 @@ class Poller:
 
 def _note_size(app: App, db: Database, consumer: Consumer) -> None:
     topic = app.config.kafka.topic
-    size = TopicSize(consumer.topic_id, consumer.partitions, app.changelog.topics.ledger.partitions)
+    size = TopicSize(consumer.topic.id, consumer.topic.partitions, app.changelog.topics.ledger.partitions)
     with db.transaction():
         note_size(db, topic, size)
     if (message := partition_mismatch(topic, size)) is not None:

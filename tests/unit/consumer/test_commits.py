@@ -12,6 +12,7 @@ from confluent_kafka import TopicPartition
 from tests.unit.consumer.test_owned_partitions import Timer
 from worker.clock import as_text
 from worker.config import Kafka
+from worker.consumer.assignment import Reading
 from worker.consumer.commits import Commits
 from worker.consumer.group_session import GroupSession
 from worker.kafka.client import Problems
@@ -43,12 +44,17 @@ def db(db: Database) -> Database:
     return db
 
 
-def commits_of(name: str) -> Commits:
-    """Commits of a worker, which has read partition 0 to offset 5."""
-    commits = Commits(Kafka(topic=TOPIC), name, GroupSession(), lambda _: 5, WAIT)
-    commits.assigned([0], {})
-    commits.claim([0])
-    return commits
+def commits_of(name: str, session: GroupSession | None = None) -> Commits:
+    """Commits of a worker."""
+    return Commits(Kafka(topic=TOPIC), Problems(), name, session or GroupSession(), WAIT)
+
+
+def reading() -> Reading:
+    """Of partition 0, which is read to offset 5."""
+    made = Reading(0)
+    made.find_start(5, 5)
+    made.start(0.0)
+    return made
 
 
 @pytest.mark.parametrize(
@@ -68,10 +74,11 @@ def test_receipts_begin_where_the_calls_of_another_owner_end(
     """At once if it had ended in order; what this database delivered itself stays complete."""
     group = Group()
     if last is not None:
-        commits = commits_of(last)
+        commits, read = commits_of(last), [reading()]
+        commits.claim(read)
         commits.released = released
-        commits.commit(group)
-    owners = commits_of("worker-2-here").last_owners(group, [0, 1], Problems())
+        commits.commit(group, read)
+    owners = commits_of("worker-2-here").last_owners(group, [0, 1])
     owners.note(db, TOPIC, [0, 1], NOW)
     since = None if seconds is None else as_text(NOW + timedelta(seconds=seconds))
     assert offsets.taken_since(db, TOPIC, [0]) == since
@@ -84,7 +91,7 @@ def test_a_partition_that_an_earlier_release_gave_back_may_have_been_anybodys(db
     """It left no name then."""
     group = Group()
     group.commit(offsets=[TopicPartition(TOPIC, 0, 5, metadata="")], asynchronous=True)
-    owners = commits_of("worker-2-here").last_owners(group, [0], Problems())
+    owners = commits_of("worker-2-here").last_owners(group, [0])
     owners.note(db, TOPIC, [0], NOW)
     assert owners.waits == {}
     assert offsets.taken_since(db, TOPIC, None) == as_text(NOW)
@@ -94,11 +101,10 @@ def test_only_the_answer_to_a_commit_sent_after_a_silence_shows_that_the_worker_
     """An answer from before may come after it; a refusal shows nothing, and another commit follows a second later."""
     timer = Timer()
     session, group = GroupSession(timer, 48), Group()
-    commits = Commits(Kafka(topic=TOPIC), "worker-2-here", session, lambda _: 5, WAIT)
+    commits, read = commits_of("worker-2-here", session), [reading()]
     session.polled()
-    commits.assigned([0], {})
-    commits.claim({0})
-    commits.commit(group)
+    commits.claim(read)
+    commits.commit(group, read)
     timer.now = 50
     session.polled()
     assert commits.due()
@@ -107,12 +113,12 @@ def test_only_the_answer_to_a_commit_sent_after_a_silence_shows_that_the_worker_
     refused = LibraryError(LibraryError.REBALANCE_IN_PROGRESS)
     for answer in (refused, None):
         group.positions.clear()
-        commits.claim({0})
-        commits.commit(group)
+        commits.claim(read)
+        commits.commit(group, read)
         assert group.positions
         assert session.doubted_at is not None
-        commits.claim({0})
-        assert not commits._uncommitted
+        commits.claim(read)
+        assert read[0].uncommitted is None
         commits.answered(answer, [])
         timer.now += 1.1
     assert session.doubted_at is None

@@ -11,6 +11,7 @@ from tests.unit.consumer.test_batch import ACCOUNT, AT, event, one, stage
 from worker.changelog import table_rows
 from worker.clock import as_moment
 from worker.config import Kafka
+from worker.consumer.assignment import Assignment, EventsTopic
 from worker.consumer.decode import Record
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.consumer.retention_gap import RetentionGap
@@ -31,9 +32,11 @@ class World:
     def __init__(self) -> None:
         self.before, self.db = connected(open_database(":memory:")), connected(open_database(":memory:"))
         self.bounds = 0, END
+        self.assignment = Assignment(EventsTopic(TOPIC, 1, ID))
         self.away = RetentionGap(
             Kafka(topic=TOPIC),
             self.db,
+            self.assignment,
             OwnedPartitions(lambda: 0.0),
             lambda: as_moment(AT),
             None,
@@ -61,9 +64,12 @@ class World:
         if offsets.next_of(self.db, TOPIC, ID, 0) is None:
             with self.db.transaction():
                 offsets.move_on(self.db, TOPIC, ID, 0, self.bounds[0], AT)
-        self.away.assigned(ID, {0: END}, {})
+        (self.reading,) = self.assignment.begin([0])
+        self.reading.find_start(offsets.next_of(self.db, TOPIC, ID, 0) or 0, END)
+        self.reading.whole = self.away.begin(self.reading, None)
+        self.reading.start(0.0)
         stage(self.db, *records)
-        self.away.staged_to(0, to, at_end=to == END)
+        self.away.staged_to(self.reading, to, at_end=to == END)
 
     def judged(self, *, ready: frozenset[int] = frozenset({0}), ledger_partition: int = 0) -> list[Absent]:
         """What follows from it before a flush."""
@@ -163,7 +169,7 @@ def test_nothing_is_concluded_before_the_end_and_the_ledger(world: World) -> Non
     world.settled(event(1, "cus-1"))
     world.read(to=5)
     assert world.judged() == []
-    world.away.removed([0])
+    world.assignment.drop([0])
     world.read()  # assigned again, it is read on and not from the beginning
     assert world.judged(ready=frozenset()) == []
     assert world.judged(ledger_partition=1) == []
@@ -177,7 +183,7 @@ def test_what_came_while_it_was_read_is_read_too(world: World) -> None:
     world.read()
     assert world.judged() == []
     stage(world.db, event(END, "cus-1", version=2))
-    world.away.staged_to(0, END + 1, at_end=True)
+    world.away.staged_to(world.reading, END + 1, at_end=True)
     assert world.judged() == []
     assert world.changed() == {("cus-1", False)}
 

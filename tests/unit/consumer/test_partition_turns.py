@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from worker.consumer import partition_turns
-from worker.consumer.partition_turns import MOST_EMPTY_POLLS, READ_TOGETHER, PartitionTurns
+from worker.consumer.partition_turns import MOST_EMPTY_POLLS, READ_TOGETHER, PartitionTurns, waiting_of
 
 MUCH = 2 * READ_TOGETHER
 
@@ -38,67 +38,69 @@ def library() -> Any:
 
 def test_one_partition_is_read_after_the_other(library: Any) -> None:
     """The one with least unread first, each to its end; it is not paused again."""
-    order = PartitionTurns("t")
-    order.assigned({0: (0, 3 * MUCH), 1: (100, 100 + MUCH), 2: (0, 2 * MUCH)})
-    order.take(library)
+    turns = PartitionTurns("t")
+    turns.take(library, {0: 3 * MUCH, 1: MUCH, 2: 2 * MUCH})
     assert library.paused == {0, 2}
-    order.read({1: 100 + MUCH - 10})
-    order.take(library)
-    assert (library.paused, order.over) == ({0, 2}, False)
-    order.read({1: 100 + MUCH})
-    order.take(library)
-    assert (library.paused, order.over) == ({0}, True)
-    order.read({1: 100 + MUCH + 5}, ended=[2])
-    order.take(library)
+    turns.take(library, {0: 3 * MUCH, 1: 10, 2: 2 * MUCH})
+    assert library.paused == {0, 2}
+    turns.take(library, {0: 3 * MUCH, 1: 0, 2: 2 * MUCH})
+    assert library.paused == {0}
+    turns.take(library, {0: 3 * MUCH, 1: 0, 2: 0})
     assert library.paused == set()
 
 
 def test_partitions_with_little_unread_are_read_together(library: Any) -> None:
     """As at most starts: nothing is asked of the library."""
-    order = PartitionTurns("t")
-    order.assigned(dict.fromkeys(range(10), (0, READ_TOGETHER // 10)) | {10: (5, 5)})
-    order.take(library)
+    PartitionTurns("t").take(library, dict.fromkeys(range(10), READ_TOGETHER // 10) | {10: 0})
     assert (library.paused, library.calls) == (set(), 0)
 
 
 def test_one_with_little_unread_does_not_wait_for_one_with_much(library: Any) -> None:
     """It is given while the other is read, and is read first."""
-    order = PartitionTurns("t")
-    order.assigned({0: (0, MUCH)})
-    order.take(library)
-    order.assigned({1: (0, 10), 2: (0, 3 * MUCH)})
-    order.take(library)
+    turns = PartitionTurns("t")
+    turns.take(library, {0: MUCH})
+    assert library.paused == set()
+    turns.take(library, {0: MUCH, 1: 10, 2: 3 * MUCH})
     assert library.paused == {0, 2}
-    order.read({1: 10})
-    order.take(library)
+    turns.take(library, {0: MUCH, 1: 0, 2: 3 * MUCH})
     assert library.paused == {2}
 
 
 def test_another_is_read_too_while_nothing_comes(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The broker of the one may not answer; nothing is dropped of what it may still send."""
     monkeypatch.setattr(partition_turns, "READ_TOGETHER", 1)
-    order = PartitionTurns("t")
-    order.assigned({partition: (0, 10 + partition) for partition in range(3)})
+    unread = {partition: 10 + partition for partition in range(3)}
+    turns = PartitionTurns("t")
     for _ in range(MOST_EMPTY_POLLS):
-        assert order.waiting() == {1, 2}
-        order.read({})
-    assert order.waiting() == {2}
+        turns.take(library, unread)
+        assert library.paused == {1, 2}
+        turns.polled(found=False)
+    turns.take(library, unread)
+    assert library.paused == {2}
     for _ in range(MOST_EMPTY_POLLS):
-        order.read({})
-    assert order.waiting() == set()
-    order.read({1: 5})
-    assert order.waiting() == {0, 2}
+        turns.polled(found=False)
+    turns.take(library, unread)
+    assert library.paused == set()
+    turns.polled(found=True)
+    turns.take(library, unread | {1: 6})
+    assert library.paused == {0, 2}
 
 
 def test_what_is_given_again_is_resumed(library: Any) -> None:
-    """The library keeps a partition paused that was paused when it was revoked."""
-    order = PartitionTurns("t")
-    order.assigned({0: (0, MUCH), 1: (0, 2 * MUCH)})
-    order.take(library, assigned={0, 1})
+    """The library keeps a partition paused that was paused when it was revoked; earlier empty polls do not count."""
+    turns = PartitionTurns("t")
+    turns.take(library, {0: MUCH, 1: 2 * MUCH}, assigned={0, 1})
     assert library.paused == {1}
-    order.removed({0, 1})
-    order.take(library)
+    turns.take(library, {})
     library.paused = {1}
-    order.assigned({1: (0, 2 * MUCH)})
-    order.take(library, assigned={1})
+    turns.take(library, {1: 2 * MUCH}, assigned={1})
     assert library.paused == set()
+    for _ in range(MOST_EMPTY_POLLS):
+        turns.polled(found=False)
+    turns.take(library, {1: 2 * MUCH, 2: 3 * MUCH}, assigned={2})
+    assert library.paused == {2}
+
+
+def test_a_partition_without_anything_unread_never_waits() -> None:
+    """Whatever the others have."""
+    assert waiting_of({0: 0, 1: MUCH, 2: 0, 3: 2 * MUCH}, 0) == {3}

@@ -19,7 +19,7 @@ from worker.clock import utc_now
 from worker.config import Kafka
 from worker.consumer import consumer as module
 from worker.consumer import partition_turns
-from worker.consumer.assignment import Assignment, AssignmentOver
+from worker.consumer.assignment import Assignment, AssignmentOver, EventsTopic
 from worker.consumer.consumer import Consumer
 from worker.consumer.group_session import MemberState
 from worker.consumer.messages import of_same_assignment
@@ -282,22 +282,41 @@ def test_fatal_is_what_the_code_says() -> None:
     assert problems.fatal is error
 
 
-def test_an_assignment_is_moved_only_by_what_follows_what_is_staged() -> None:
-    """Records after others that were dropped, or of an assignment that is over, move nothing."""
-    assignment = Assignment()
-    assignment.assign({0: 5})
-    (number,) = assignment.numbers().values()
-    assert assignment.take(0, number, 8) == 5
-    begin = assignment.take(0, number, 10)
+def assigned(starts: dict[int, int]) -> Assignment:
+    """An assignment whose partitions are read from these offsets."""
+    assignment = Assignment(EventsTopic(TOPIC, PARTITIONS))
+    for reading in assignment.begin(starts):
+        reading.find_start(starts[reading.partition], 100)
+        reading.start(0.0)
+    return assignment
+
+
+def test_only_records_that_follow_what_is_staged_are_staged() -> None:
+    """Not those after others that were dropped, nor those of an assignment that is over."""
+    assignment = assigned({0: 5})
+    reading = assignment.current()[0]
     with pytest.raises(AssignmentOver, match="from offset 5 to 8 were dropped"):
-        assignment.may_move(0, number, begin)
-    assignment.move(0, number, 8)
-    assignment.may_move(0, number, begin)
+        assignment.check(reading, 8)
+    reading.next_offset = 8
+    assignment.check(reading, 8)
     assignment.drop([0])
-    assignment.assign({0: 8})
+    for again in assignment.begin([0]):
+        again.find_start(8, 100)
+        again.start(0.0)
     with pytest.raises(AssignmentOver):
-        assignment.move(0, number, 10)
-    assert assignment.resume([0]) == {0: 8}
+        assignment.check(reading, 8)
+    assert not assignment.holds(reading)
+    assert assignment.resume() == {}
+
+
+def test_a_partition_that_is_lost_before_its_reading_starts_is_not_started() -> None:
+    """Nor the former of two readings that are begun: it may have been given again meanwhile."""
+    assignment = Assignment(EventsTopic(TOPIC, PARTITIONS))
+    lost, former = assignment.begin([0, 1])
+    assignment.drop([0, 1])
+    (later,) = assignment.begin([1])
+    assert [assignment.holds(reading) for reading in (lost, former, later)] == [False, False, True]
+    assert (assignment.partitions, assignment.current()) == (frozenset(), {})
 
 
 def test_no_state_follows_fencing() -> None:
@@ -317,13 +336,14 @@ def test_no_state_follows_fencing() -> None:
 
 
 def test_what_is_read_while_reading_is_interrupted_counts_for_nothing() -> None:
-    """It is read again under a new number, from where nothing is staged."""
-    assignment = Assignment()
-    assignment.assign({0: 3, 1: 4})
-    before = assignment.numbers()
+    """It is read again, from where nothing is staged."""
+    assignment = assigned({0: 3, 1: 4})
+    before = assignment.current()
+    before[0].position = 7
     assignment.interrupt([0])
-    assert assignment.numbers() == {1: before[1]}
-    assert assignment.interrupted() == {0}
-    assert assignment.resume([0, 2]) == {0: 3}
-    assert not assignment.holds(0, before[0])
-    assert assignment.holds(1, before[1])
+    assert assignment.current() == {1: before[1]}
+    assert assignment.partitions == {0, 1}
+    assert assignment.resume() == {0: 3}
+    assert assignment.current()[0].position == 3
+    assert not assignment.holds(before[0])
+    assert assignment.holds(before[1])

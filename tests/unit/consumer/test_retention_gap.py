@@ -10,6 +10,7 @@ import pytest
 from tests.unit.consumer.test_batch import ACCOUNT, AT, event, one, stage
 from worker.clock import as_moment
 from worker.config import Kafka
+from worker.consumer.assignment import Assignment, EventsTopic
 from worker.consumer.decode import Record, whose
 from worker.consumer.owned_partitions import OwnedPartitions
 from worker.consumer.retention_gap import RetentionGap
@@ -27,7 +28,10 @@ class World:
         self.bounds = 0, 4
         self.owned_partitions = OwnedPartitions(lambda: 0.0)
         settings = Kafka(topic="t", client={"session.timeout.ms": 6000})
-        self.away = RetentionGap(settings, db, self.owned_partitions, lambda: self.now, None, lambda _: self.bounds)
+        self.assignment = Assignment(EventsTopic("t", 1, "id"))
+        self.away = RetentionGap(
+            settings, db, self.assignment, self.owned_partitions, lambda: self.now, None, lambda _: self.bounds
+        )
         self.away.compaction = Compaction("compact", 24 * 3600.0)
         stage(db, event(1, "cus-1"), event(2, "cus-2"))
         self.now += timedelta(days=3)
@@ -36,7 +40,18 @@ class World:
     def begin(self) -> None:
         """The partition is assigned, to be read again up to offset 4."""
         self.owned_partitions.assigned({0: (0, 4)}, again=[0])
-        self.away.assigned("id", {0: 4}, {0: 3})
+        (self.reading,) = self.assignment.begin([0])
+        self.reading.find_start(0, 4)
+        self.reading.whole = self.away.begin(self.reading, 3)
+        self.reading.start(0.0)
+
+    def read(self, *records: Record) -> None:
+        """Reads records."""
+        self.away.records_read(records, self.assignment.current())
+
+    def staged_to(self, next_offset: int, *, at_end: bool) -> None:
+        """Stages what was read."""
+        self.away.staged_to(self.reading, next_offset, at_end=at_end)
 
     def deleted(self) -> set[str]:
         """Who counts as deleted."""
@@ -53,51 +68,51 @@ def world() -> Iterator[World]:
 
 def test_who_was_not_seen_is_deleted_at_the_end(world: World) -> None:
     """Then the partition is up to date, and may be delivered."""
-    world.away.records_read([event(1, "cus-1")])
-    world.away.staged_to(0, 3, at_end=False)
+    world.read(event(1, "cus-1"))
+    world.staged_to(3, at_end=False)
     assert world.deleted() == set()
     assert world.owned_partitions.at_end() == {}
     world.owned_partitions.read_to(0, 4, at_end=False)
-    world.away.staged_to(0, 4, at_end=False)
+    world.staged_to(4, at_end=False)
     assert world.deleted() == {"cus-2"}
     assert one(world.db, "cus-2").position.offset == 3
     assert [(at.next_offset, at.updated_at) for at in offsets.of_topic(world.db, "t")] == [
         (4, AT.replace("22T", "25T"))
     ]
     assert world.owned_partitions.at_end() == {0: 4}
-    assert not world.away.again
+    assert world.reading.reread_from is None
 
 
 def test_what_came_while_it_was_read_is_read_too(world: World) -> None:
     """Compaction may have taken a record before it was reached: then a newer one is behind the first end."""
-    world.away.records_read([event(1, "cus-1")])
+    world.read(event(1, "cus-1"))
     world.bounds = 0, 6
-    world.away.staged_to(0, 4, at_end=True)
+    world.staged_to(4, at_end=True)
     assert world.deleted() == set()
-    world.away.records_read([event(5, "cus-2")])
+    world.read(event(5, "cus-2"))
     world.bounds = 0, 9
-    world.away.staged_to(0, 6, at_end=False)
+    world.staged_to(6, at_end=False)
     assert world.deleted() == set()
-    assert not world.away.again
+    assert world.reading.reread_from is None
 
 
 def test_what_was_seen_before_a_partition_was_lost_does_not_count(world: World) -> None:
     """Given back, it is read again from its beginning."""
-    world.away.records_read([event(1, "cus-1"), event(2, "cus-2")])
-    world.away.removed([0])
-    world.away.staged_to(0, 4, at_end=True)
+    world.read(event(1, "cus-1"), event(2, "cus-2"))
+    world.assignment.drop([0])
+    world.staged_to(4, at_end=True)
     world.begin()
-    world.away.records_read([event(2, "cus-2")])
-    world.away.staged_to(0, 4, at_end=True)
+    world.read(event(2, "cus-2"))
+    world.staged_to(4, at_end=True)
     assert world.deleted() == {"cus-1"}
 
 
 def test_a_log_that_lost_its_beginning_meanwhile_tells_nothing(world: World) -> None:
     """Nobody is deleted, and the partition goes on."""
     world.bounds = 2, 4
-    world.away.staged_to(0, 4, at_end=True)
+    world.staged_to(4, at_end=True)
     assert world.deleted() == set()
-    assert not world.away.again
+    assert world.reading.reread_from is None
 
 
 def test_a_process_that_was_frozen_finds_out_by_the_clock(world: World) -> None:
