@@ -96,6 +96,6 @@ def test_the_embedded_broker_is_told_apart_at_once() -> None:
     began = time.monotonic()
     with EmbeddedBroker("customers") as broker:
         made = consumer(Kafka(bootstrap_servers=broker.bootstrap_servers, topic="customers"))
-        assert made.topic_id == ""
-        assert made.partitions >= 1
+        assert made.topic.id == ""
+        assert made.topic.partitions >= 1
     assert time.monotonic() - began < 5

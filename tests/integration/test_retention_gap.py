@@ -242,14 +242,14 @@ def test_a_partition_that_was_lost_before_the_end_is_read_again(
     stage_first(topic, path)
     add_gone(path)
     leave(topic, path)
-    sweep = retention_gap.RetentionGap._delete_missing
-    monkeypatch.setattr(retention_gap.RetentionGap, "_delete_missing", lambda *_: None)
+    sweep = retention_gap.RetentionGap._low_once_read
+    monkeypatch.setattr(retention_gap.RetentionGap, "_low_once_read", lambda *_: None)
     with reading(topic, path) as worker:
         worker.until(lambda: worker.owned_partitions.backlog() == (6, 6))
         with reading(topic, tmp_path / "other.db") as other:
             other.until(lambda: other.owned_partitions.owned() and worker.owned_partitions.owned() != {0, 1})
             assert not row_of(worker.db, "gone").deleted
-        monkeypatch.setattr(retention_gap.RetentionGap, "_delete_missing", sweep)
+        monkeypatch.setattr(retention_gap.RetentionGap, "_low_once_read", sweep)
         # Where the one that joined was given another partition than this, only an event makes this one go on.
         topic.publish([event("newest")])
         worker.until(lambda: row_of(worker.db, "gone").deleted)

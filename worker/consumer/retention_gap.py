@@ -123,22 +123,27 @@ class RetentionGap:
         Raises:
             KafkaError: its bounds cannot be queried.
         """
-        whole = reading.whole
+        whole, of = reading.whole, (*self._topic.log, reading.partition)
         if reading.reread_from is None and not reading.caught_up and (at_end or next_offset >= reading.end):
             reading.caught_up = True
             if at_end:  # though no batch recorded it: there is a transaction marker
                 self._note_end([reading.partition], as_text(self._clock()))
         if whole is None or (low := self._low_once_read(reading, whole, next_offset)) is None:
             return
-        if whole.known is not None:
-            self._delete_missing(reading.partition, next_offset, low)
-            reading.caught_up = True
-        else:
-            with self._db.transaction():
-                self._note_whole(
-                    reading.partition, next_offset, self._why_absence_proves_nothing(reading.partition, low)
-                )
+        at, gone = as_text(self._clock()), 0
+        reason = self._why_absence_proves_nothing(reading.partition, low)
+        with self._db.transaction():
+            first_reading.note(self._db, *of, "read", next_offset, reason)
+            if whole.known is not None:
+                if reason is None:
+                    gone = reread_customers.delete_others(self._db, *of, next_offset - 1, at)
+                offsets.move_on(self._db, *of, next_offset, at)
         reading.whole = None
+        if whole.known is not None:
+            reading.caught_up = True
+            reread_customers.forget(self._db, reading.partition)
+            self._ownership.reread(reading.partition)
+            _log_reread(reading.partition, gone, reason)
 
     def _low_once_read(self, reading: Reading, whole: WholeReading, next_offset: int) -> int | None:
         # Returns where the log begins, once the partition was read completely.
@@ -157,33 +162,6 @@ class RetentionGap:
             return "its cleanup.policy is not known"
         misnamed = counts.in_partition(self._db, self._topic.name, partition, "key_disagrees")
         return why_absence_proves_nothing(self.compaction, low, misnamed)
-
-    def _note_whole(self, partition: int, next_offset: int, reason: str | None) -> None:
-        first_reading.note(self._db, *self._topic.log, partition, "read", next_offset, reason)
-
-    def _delete_missing(self, partition: int, next_offset: int, low: int) -> None:
-        assert self.compaction is not None, "without it nothing is read again"
-        at, of = as_text(self._clock()), self._topic.log
-        reason = self._why_absence_proves_nothing(partition, low)
-        with self._db.transaction():
-            self._note_whole(partition, next_offset, reason)
-            gone = 0
-            if reason is None:
-                gone = reread_customers.delete_others(self._db, *of, partition, next_offset - 1, at)
-            offsets.move_on(self._db, *of, partition, next_offset, at)
-        reread_customers.forget(self._db, partition)
-        self._ownership.reread(partition)
-        if reason is None:
-            message = "partition %d was read again. Missing from it, and therefore deleted: %s"
-            log.warning(message, partition, counted(gone, "customer"), extra={"partition": partition, "count": gone})
-        else:
-            log.warning(
-                "partition %d was read again. Deletions may have been missed, because %s. Publish those again as "
-                ".deleted",
-                partition,
-                reason,
-                extra={"partition": partition, "reason": reason},
-            )
 
     # While nothing is read
 
@@ -224,3 +202,13 @@ class RetentionGap:
         if partitions:
             with self._db.transaction():
                 offsets.still_at_end(self._db, *self._topic.log, partitions, at)
+
+
+def _log_reread(partition: int, gone: int, reason: str | None) -> None:
+    if reason is None:
+        message = "partition %d was read again. Missing from it, and therefore deleted: %s"
+        log.warning(message, partition, counted(gone, "customer"), extra={"partition": partition, "count": gone})
+    else:
+        message = "partition %d was read again. Deletions may have been missed, because %s. Publish those again as "
+        message += ".deleted"
+        log.warning(message, partition, reason, extra={"partition": partition, "reason": reason})

@@ -67,6 +67,7 @@ class FakeBroker:
         logs: of each partition, the offsets of its records: there may be holes, as compaction leaves them.
         ends: of each partition, the offset after its last record.
         changes: of the group, each with how many moments of library calls pass before it is served.
+        resets: partitions that are reported once to be read from where the log does not go on.
     """
 
     partitions: int
@@ -74,6 +75,7 @@ class FakeBroker:
     ends: dict[int, int] = field(default_factory=dict)
     committed: dict[int, TopicPartition] = field(default_factory=dict)
     changes: deque[tuple[int, Change, set[int]]] = field(default_factory=deque)
+    resets: set[int] = field(default_factory=set)
 
     def publish(self, partition: int, *, hole: int = 0) -> int:
         """Writes a record about a customer of its own; returns its offset."""
@@ -103,6 +105,7 @@ class FakeConsumer:
         self.closed = False
         self._fatal: LibraryError | None = None
         self._told_fatal = False
+        self._given: set[int] = set()
         self._positions: dict[int, int] = {}
         self._at_end: set[int] = set()
         self._paused: set[int] = set()
@@ -130,11 +133,13 @@ class FakeConsumer:
             self._fatal = fenced_error()
             return
         if change == "assign":
-            added = sorted(partitions - self._positions.keys())
+            added = sorted(partitions - self._given)
+            self._given |= partitions
             self._callbacks["on_assign"](self, [TopicPartition(TOPIC, one) for one in added])
             assert set(added) <= self._positions.keys(), "on_assign did not assign"
             return
-        gone = sorted(self._positions if change == "lose" else partitions & self._positions.keys())
+        gone = sorted(self._given if change == "lose" else partitions & self._given)
+        self._given -= set(gone)
         if gone:
             name = "on_lost" if change == "lose" else "on_revoke"
             self._callbacks[name](self, [TopicPartition(TOPIC, one) for one in gone])
@@ -189,6 +194,9 @@ class FakeConsumer:
         if self._fatal is not None:
             told, self._told_fatal = self._told_fatal, True
             return None if told else FakeMessage(-1, -1, problem=self._fatal)
+        if resets := self.broker.resets & self._positions.keys():
+            self.broker.resets.clear()
+            return FakeMessage(min(resets), -1, problem=LibraryError(LibraryError.OFFSET_OUT_OF_RANGE))
         self._turn += 1
         read = sorted(self._positions.keys() - self._paused)
         for partition in read[self._turn % len(read) :] + read[: self._turn % len(read)] if read else ():
@@ -231,7 +239,7 @@ class FakeConsumer:
 
     def close(self) -> None:
         """Gives back what it has."""
-        if not self.closed and self._positions and self._fatal is None:
+        if not self.closed and self._given and self._fatal is None:
             self._in_callback = True
-            self._serve("revoke", set(self._positions))
+            self._serve("revoke", set(self._given))
         self.closed = True

@@ -149,6 +149,11 @@ class Rebalances(RuleBasedStateMachine):
         if again:
             self.world.broker.changes.append((0, "assign", set(range(PARTITIONS))))
 
+    @rule(partitions=SOME)
+    def reset(self, partitions: set[int]) -> None:
+        """The log of a partition was cut, as the broker says: all start anew, outside of a rebalance."""
+        self.world.broker.resets |= partitions
+
     @rule(times=st.integers(1, 4))
     def read(self, times: int) -> None:
         """The worker reads."""
