@@ -25,8 +25,8 @@ from tests.integration.broker import PASSWORD, RIGHTS, Broker, can_run_kafka, ka
 from tests.integration.topic import Topic, event
 from worker.changelog.topics import check_topics
 from worker.config import Kafka
-from worker.consumer.publish import publish
 from worker.kafka.group import members_of
+from worker.publish import publish
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.server_state import StandIn
 

@@ -16,10 +16,10 @@ from worker.clock import utc_now
 from worker.config import Kafka
 from worker.consumer.consumer import Consumer
 from worker.consumer.owned_partitions import OwnedPartitions
-from worker.consumer.publish import publish
 from worker.demo.broker import EmbeddedBroker
 from worker.errors import KafkaError, UsageError
 from worker.kafka.partitioner import partition_of
+from worker.publish import publish
 from worker.sqlite.database import open_database
 
 

@@ -29,7 +29,7 @@ READING = {"worker.fields.rehash", "worker.plan.related_customers", "worker.plan
 KNOWN_TO = {
     "requests": {"worker.mailchimp.endpoint"},
     "urllib3": {"worker.mailchimp.connection", "worker.mailchimp.endpoint"},
-    "confluent_kafka": {"worker.kafka", "worker.consumer", "worker.changelog", "worker.demo.broker"},
+    "confluent_kafka": {"worker.kafka", "worker.consumer", "worker.publish", "worker.changelog", "worker.demo.broker"},
     "pysqlite3": {"worker.sqlite.library"},
     "sqlite_utils": {"worker.sqlite.migrations"},
     "cryptography": {"worker.accounts.secrets"},

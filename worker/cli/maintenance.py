@@ -16,9 +16,9 @@ from worker.cli import output
 from worker.cli.context import AccountArgument, Json, address_of, changing, load_app
 from worker.cli.drift import compare_with_mailchimp
 from worker.cli.progress import Progress
-from worker.consumer.publish import publish as publish_file
 from worker.errors import NotFound, UsageError
 from worker.model import AccountId
+from worker.publish import publish as publish_file
 from worker.sqlite.backup import back_up
 from worker.sqlite.lock import DatabaseLock
 from worker.sqlite.rows import Changed, Kind

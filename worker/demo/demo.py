@@ -22,7 +22,6 @@ from worker.accounts.settings_log import Author
 from worker.app import App
 from worker.clock import utc_now
 from worker.config import Config, Kafka, Log, Mailchimp, Staging, Web
-from worker.consumer.publish import publish
 from worker.demo.broker import EmbeddedBroker
 from worker.demo.customers import UNSUBSCRIBED, first_day, second_day, third_day, written
 from worker.demo.serving import daemon_of, links_of, web_config
@@ -32,6 +31,7 @@ from worker.log import configure
 from worker.mailchimp.calls import Call, member_hash
 from worker.model import AccountId, ListId, address_key
 from worker.plan.outcomes import Outcome
+from worker.publish import publish
 from worker.sandbox.content import ACCOUNTS, seed
 from worker.sandbox.server import BASE, SandboxServer
 from worker.sandbox.server_state import StandIn

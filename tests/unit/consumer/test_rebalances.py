@@ -151,7 +151,7 @@ class Rebalances(RuleBasedStateMachine):
 
     @rule(partitions=SOME)
     def reset(self, partitions: set[int]) -> None:
-        """The log of a partition was cut, as the broker says: all start anew, outside of a rebalance."""
+        """The log of a partition was cut, as the broker says: all are started again, outside of a rebalance."""
         self.world.broker.resets |= partitions
 
     @rule(times=st.integers(1, 4))

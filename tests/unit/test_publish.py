@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from worker import publish as publishing
 from worker.config import Kafka
-from worker.consumer import publish as publishing
-from worker.consumer.publish import events_of, opened, publish
 from worker.errors import NotFound, PublishStopped, UsageError
+from worker.publish import events_of, opened, publish
 
 GOOD = b'{"type":"com.billmywork.customer.created","data":{"account_id":"a","customer":{"id":"c"}}}'
 
