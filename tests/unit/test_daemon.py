@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -20,9 +21,10 @@ from worker.daemon import Daemon, run_pending
 from worker.errors import DatabaseError
 from worker.flush.run import Flusher
 from worker.flush.turns import Turns
+from worker.model import AccountId
 from worker.sqlite.database import open_database
 from worker.status.run_summary import last_line
-from worker.store import bare_customers, customers, runs
+from worker.store import accounts, bare_customers, customers, runs
 from worker.store.run_result import RunResult
 
 
@@ -81,6 +83,25 @@ def test_an_account_that_a_try_delivered_waits_for_the_next_day(worker: Worker) 
     worker.changed(ONE)
     worker.go_to(TEN + 5 * HOUR)
     assert worker.tick() is None
+
+
+@pytest.mark.parametrize("account", [ONE, None])
+def test_a_requested_flush_that_failed_is_tried_again_though_the_first_daily_flush_is_to_come(
+    worker: Worker, account: AccountId | None
+) -> None:
+    """As the command says, whether it was for one account or for all."""
+    worker.tick()
+    worker.go_to(TEN + HOUR)
+    with worker.db.transaction():
+        settings = accounts.all_accounts(worker.db)[0]
+        accounts.save(worker.db, replace(settings, enabled_at=worker.now - MINUTE))
+        runs.ask(worker.db, as_text(worker.now), account, confirmed=False)
+    assert settings.account_id == ONE
+    worker.changed(ONE)
+    worker.failing = {ONE}
+    assert worker.tick() == [ONE]
+    worker.go_to(TEN + HOUR + 15 * MINUTE)
+    assert worker.tick() == [ONE]
 
 
 def test_what_a_restart_of_the_worker_finds_failed_it_tries_again(worker: Worker) -> None:

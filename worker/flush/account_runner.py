@@ -110,8 +110,7 @@ class AccountRunner:
             completes = here and not self.for_one_account
             if completes or _is_reported(account_run):
                 runs.account_done(db, who, began, completes=completes)
-        elif account_run.failed and not self.for_one_account:
-            # An operator who requests one account sees the result, and decides.
+        elif account_run.failed:
             runs.account_failed(db, who, as_text(self.config.clock()), again=self.trigger == "retry")
 
     def _not_delivered(self, db: Database, account_id: AccountId, reason: str, end: RunResult) -> AccountRun:

@@ -60,8 +60,8 @@ class Flushing:
         app, now, flush = self.app, self.app.clock(), self.app.config.flush
         with closing(self.flusher.config.open()) as db:
             started = time.monotonic()
-            daily = trigger in ("daily", "retry")
-            flush_time = latest_flush_time(now, flush.time_of_day, flush.zone) if daily else None
+            # A retry may be of a request for an account whose first daily flush is still to come.
+            flush_time = latest_flush_time(now, flush.time_of_day, flush.zone) if trigger == "daily" else None
             try:
                 run = self.flusher.flush(trigger, self._prepare, request, Participants(only, flush_time), begun)
             except RequestWithdrawn:

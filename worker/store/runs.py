@@ -13,7 +13,7 @@ from worker.sqlite.rows import Form, RowMapper
 from worker.store.run_result import RunResult
 
 Trigger = Literal["daily", "command", "once", "retry", "read back"]
-"""What started a run. retry: accounts failed in the daily flush · read back: members are read, nothing is delivered."""
+"""What started a run. retry: accounts that failed · read back: members are read, nothing is delivered."""
 
 
 @dataclass(frozen=True, slots=True)
