@@ -37,7 +37,7 @@ from worker.store import (
     update_intents,
 )
 from worker.store.forgotten import Forgotten, HashKind, ReadTo, digest_of
-from worker.store.ledger import LASTING_REFUSALS, CustomerStatus, has_left
+from worker.store.ledger import LASTING_REFUSALS, CustomerStatus, has_left, is_bounce
 
 Progress = Callable[[str, int, int | None], None]
 """Called repeatedly with what is done, how much of it, and the total if it is known."""
@@ -106,8 +106,9 @@ class Erasing:
         }
         addresses_known = sorted(address for address in addresses if address is not None)
         entries = [*own_entries, *ledger.entries_of(self.db, account_id, addresses_known)]
+        bounced = {entry.membership.address for entry in entries if is_bounce(entry)}
         left = (
-            any(has_left(entry) for entry in entries)
+            any(has_left(entry) and not is_bounce(entry) for entry in entries)
             or (staged is not None and not staged.state.marketing_consent)
             or (customer_status.refusal is not None and customer_status.refusal in LASTING_REFUSALS)
             or self._left_before(account_id, customer_id, addresses_known)
@@ -118,7 +119,11 @@ class Erasing:
         own = self._hash(account_id, "customer", customer_id, left=left)
         return [
             replace(own, read_to=ReadTo(read_to, version)),
-            *(self._hash(account_id, "address", address, left=True) for address in addresses_known if left),
+            *(
+                self._hash(account_id, "address", address, left=True)
+                for address in addresses_known
+                if left or address in bounced
+            ),
         ]
 
     def _left_before(self, account_id: AccountId, customer_id: CustomerId, addresses: Sequence[AddressKey]) -> bool:

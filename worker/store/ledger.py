@@ -154,9 +154,12 @@ def keeps_out(entry: LedgerEntry | None, destination: MembershipKey) -> bool:
     """
     if entry is None or not has_left(entry):
         return False
-    return (
-        entry.member_status != "cleaned" or entry.state != "present" or entry.membership.address == destination.address
-    )
+    return not is_bounce(entry) or entry.membership.address == destination.address
+
+
+def is_bounce(entry: LedgerEntry) -> bool:
+    """Returns whether Mailchimp cleaned a member, because mail to its address was returned."""
+    return entry.member_status == "cleaned" and entry.state == "present"
 
 
 def status_left_with(entry: LedgerEntry) -> str | None:

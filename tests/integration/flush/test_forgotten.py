@@ -74,6 +74,17 @@ def test_a_customer_that_was_forgotten_is_not_added_under_another_address(world:
     assert world.outcomes("eve") == ["left"]
 
 
+def test_a_customer_that_was_forgotten_after_a_bounce_is_added_under_another_address(world: World):
+    """A bounce concerns the address only, so the address is kept out and the customer is not."""
+    leave(world, "clean")
+    forget(world, EVE)
+    world.event("eve", B, list_id="other")
+    world.event("new", EVE, list_id="other")
+    world.flush()
+    assert world.members("other") == {B: "subscribed"}
+    assert world.outcomes("new") == ["left"]
+
+
 def test_nobody_is_moved_to_an_address_that_was_forgotten(world: World):
     """A member of ours keeps its place, and gets neither that address nor a second member with it."""
     leave(world, "unsubscribe")

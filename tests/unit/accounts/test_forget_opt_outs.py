@@ -45,7 +45,6 @@ def erase(db, entries=(), customer_statuses=(), secret=SECRET):
     "left",
     [
         {"member_status": "unsubscribed"},
-        {"member_status": "cleaned"},
         {"member_status": "archived"},
         {"state": "gone"},
         {"state": "archived", "status_before": "unsubscribed"},
@@ -58,6 +57,15 @@ def test_all_addresses_of_who_left_stay_as_hashes(db, left):
     assert departed.has_address(ONE)
     assert departed.has_address(OLD)
     assert departed.has_customer(CUS)
+
+
+def test_of_who_bounced_only_that_address_stays_as_a_hash(db):
+    """A bounce concerns the address, and neither the person nor another address."""
+    erase(db, [entry(OLD, member_status="cleaned"), entry()], [CustomerStatus(CUS, MembershipKey(ListId("one"), ONE))])
+    departed = departed_of(db, ACCOUNT, SECRET)
+    assert departed.has_address(OLD)
+    assert not departed.has_address(ONE)
+    assert not departed.has_customer(CUS)
 
 
 @pytest.mark.parametrize("title", ["Member In Compliance State", "Forgotten Email Not Subscribed"])
