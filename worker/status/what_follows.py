@@ -16,7 +16,7 @@ from worker.flush.brake import SHARE, Expected, leaves
 from worker.model import ListId
 from worker.plan.inputs import PlanInputs
 from worker.plan.related_customers import Selection, chunks
-from worker.plan.steps import Archive, Move, Plan
+from worker.plan.steps import Archive, Move, Plan, Restore
 from worker.sqlite.database import Database
 from worker.store import accounts, bare_customers, ledger
 from worker.store.accounts import AccountSettings
@@ -47,7 +47,7 @@ class WhatFollows:
         """Counts one more chunk of the account's plan."""
         self.expected.add(plan)
         for step in plan.steps():
-            if isinstance(step, Move) and step.kept_out_by is None:
+            if isinstance(step, Move | Restore) and step.kept_out_by is None:
                 to = step.membership.list_id
                 self.moves.update(
                     (prior.membership.list_id, to) for prior in step.priors if prior.membership.list_id != to

@@ -78,6 +78,21 @@ def test_what_follows_says_who_is_added_moves_and_leaves(world: World):
     assert world.settings.master_list == "master"
 
 
+def test_what_follows_counts_who_moves_back_to_a_list_where_it_was_archived(world: World):
+    """The member is restored there, and leaves the other list: it moves like the others."""
+    for number in range(3):
+        world.event(f"c{number}", f"c{number}@example.com")
+    world.flush()
+    world.event("c0", "c0@example.com", list_id="other")
+    world.flush()
+    after = lists.with_stored(world.settings, [ListId("master")])
+    departed = world.app.departed_of(world.db, ACCOUNT)
+    found = what_follows(world.db, after, departed, "2026-11-22T10:00:00Z", everyone=True)
+    assert found is not None
+    assert found.in_words("today at 10:00") == "1 move from Other to Master, today at 10:00."
+    assert found.to_confirm == {"other": 1}
+
+
 def test_what_follows_counts_nobody_who_is_known_to_have_left(world: World):
     """They are not moved; a confirmation of too many would let others leave whom it did not show."""
     members(world, 12)
