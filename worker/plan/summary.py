@@ -101,7 +101,8 @@ def kind_of(step: Step) -> Kind:
         case Archive():
             return "archives"
         case Unsubscribe():
-            return "unsubscribes"
+            # On each stored list, also where the ledger has no member.
+            return "unsubscribes" if step.entry is not None and step.entry.state == "present" else "rechecks"
 
 
 def _kind_of_no_call(no_call: NoCall) -> Kind:

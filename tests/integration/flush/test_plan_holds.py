@@ -252,3 +252,11 @@ def test_a_large_account_adds_together_what_is_many_in_all_its_chunks(world: Wor
     )
     posts = [call for call in world.writes() if call.method == "POST" and call.path == "/lists/master"]
     assert [len((call.body or {})["members"]) for call in posts] == [5, 5, 2]
+
+
+def test_a_plan_counts_an_unsubscribe_only_where_a_member_is_known(world: World):
+    """Withdrawn consent is looked for on each stored list; where the ledger has no member, that is a read."""
+    world.event("ann", "ann@example.com")
+    world.flush()
+    world.event("ann", "ann@example.com", marketing_consent=False)
+    assert world.plan().summary.counts == {("master", "unsubscribes"): 1, ("other", "rechecks"): 1}
