@@ -279,9 +279,13 @@ def end_left(db: Database, at: str) -> int:
 
 
 def last_parts(db: Database, account_id: AccountId | None = None) -> dict[AccountId, tuple[int, AccountRun]]:
-    """Returns each account's part, or one's, of the last run in which it had something to do, with its number."""
-    which, values = ("", ()) if account_id is None else ("WHERE account_id = ?", (account_id,))
-    rows = db.execute(f"SELECT *, max(run) FROM flush_run_account {which} GROUP BY account_id", values)
+    """Returns each account's part, or one's, of the last flush in which it had something to do, with its number.
+
+    A run that only reads members back is none.
+    """
+    which, values = ("", ()) if account_id is None else ("AND account_id = ?", (account_id,))
+    delivers = "run NOT IN (SELECT run FROM flush_run WHERE trigger = 'read back')"
+    rows = db.execute(f"SELECT *, max(run) FROM flush_run_account WHERE {delivers} {which} GROUP BY account_id", values)
     return {AccountId(row["account_id"]): (row["run"], _PART.read(row)) for row in rows}
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from worker.model import AccountId, CustomerId, MembershipKey
+from worker.model import AccountId, CustomerId, ListId, MembershipKey
 from worker.sqlite.database import Database
 from worker.sqlite.rows import Rows, entry_rows
 
@@ -29,6 +30,34 @@ class SentFields:
     customer_id: CustomerId
     fields: Mapping[str, str]
     text: str
+
+
+class Sent(NamedTuple):
+    """Which merge fields were ever sent to members of some lists.
+
+    Attributes:
+        complete: whether all members were looked at, and not only some.
+    """
+
+    tags: frozenset[str]
+    complete: bool
+
+
+def tags(db: Database, account_id: AccountId, list_ids: Iterable[ListId], limit: int = 5000) -> Sent:
+    """Returns the merge tags that members of lists have from this worker, EMAIL if there is one of them.
+
+    Args:
+        limit: members of each list to look at.
+    """
+    sent: set[str] = set()
+    complete = True
+    for list_id in list_ids:
+        some = f"SELECT fields FROM ledger WHERE account_id = ? AND list_id = ? AND {_HAS} LIMIT ?"
+        query = f"SELECT count(*) FROM ({some}) UNION ALL SELECT DISTINCT key FROM ({some}), json_each(fields)"
+        (members, *found_tags) = db.column(str, query, (account_id, list_id, limit) * 2)
+        sent |= {"EMAIL", *found_tags} if int(members) else set()
+        complete = complete and int(members) < limit
+    return Sent(frozenset(sent), complete)
 
 
 def count_by_account(db: Database) -> Counter[AccountId]:

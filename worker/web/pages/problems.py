@@ -227,8 +227,8 @@ def _left_by_last_sync(facts: AccountFacts, now: datetime) -> Iterator[Problem]:
             "incomplete",
             "problem",
             "The last sync did not finish",
-            f"{part.settled:,} of {people(part.to_do)} are up to date. We try the others again automatically. Write "
-            "to our support if this message stays.",
+            f"{part.settled:,} of {people(part.to_do)} {'is' if part.to_do == 1 else 'are'} up to date. We try the "
+            "others again automatically. Write to our support if this message stays.",
             SYNC,
         )
     waiting_for_owner = part.counts.get(Outcome.HELD, 0)

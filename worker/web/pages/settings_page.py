@@ -11,7 +11,7 @@ from worker.accounts.lists import new_of
 from worker.errors import AccountError, MailchimpError, UsageError
 from worker.sqlite.lock import is_locked
 from worker.status.live import read_live
-from worker.store import customers
+from worker.store import customers, sent_fields
 from worker.store.accounts import AccountList
 from worker.web import account_editor
 from worker.web.account_reader import CurrentState, current_state, runs_of, settings_of
@@ -22,7 +22,7 @@ from worker.web.pages.layout import GROUPS, MESSAGES, back, page, when
 from worker.web.pages.problems import REFRESH, SYNC, Problem, ProblemContext, problems_of, set_up
 from worker.web.pages.syncs import chart_of, last_sync
 from worker.web.pages.words import people
-from worker.web.pages.your_data import fields_of, not_sent
+from worker.web.pages.your_data import badge_of, fields_of, not_sent
 
 
 def show(call: Call) -> Response:
@@ -45,7 +45,8 @@ def settings_response(
     next_sync = when(call, call.next_flush)
     problems = needing_attention(call, current)
     pressing, notes = ([problem for problem in problems if (problem.level == "note") is note] for note in (False, True))
-    unsent = [not_sent(row, settings) for row in facts.part.left_out] if facts.part is not None else []
+    left_out = facts.part.left_out if facts.part is not None else ()
+    sent = sent_fields.tags(call.db, call.account, [on_list.list_id for on_list in settings.stored])
     refresh, message = call.context.refreshes.of(call.account), warning or MESSAGES.get(call.query.get("done", ""))
     return page(
         call,
@@ -83,9 +84,11 @@ def settings_response(
         later=people(facts.waits.later) if facts.waits.later else None,
         chart=chart_of(call, parts),
         groups=GROUPS,
-        fields=fields_of(settings),
+        fields=[
+            (field, badge_of(field.tag, left_out, sent, synced=facts.part is not None)) for field in fields_of(settings)
+        ],
         mapped_lists=[on_list for on_list in settings.stored if not on_list.gone] if settings.key_hint else [],
-        not_sent=unsent,
+        not_sent=[not_sent(row, settings) for row in left_out],
     )
 
 

@@ -30,6 +30,8 @@ _ENDS = {
     RunResult.FAILED: "tried again",
 }
 
+_UNFINISHED = (RunResult.FAILED, RunResult.STOPPED)
+
 
 def last_sync(call: Call, parts: Sequence[PartOfRun]) -> dict[str, Any] | None:
     """Returns the last sync's results, for its sentence and its bar; None if there was none."""
@@ -46,6 +48,7 @@ def last_sync(call: Call, parts: Sequence[PartOfRun]) -> dict[str, Any] | None:
         "run": last.run,
         "when": _began(call, last),
         "empty": not main,
+        "unfinished": last.ended_at is not None and last.part.ended in _UNFINISHED,
         "main": main,
         "why": [
             {"outcome": part.outcome, "text": part.text, "sentence": words_of(part.outcome).sentence}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from worker.fields import field_values
 from worker.fields.field_mapping import mapping_of
@@ -11,6 +12,7 @@ from worker.fields.field_values import CUT
 from worker.fields.merge_values import NO_SUCH_FIELD
 from worker.store.accounts import AccountSettings
 from worker.store.runs import LeftOut
+from worker.store.sent_fields import Sent
 from worker.web.pages.words import list_name
 
 DETAILS: Mapping[str, str] = {
@@ -57,6 +59,33 @@ def fields_of(settings: AccountSettings) -> list[Field]:
         for (tag, source), names in names_by_field.items()
     ]
     return [Field("Email address", "EMAIL"), *rows]
+
+
+class Badge(NamedTuple):
+    """Whether a detail reached Mailchimp, in words, with the tone of a badge; "" for no badge."""
+
+    text: str
+    tone: str = ""
+
+
+def badge_of(tag: str, left_out: Sequence[LeftOut], sent: Sent, *, synced: bool) -> Badge:
+    """Returns whether a merge field was sent.
+
+    Args:
+        left_out: what the last sync did not send as billmywork has it.
+        synced: whether there was a sync.
+    """
+    missed = [row for row in left_out if row.field == tag]
+    whole = all(row.contacts == row.of and not row.reason.startswith(CUT) for row in missed)
+    if missed and whole and tag not in sent.tags:
+        return Badge("not sent", "warn")
+    if missed:
+        return Badge("partly sent", "warn")
+    if tag in sent.tags:
+        return Badge("sent", "good")
+    if not synced:
+        return Badge("no sync yet")
+    return Badge("nothing sent" if sent.complete else "sent to few or nobody")
 
 
 _NAMES = {"line1": "street", "city": "town", "state": "county or state", "postcode": "postcode"}
