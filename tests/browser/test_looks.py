@@ -12,23 +12,33 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
+from tests import setters
 from tests.browser.shop import Shop
-from tests.integration.flush.world import ACCOUNT, CHANGELOG
+from tests.integration.flush.world import ACCOUNT, CHANGELOG, KEY
 from tests.staged import stage_batch
-from worker.accounts import settings
+from worker.accounts import api_keys, settings
 from worker.consumer.decode import Record
+from worker.model import AccountId
+from worker.sandbox.merge import MergeField
 from worker.sqlite.lock import DatabaseLock
 from worker.sqlite.rows import Changed
 from worker.store import accounts
 from worker.store.accounts import Pause
+from worker.web.pages.routes import PAGES
 
 EVIL = "<script>window.evil=1</script><img src=x onerror=window.evil=1>\"'>"
 LONG = "A very long name of a list that somebody typed without ever thinking of telephones " * 2
+WORD = "Rindfleischetikettierungsueberwachungsaufgabenuebertragungsgesetz"
+"""Sixty-five letters without a place to break."""
+LONG_ADDRESS = f"{WORD[:60].lower()}@{WORD[:50].lower()}.example"
 PATHS = (
     "", "/review?kind=enable&enabled=1&status=pending", "/review?kind=lists&list=other&master=other", "/disconnect",
-    "/runs", "/people?run=1", "/people?run=2&group=missed", "/person", "/person?email=evil@example.com", "/log",
-    "/waiting",
+    "/runs", "/people?run=1", "/people?run=4&group=missed", "/person", "/person?email=evil@example.com", "/log",
+    "/waiting", "/held", "/fields?list=master", "/fields?list=other", f"/person?email={LONG_ADDRESS}",
+    "/person?email=bounced@example.com", "/person?email=renamed@example.com", "/person?email=refused@shop.invalid",
+    f"/person?email={'unknown' * 6}@example.com",
 )  # fmt: skip
+SKIPPED = {"/people.csv": "no page", "/refreshing": "goes on to the settings at once"}
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +48,24 @@ def full_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         shop.standin.find_list("other").name = EVIL
         shop.standin.find_list("spare").name = LONG
         shop.refresh()
+        with_ = {"secret": shop.app.secret, "open_sender": shop.app.open_client, "at": shop.clock()}
+        api_keys.connect(shop.db, CHANGELOG, AccountId("nomaster"), KEY, **with_)  # type: ignore[arg-type]
+        setters.enable(shop.db, CHANGELOG, AccountId("nomaster"))
         shop.people(24, phone="0113 496 0000", address={"line1": "1 High St"})
         shop.event("evil", "evil@example.com", first_name=EVIL, last_name=EVIL, company=EVIL, list_id="other")
         shop.event(EVIL.replace("/", ""), "second@example.com", first_name="=1+1")
         shop.event("nobody", None, first_name=LONG)
+        shop.event("long", LONG_ADDRESS, first_name=WORD, last_name=WORD, attributes={WORD[:64]: WORD})
+        shop.event("refused", "refused@shop.invalid", first_name=WORD)
+        for name in ("bounced", "renamed"):
+            shop.event(name, f"{name}@example.com", first_name=name)
+        fields = shop.standin.find_list("other").fields
+        fields["WORD"] = MergeField(99, "WORD", WORD, "dropdown", choices=(WORD, LONG))
         shop.run()
+        shop.read_back()
+        shop.by_hand("bounced@example.com", "clean")
+        shop.by_hand("renamed@example.com", "rename", value=LONG_ADDRESS.replace("@", "@new."))
+        shop.read_back()
         for number in range(20):
             shop.deleted(f"c{number}")
         shop.run()
@@ -66,8 +89,8 @@ def test_no_page_breaks_or_shuts_anybody_out(visited: Page, full_shop: Shop) -> 
     full_shop.clock.forward(minutes=1)
     visited.goto(full_shop.link(EVIL))
     wrong = []
-    for url in [*(full_shop.page + path for path in PATHS), full_shop.page + "/held"]:
-        wrong += _wrong(visited, url)
+    for path in PATHS:
+        wrong += _wrong(visited, full_shop.page + path)
     visited.goto(full_shop.operators_link())
     for url in (
         full_shop.url + "/",
@@ -77,7 +100,40 @@ def test_no_page_breaks_or_shuts_anybody_out(visited: Page, full_shop: Shop) -> 
         full_shop.page,
     ):
         wrong += _wrong(visited, url)
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)
+
+
+FAULTS = r"""() => {
+  const faults = [], shown = e => !e.closest('.unseen, .skip, svg, datalist, option');
+  if (document.documentElement.scrollWidth > innerWidth) faults.push('wider than the window');
+  for (const e of document.querySelectorAll('.scroll, .tabs'))
+    if (e.scrollWidth > e.clientWidth) faults.push(`${e.className} scrolls sideways`);
+  for (const e of document.querySelectorAll('body *')) {
+    const box = e.getBoundingClientRect();
+    if (box.width > 1 && box.height > 1 && shown(e) && (box.right > innerWidth + 1 || box.left < -1))
+      faults.push(`beyond the edge: ${e.outerHTML.slice(0, 120)}`);
+  }
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), range = document.createRange();
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    if (!shown(text.parentElement)) continue;
+    for (const word of text.data.matchAll(/\S+/g)) {
+      range.setStart(text, word.index); range.setEnd(text, word.index + word[0].length);
+      const lines = new Set([...range.getClientRects()].map(box => Math.round(box.top)));
+      if (word[0].length <= 14 && lines.size > 1) faults.push(`broken: ${word[0]} in ${text.data.slice(0, 60)}`);
+    }
+  }
+  return faults.slice(0, 6);
+}"""
+"""What a person with this window would see cut, broken or only by scrolling sideways. No short word is broken."""
+
+
+def test_every_page_of_an_account_is_looked_at() -> None:
+    """A page that is added is looked at in both widths too."""
+    paths = {
+        page.path.partition("/mailchimp")[2] for page in PAGES if "GET" in page.methods and "/accounts" in page.path
+    }
+    assert paths - SKIPPED.keys() == {path.partition("?")[0] for path in PATHS}
 
 
 def _wrong(page: Page, url: str) -> Iterator[str]:
@@ -87,12 +143,7 @@ def _wrong(page: Page, url: str) -> Iterator[str]:
         yield f"{url}: {answer.status}"
     if page.evaluate("window.evil") is not None:
         yield f"{url}: markup of others came to life"
-    if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-        yield f"{url}: wider than the window"
-    if page.evaluate(
-        "[...document.querySelectorAll('.scroll')].some(region => region.scrollWidth > region.clientWidth)"
-    ):
-        yield f"{url}: a table scrolls sideways"
+    yield from (f"{url}: {fault}" for fault in page.evaluate(FAULTS))
     for found in Axe().run(page).response["violations"]:
         yield f"{url}: {found['id']}: {[node['html'][:120] for node in found['nodes'][:3]]}"
 
@@ -105,7 +156,7 @@ def test_the_first_visit_is_as_good(visited: Page, shop: Shop) -> None:
     visited.keyboard.press("Enter")
     visited.get_by_role("alert").wait_for()
     wrong += [one["id"] for one in Axe().run(visited).response["violations"]]
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_operators_see_everything_and_replay_a_dead_letter(page: Page, full_shop: Shop) -> None:

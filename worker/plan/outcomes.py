@@ -53,6 +53,10 @@ RETRIED_AFTER = "Tried again after "
 """Followed by a time, as text, and a full stop."""
 ANOTHER_ADDRESS = "Sent when the customer has another address."
 NOT_PUT_BACK = "Not added again, because the person may have left. The worker looks again when the customer changes."
+OTHER_ADDRESS_THERE = (
+    "Nothing is written while the member has another address in Mailchimp. The worker looks again when the customer "
+    "changes."
+)
 UNTIL_CLEARED = "Nothing until an operator clears it (resync --clear-suppressed) or the address changes."
 ONCE_CONFIRMED = "Subscribed once the person confirms."
 ONCE_FIXED = "Will be sent once this is fixed."
@@ -197,7 +201,7 @@ STATUS_MEANINGS: Mapping[str, StatusMeaning] = {
     "renamed": StatusMeaning(
         Outcome.GONE,
         "The person changed the address of the member in Mailchimp.",
-        MEANINGS[Outcome.GONE].next,
+        OTHER_ADDRESS_THERE,
         "person",
     ),
     "pending": StatusMeaning(Outcome.FOUND, "The person has been asked by mail to confirm.", ONCE_CONFIRMED, "person"),

@@ -138,6 +138,7 @@ def test_an_address_that_the_person_changed_in_mailchimp_is_shown(site: Site) ->
         assert "today at 11:00 with another address" in shown
         assert "They changed their address in Mailchimp to ann@new.example." in shown
         assert "They did this themselves" not in shown
+        assert next_on_page(site, email).startswith("Nothing, while they have another address in Mailchimp.")
 
 
 def test_who_left_under_the_changed_address_is_shown_at_once(site: Site) -> None:

@@ -19,6 +19,8 @@ WORDS: Mapping[str, str] = {
     "Until then, each change there unsubscribes them.",
     outcomes.NOT_PUT_BACK: "We do not put them back, because they may have left. We look again when you change this "
     "customer in billmywork.",
+    outcomes.OTHER_ADDRESS_THERE: "Nothing, while they have another address in Mailchimp. We look again when you "
+    "change this customer in billmywork.",
     STATUS_MEANINGS["cleaned"].next: "They are added again once they have another email address in billmywork.",
     outcomes.ANOTHER_ADDRESS: "They are sent once they have another email address in billmywork.",
     outcomes.ONCE_CONFIRMED: "They are subscribed once they confirm Mailchimp's mail.",

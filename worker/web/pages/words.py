@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from worker.flush.published_outcome import has_no_valid_address
-from worker.plan.outcomes import NOT_PUT_BACK, Outcome
+from worker.plan.outcomes import OTHER_ADDRESS_THERE, Outcome
 from worker.store.accounts import AccountSettings
 from worker.store.receipts import Receipt
 
@@ -129,7 +129,7 @@ def words_for(receipt: Receipt) -> Words:
     """Returns what a receipt says, in words: more exactly than its outcome."""
     if receipt.outcome == Outcome.REFUSED:
         return _NO_VALID_ADDRESS if has_no_valid_address(receipt) else _REFUSED
-    if receipt.outcome == Outcome.LEFT and receipt.next == NOT_PUT_BACK:
+    if receipt.outcome == Outcome.LEFT and receipt.next == OTHER_ADDRESS_THERE:
         return _OTHER_ADDRESS
     return words_of(receipt.outcome)
 
