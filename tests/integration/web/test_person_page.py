@@ -67,6 +67,19 @@ def test_a_bounce_is_ended_by_another_address(site: Site) -> None:
     assert outcome.next == api_next(site, "ann@example.com") == "Added again when the customer has another address."
 
 
+def test_who_bounced_elsewhere_is_not_said_to_have_left(site: Site) -> None:
+    """Another list has the bounced member: the row of the sync says why nobody was added, and what helps."""
+    world = site.world
+    world.event("ann", "ann@example.com")
+    world.daily()
+    world.by_hand("ann@example.com", "clean")
+    world.event("ann", "ann@example.com", list_id="other")
+    world.daily()
+    shown = text_of(site.owner().get(f"{PAGE}/people?group=missed").text)
+    assert "Not added: mail to their email address came back. They are added again once they have another" in shown
+    assert "left one of your lists" not in shown[shown.index("ann@example.com") :]
+
+
 def test_a_withdrawn_consent_must_be_given_again(site: Site) -> None:
     """The form alone does not help: the next event would unsubscribe them again."""
     world = site.world

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from worker.flush.published_outcome import has_no_valid_address
-from worker.plan.outcomes import OTHER_ADDRESS_THERE, Outcome
+from worker.plan.outcomes import OTHER_ADDRESS_THERE, STATUS_MEANINGS, Outcome
 from worker.store.accounts import AccountSettings
 from worker.store.receipts import Receipt
 
@@ -96,9 +96,15 @@ _REFUSED = Words(Group.NOT_ADDED, "refused", "Mailchimp refused them.")
 _NO_VALID_ADDRESS = Words(
     Group.NOT_ADDED, "without a valid address", "Nothing was sent, because their email address is not valid."
 )
-_OTHER_ADDRESS = Words(
-    Group.NOT_ADDED, "with another address there", "Not added: they changed their email address in Mailchimp."
-)
+_LEFT: Mapping[str, Words] = {
+    OTHER_ADDRESS_THERE: Words(
+        Group.NOT_ADDED, "with another address there", "Not added: they changed their email address in Mailchimp."
+    ),
+    STATUS_MEANINGS["cleaned"].next: Words(
+        Group.NOT_ADDED, "not reachable", "Not added: mail to their email address came back."
+    ),
+}
+"""How somebody left, by what is next."""
 _UNKNOWN = Words(None, "others", "Something else happened.")
 
 STATUSES: Mapping[str, str] = {
@@ -129,8 +135,8 @@ def words_for(receipt: Receipt) -> Words:
     """Returns what a receipt says, in words: more exactly than its outcome."""
     if receipt.outcome == Outcome.REFUSED:
         return _NO_VALID_ADDRESS if has_no_valid_address(receipt) else _REFUSED
-    if receipt.outcome == Outcome.LEFT and receipt.next == OTHER_ADDRESS_THERE:
-        return _OTHER_ADDRESS
+    if receipt.outcome == Outcome.LEFT:
+        return _LEFT.get(receipt.next) or words_of(receipt.outcome)
     return words_of(receipt.outcome)
 
 
