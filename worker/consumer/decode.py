@@ -11,6 +11,8 @@ from typing import Annotated
 
 import msgspec
 
+from worker.text.json_input import decoded
+
 LONGEST_VALUE = 1_000_000
 """Bytes of a record's value."""
 LONGEST_ID = 128
@@ -168,10 +170,10 @@ def decode(record: Record) -> Decoded:
 
 def _structured(record: Record, value: bytes) -> Decoded:
     try:
-        envelope = _envelope.decode(value)
+        envelope = decoded(_envelope, value)
     except msgspec.ValidationError:
         # Other types have data of another shape.
-        other = _only_type.decode(value)
+        other = decoded(_only_type, value)
         if other.type not in TYPES:
             return Skipped(other.type)
         raise
@@ -190,7 +192,7 @@ def _binary(record: Record, value: bytes, attributes: dict[str, str]) -> Decoded
     for name, text in (("ce_id", event_id), ("ce_time", event_time)):
         if text is not None and len(text) > LONGEST_TEXT:
             return Undecodable(f"the header {name} has {len(text)} characters, more than {LONGEST_TEXT}")
-    return _event(record, kind, _data.decode(value), event_id, event_time)
+    return _event(record, kind, decoded(_data, value), event_id, event_time)
 
 
 def _event(record: Record, kind: str, data: _Data, event_id: str | None, event_time: str | None) -> Decoded:
@@ -224,8 +226,8 @@ def whose(record: Record) -> tuple[str, str] | None:
     """Returns the account and customer in a record's key, or in its data if the key has none."""
     if (named := named_by(record.key)) is not None:
         return named
-    decoded = decode(record)
-    return (decoded.account_id, decoded.customer_id) if isinstance(decoded, Event) else None
+    event = decode(record)
+    return (event.account_id, event.customer_id) if isinstance(event, Event) else None
 
 
 def _deletion(key: bytes | None) -> Decoded:

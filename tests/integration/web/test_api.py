@@ -88,6 +88,23 @@ def test_a_choice_that_does_not_fit_is_refused(site: Site, list_id: str, body: A
     assert site.owner().get(f"{ROOT}/settings-log").json()["changes"] == []
 
 
+def test_a_number_with_a_fraction_of_0_is_an_integer(site: Site) -> None:
+    """JSON Schema says so, and a program may write its numbers so."""
+    put = site.program().put
+    assert put(f"{ROOT}/settings", content=b'{"confirmed": {"master": 1.0}}').status_code == 200
+    answer = put(f"{ROOT}/settings", content=b'{"confirmed": {"master": 1.5}}')
+    assert (answer.status_code, "got `float`" in answer.json()["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"), [(rb'{"email": "a\ud800b"}', r"half of a surrogate pair, \ud800,"), (b" ", "empty")]
+)
+def test_a_body_that_is_complete_is_not_called_truncated(site: Site, body: bytes, said: str) -> None:
+    """The answer says what is wrong with it."""
+    answer = site.program().post(f"{ROOT}/explain", content=body)
+    assert (answer.status_code, said in answer.json()["detail"]) == (422, True)
+
+
 def test_the_log_says_who_changed_a_setting(site: Site) -> None:
     """An operator, and a person of the account by the name in the link."""
     site.program().put(f"{ROOT}/settings", json={"enabled": False})

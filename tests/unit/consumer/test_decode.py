@@ -51,7 +51,8 @@ events = st.fixed_dictionaries(
     {
         "type": st.sampled_from(sorted(TYPES)),
         "data": st.fixed_dictionaries(
-            {"account_id": ids, "customer": customers}, optional={"version": st.none() | st.integers(0, 2**63 - 1)}
+            {"account_id": ids, "customer": customers},
+            optional={"version": st.none() | st.integers(0, 2**63 - 1) | st.integers(0, 2**53).map(float)},
         ),
     },
     optional={"id": texts, "time": texts, "specversion": st.just("1.0"), "source": texts},

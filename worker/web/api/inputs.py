@@ -11,6 +11,7 @@ from worker.accounts.requested_settings import RequestedSettings
 from worker.fields.field_mapping import MOST_FIELDS, NOTHING
 from worker.model import ListId
 from worker.plan.outcomes import Outcome
+from worker.text.json_input import decoded
 from worker.web.access.sessions import LONGEST_NAME
 from worker.web.call import Call
 from worker.web.errors import BadInput
@@ -99,7 +100,7 @@ def body(call: Call, kind: type[_Body]) -> _Body:
         BadInput: it is no JSON, or not such an object.
     """
     try:
-        value: _Body = _decoders[kind].decode(call.body or b"{}")
+        value: _Body = decoded(_decoders[kind], call.body or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _bad(f"The body is not as described: {error}.") from error
     return value
