@@ -20,7 +20,7 @@ import typer
 from worker import log
 from worker.cli.columns import GAP, fits, lines_of, widths_of
 from worker.errors import UsageError
-from worker.text.escape import json_escaped, visible, without_formula
+from worker.text.escape import csv_cell, json_escaped, visible
 
 _Row = TypeVar("_Row")
 
@@ -89,7 +89,7 @@ def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Prints CSV with a header line for a spreadsheet, without formulas."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([without_formula(_cell(value)) for value in row] for row in rows)
+    writer.writerows(map(csv_cell, row) for row in rows)
 
 
 def say(text: str, *, bold: bool = False) -> None:

@@ -24,11 +24,12 @@ def json_escaped(document: str) -> str:
     return "".join(char if _is_shown(char) or char == "\n" else _utf16_escapes(char) for char in document)
 
 
-def without_formula(cell: str) -> str:
-    """Returns a cell of a CSV file, marked as text if a spreadsheet would take it for a formula.
+def csv_cell(value: object) -> str:
+    """Returns a value as a cell of a CSV file, safe to print, and marked as text if a spreadsheet would run it.
 
     Anybody can choose an address. Source: OWASP, CSV injection.
     """
+    cell = "" if value is None else visible(str(value))
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 

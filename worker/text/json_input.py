@@ -32,6 +32,7 @@ def decoded(decoder: msgspec.json.Decoder[_Decoded], document: bytes) -> _Decode
         except msgspec.ValidationError as error:
             if "got `float`" not in str(error):
                 raise
+            # Safe in any thread: msgspec inspected the type when the decoder was made.
             return msgspec.convert(_with_integers.decode(document), decoder.type)
     except msgspec.ValidationError:
         raise

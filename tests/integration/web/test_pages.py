@@ -184,6 +184,15 @@ def test_a_day_of_the_chart_leads_to_the_people_of_all_its_syncs(site: Site) -> 
         assert client.get(f"{PAGE}/people?day={day}").status_code == 404
 
 
+def test_the_csv_of_people_has_no_characters_that_control_a_terminal(site: Site) -> None:
+    """A customer chooses its name: escapes stand for control and bidi characters, as on the command line."""
+    site.world.event("ann", "ann@example.com", first_name="An\x1b]0;n\x07", last_name="\u202eeeL")
+    site.world.run()
+    file = site.owner().get(f"{PAGE}/people.csv").text
+    assert r"An\x1b]0;n\x07 \u202eeeL" in file
+    assert all(char.isprintable() or char in "\r\n\ufeff" for char in file)
+
+
 def test_changes_are_not_called_people_as_one_person_may_have_several(site: Site) -> None:
     """Of one person, details and tags were updated; the page says what it counts."""
     world = site.world

@@ -25,7 +25,7 @@ from worker.store import bare_customers, customers, ledger, receipts, runs, wait
 from worker.store.accounts import AccountSettings
 from worker.store.receipts import Receipt, Receipts
 from worker.store.runs import PartOfRun
-from worker.text.escape import without_formula
+from worker.text.escape import csv_cell
 from worker.web.account_reader import receipts_complete_since, runs_of, settings_of
 from worker.web.call import Call
 from worker.web.errors import PageNotFound
@@ -131,7 +131,7 @@ def _content(file: IO[bytes]) -> Iterator[bytes]:
 def _cells(call: Call, receipt: Receipt, customer: Customer | None, settings: AccountSettings) -> list[str]:
     row = _row(call, receipt, customer, settings)
     cells = (receipt.at, row["name"], row["email"], row["list"], row["label"], row["sentence"], receipt.customer_id)
-    return [without_formula(str(cell or "")) for cell in cells]
+    return [csv_cell(cell) for cell in cells]
 
 
 def _selection(call: Call) -> _Selection:
