@@ -22,6 +22,7 @@ from worker.text.redaction import hide
 from worker.web.application import web_application
 from worker.web.call import WebContext
 from worker.web.collector import WorkerCollector, registry_of
+from worker.web.connection import LimitedConnection
 from worker.web.forwarding import SeenRequests, other_worker
 from worker.web.health import Health
 
@@ -107,6 +108,7 @@ class WebServer:
         """Starts to serve."""
         config = uvicorn.Config(
             application,
+            http=LimitedConnection,
             log_config=None,
             access_log=False,
             lifespan="off",
