@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from worker.flush.step_result import Answered, Exchange
 from worker.mailchimp import calls
-from worker.mailchimp.answers import UNREADABLE, Answer, ClassifiedAnswer, classify, total_items
+from worker.mailchimp.answers import UNREADABLE, Answer, ClassifiedAnswer, classify_read, total_items
 from worker.mailchimp.calls import Call, Sender, member_hash
 from worker.model import ListId
 from worker.plan.steps import Add
@@ -115,4 +115,4 @@ def _hashes(answer: Answer) -> Sequence[str] | None:
 
 
 def _no_use(answer: Answer) -> ClassifiedAnswer:
-    return UNREADABLE if answer.ok else classify(answer)
+    return UNREADABLE if answer.ok else classify_read(answer)

@@ -20,7 +20,7 @@ from worker.flush.list_lookup import look_for
 from worker.flush.recorder import Recorder
 from worker.flush.step_result import Answered, Exchange, Halted, StepResult
 from worker.mailchimp import calls
-from worker.mailchimp.answers import Answer, AnswerClass, ClassifiedAnswer, Member, member_in
+from worker.mailchimp.answers import Answer, AnswerClass, ClassifiedAnswer, Member, member_read
 from worker.mailchimp.calls import Call, Sender
 from worker.mailchimp.sender import RetryingSender, look_twice
 from worker.model import CustomerId, ListId, MembershipKey
@@ -305,7 +305,7 @@ class Attempt(StepResult):
 
         def read() -> Read:
             answer = self.send(call)
-            member, classified = member_in(answer)
+            member, classified = member_read(answer)
             return Read(classified, Exchange.of(call, answer), member, answer.date)
 
         if second_look or (entry is not None and entry.state != "gone"):

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from worker.clock import Wait
 from worker.mailchimp import calls
-from worker.mailchimp.answers import AnswerClass, ClassifiedAnswer, classify
+from worker.mailchimp.answers import AnswerClass, ClassifiedAnswer, classify_read
 from worker.mailchimp.calls import Sender
 from worker.mailchimp.sender import SECOND_LOOK
 from worker.model import ListId
@@ -38,7 +38,7 @@ def look_for(sender: Sender, list_ids: Collection[ListId], wait: Wait) -> dict[L
 def _read_each(sender: Sender, list_ids: Collection[ListId]) -> dict[ListId, ClassifiedAnswer]:
     answers: dict[ListId, ClassifiedAnswer] = {}
     for list_id in sorted(list_ids):
-        answers[list_id] = classify(sender.send(calls.read_list(list_id)))
+        answers[list_id] = classify_read(sender.send(calls.read_list(list_id)))
         if answers[list_id].kind is AnswerClass.ACCOUNT_STOPPED:
             break
     return answers

@@ -23,7 +23,7 @@ from worker.mailchimp.answers import (
     AnswerClass,
     ClassifiedAnswer,
     Member,
-    classify,
+    classify_read,
     member_of,
     total_items,
 )
@@ -85,7 +85,7 @@ def _fields_of(sender: Sender, list_ids: Sequence[ListId]) -> FieldsRead:
         if not isinstance(fields, Answer):
             by_list[list_id] = fields
             continue
-        refused[list_id] = UNREADABLE if fields.failure == "garbled" else classify(fields)
+        refused[list_id] = UNREADABLE if fields.failure == "garbled" else classify_read(fields)
         if fields.status != 404:
             break
     return FieldsRead(by_list, refused)
@@ -243,7 +243,7 @@ def read_list(sender: Sender, members: MembersToRead, on_page: OnPage, wait: Wai
             on_page(page)
         elif page.kind is AnswerClass.NOT_THERE:
             wait(SECOND_LOOK)
-            again = classify(sender.send(calls.read_list(members.list_id)))
+            again = classify_read(sender.send(calls.read_list(members.list_id)))
             return again if again.kind is not AnswerClass.DONE else replace(page, kind=AnswerClass.LATER)
         else:
             return page
@@ -327,7 +327,7 @@ def _next_status(reading: Reading, base: str | None) -> Reading | None:
 
 def _members(answer: Answer) -> tuple[Sequence[Member], int] | ClassifiedAnswer:
     if not answer.ok:
-        return classify(answer)
+        return classify_read(answer)
     listed, total = (answer.body or {}).get("members"), total_items(answer)
     if not isinstance(listed, list) or total is None:
         return UNREADABLE

@@ -7,7 +7,7 @@ errors. ``detail`` and messages may be localised, titles are not.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
@@ -150,6 +150,11 @@ _NO_ANSWER: Mapping[Failure | None, str] = {
     "too_large": "an answer larger than any that Mailchimp documents",
 }
 
+_REFUSALS = frozenset(
+    {AnswerClass.EXISTS, AnswerClass.BARRED, AnswerClass.BAD_ADDRESS, AnswerClass.FIELD, AnswerClass.UNCLEAR}
+)
+"""What is wrong with a contact."""
+
 
 def classify(answer: Answer) -> ClassifiedAnswer:
     """Classifies the answer to a call for one contact, or the refusal of a whole call."""
@@ -169,7 +174,14 @@ def classify(answer: Answer) -> ClassifiedAnswer:
         return ClassifiedAnswer(AnswerClass.NOT_THERE, title or "HTTP 404")
     if status == 405:
         return ClassifiedAnswer(AnswerClass.NOT_ALLOWED, title or "HTTP 405")
-    return _refusal(title or f"HTTP {status}", _fields(answer.body))
+    # Mailchimp's refusals have a title. Without one, somebody in between refused the call, and not the contact.
+    return _refusal(title, _fields(answer.body)) if title else ClassifiedAnswer(AnswerClass.LATER, f"HTTP {status}")
+
+
+def classify_read(answer: Answer) -> ClassifiedAnswer:
+    """Classifies the answer to a read, which refuses no contact."""
+    classified = classify(answer)
+    return replace(classified, kind=AnswerClass.LATER) if classified.kind in _REFUSALS else classified
 
 
 def classify_empty(answer: Answer) -> ClassifiedAnswer:
@@ -309,3 +321,9 @@ def member_in(answer: Answer) -> tuple[Member | None, ClassifiedAnswer]:
     """Returns the member in an answer that must hold one, and sorts it: a 2xx without one settles nothing."""
     member = answered_member(answer)
     return member, UNREADABLE if answer.ok and member is None else classify(answer)
+
+
+def member_read(answer: Answer) -> tuple[Member | None, ClassifiedAnswer]:
+    """Returns the same of the answer to a read, which refuses no contact."""
+    member = answered_member(answer)
+    return member, UNREADABLE if answer.ok and member is None else classify_read(answer)

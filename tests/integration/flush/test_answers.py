@@ -342,6 +342,24 @@ def test_a_flush_that_is_stopped_leaves_the_rest_for_the_next_one(world: World):
     assert {world.fields(f"c{number}@example.com")["FNAME"] for number in range(40)} == {"B"}
 
 
+@pytest.mark.parametrize(("status", "title"), [(418, ""), (400, "Invalid Resource")])
+def test_a_read_of_the_list_that_is_refused_refuses_no_customer(world: World, status: int, title: str):
+    """The customer waits for the next flush, and not for a day."""
+    world.event("ann", "ann@example.com")
+    refused = Fault("status", method="GET", path="/members$", status=status, title=title)
+
+    def refuse(call: Call) -> None:
+        world.standin.faults = [refused] if call.query.get("count") == "1" else []
+
+    world.before_call(refuse)
+    world.flush()
+    world.before_call(None)
+    world.standin.faults = []
+    assert world.outcomes("ann") == ["later"]
+    world.flush()
+    assert world.outcomes("ann") == ["later", "added"]
+
+
 def test_a_flush_of_one_account_that_another_worker_has_is_incomplete_though_nothing_is_known_to_wait(world: World):
     """The other worker may have changes that this one has not read, so it does not say that all is settled."""
 

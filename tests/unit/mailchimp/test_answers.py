@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.mailchimp.answers import Answer, AnswerClass, Failure, classify, sort_contact_error
+from worker.mailchimp.answers import Answer, AnswerClass, Failure, classify, classify_read, sort_contact_error
 
 
 def problem(status: int, title: str, *fields: str) -> Answer:
@@ -36,6 +36,8 @@ def problem(status: int, title: str, *fields: str) -> Answer:
         (Answer(500), AnswerClass.LATER),
         (Answer(503, {"title": "x"}), AnswerClass.LATER),
         (Answer(302), AnswerClass.LATER),
+        (Answer(418, {}), AnswerClass.LATER),
+        (Answer(400, {"title": 7}), AnswerClass.LATER),
         (Answer(None, failure="timeout"), AnswerClass.LATER),
         (Answer(None, failure="connection"), AnswerClass.LATER),
     ],
@@ -43,6 +45,14 @@ def problem(status: int, title: str, *fields: str) -> Answer:
 def test_each_answer_falls_into_its_class(answer, kind):
     """Answers are sorted by status, title and field."""
     assert classify(answer).kind is kind
+
+
+@pytest.mark.parametrize("title", ["Invalid Resource", "Member Exists", "Forgotten Email Not Subscribed"])
+def test_a_read_refuses_no_contact(title: str) -> None:
+    """Whatever is wrong with it, the next flush tries again."""
+    for fields in ((), ("email_address",), ("PHONE",)):
+        assert classify_read(problem(400, title, *fields)).kind is AnswerClass.LATER
+    assert classify_read(problem(404, "Resource Not Found")).kind is AnswerClass.NOT_THERE
 
 
 def test_a_refused_part_of_an_address_names_the_field():
