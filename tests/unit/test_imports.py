@@ -48,7 +48,7 @@ KNOWN_TO = {
     "rich": {"worker.cli", "worker.demo.demo"},
     "starlette": {"worker.sandbox.server", "worker.sandbox.control", "worker.web"},
     "jinja2": {"worker.web.templates"},
-    "uvicorn": {"worker.sandbox.server", "worker.web.server"},
+    "uvicorn": {"worker.sandbox.server", "worker.web.connection", "worker.web.server"},
     "prometheus_client": {"worker.web.application", "worker.web.collector"},
 }
 
