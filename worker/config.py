@@ -96,6 +96,13 @@ def _file_path(path: Path) -> Path:
     return path
 
 
+def _no_device(path: Path) -> Path:
+    with contextlib.suppress(OSError):  # reading it reports what is wrong
+        if path.is_dir() or path.is_char_device() or path.is_block_device():  # a device may never end
+            raise ValueError("must name a file, not a folder or a device")
+    return path
+
+
 def _properties(properties: Any) -> Any:
     # Returns librdkafka's properties by their dotted names, even if TOML parsed the dots as nested tables.
     if isinstance(properties, str):
@@ -267,7 +274,7 @@ class Config(_Section):
     web: Web = Web()
     log: Log = Log()
     secret_key: SecretStr | None = None
-    secret_key_file: _FilePath | None = None
+    secret_key_file: Annotated[_FilePath, AfterValidator(_no_device)] | None = None
     previous_secret_key: SecretStr | None = None
 
 
@@ -283,7 +290,7 @@ class _File(TomlConfigSettingsSource):
         try:
             values = super()._read_file(file_path)
         except OSError as error:
-            raise _unreadable(file_path, error) from error
+            raise _unreadable(file_path, error.strerror) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"The configuration file {file_path} is not valid TOML: {error}.", "Correct that line."
@@ -329,18 +336,21 @@ def load() -> Config:
 
 def _file() -> Path | None:
     named = os.environ.get(_FILE_VARIABLE)
-    if not named:
-        return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
+    if not named and not DEFAULT_FILE.exists():
+        return None
+    path = Path(named or DEFAULT_FILE)
     try:
-        Path(named).stat()  # the library ignores a missing file
+        path.stat()
     except OSError as error:
-        raise _unreadable(named, error) from error
-    return Path(named)
+        raise _unreadable(path, error.strerror) from error
+    if not path.is_file():  # the library ignores anything else
+        raise _unreadable(path, "It is not a file")
+    return path
 
 
-def _unreadable(file: Any, error: OSError) -> ConfigError:
+def _unreadable(file: Any, why: str | None) -> ConfigError:
     return ConfigError(
-        f"The configuration file {file} cannot be read: {error.strerror}.",
+        f"The configuration file {file} cannot be read: {why}.",
         f"Check the option --config, the variable {_FILE_VARIABLE} and the rights of the file.",
     )
 

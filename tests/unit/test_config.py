@@ -185,6 +185,44 @@ def test_a_file_that_is_missing_or_no_toml_is_reported(monkeypatch, tmp_path):
         load()
 
 
+@pytest.mark.parametrize("named", [".", "/", "/dev/null", "/dev/zero"])
+def test_a_folder_or_a_device_is_no_configuration_file(monkeypatch, named):
+    """Docker makes a folder where a mounted file is missing; a device may never end."""
+    monkeypatch.setenv("WORKER_CONFIG", named)
+    with pytest.raises(ConfigError, match="cannot be read: It is not a file") as raised:
+        load()
+    assert raised.value.exit_code == 2
+
+
+def test_a_folder_in_place_of_the_default_file_is_not_ignored(tmp_path):
+    """Its settings would be missing without a word."""
+    (tmp_path / "config" / "worker.toml").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="It is not a file"):
+        load()
+
+
+@pytest.mark.parametrize("named", [".", "/dev/null", "/dev/zero"])
+def test_a_folder_or_a_device_holds_no_secret_key(monkeypatch, tmp_path, named):
+    """It is reported before anything is read from it, also where there is no database yet."""
+    monkeypatch.setenv("WORKER_SECRET_KEY_FILE", str(tmp_path) if named == "." else named)
+    with pytest.raises(
+        ConfigError, match=r"secret_key_file = .*: must name a file, not a folder or a device"
+    ) as raised:
+        load()
+    assert "(WORKER_SECRET_KEY_FILE)" in raised.value.message
+
+
+def test_a_secret_key_may_come_from_a_pipe(monkeypatch):
+    """As from a shell's <(...)."""
+    reading, writing = os.pipe()
+    monkeypatch.setenv("WORKER_SECRET_KEY_FILE", f"/dev/fd/{reading}")
+    try:
+        assert load().secret_key_file == Path(f"/dev/fd/{reading}")
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
 def test_properties_of_librdkafka_may_be_written_with_dots_or_quoted(monkeypatch, tmp_path):
     """A dotted name in TOML is the same property as a quoted one; texts, numbers and booleans stay what they are."""
     file = tmp_path / "worker.toml"
