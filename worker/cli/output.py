@@ -72,6 +72,16 @@ def as_json(data: Any) -> None:
     sys.stdout.write(json_escaped(json.dumps(data, ensure_ascii=False, indent=2)) + "\n")
 
 
+def as_json_list(rows: Iterable[Any]) -> None:
+    """Prints one JSON document, a list, row by row: they may be millions."""
+    before = "[\n  "
+    for row in rows:
+        lines = json.dumps(row, ensure_ascii=False, indent=2).replace("\n", "\n  ")  # texts hold no raw line ends
+        sys.stdout.write(before + json_escaped(lines))
+        before = ",\n  "
+    sys.stdout.write("[]\n" if before.startswith("[") else "\n]\n")
+
+
 def result(data: Any, *lines: str, json: bool) -> None:
     """Prints the result of a command: as JSON for a program, or as lines for a person."""
     if json:

@@ -69,7 +69,7 @@ def list_receipts(
         if not matching and (json or csv):
             output.note(none)
         if json:
-            output.as_json([receipt_data(receipt) for receipt in shown])
+            output.as_json_list(map(receipt_data, shown))
         elif csv:
             rows = map(receipt_data, shown)
             output.as_csv(COLUMNS, ([row[name] for name in COLUMNS] for row in rows))

@@ -123,6 +123,15 @@ def test_a_table_that_does_not_fit_becomes_a_block_for_each_row(console):
     assert len(wide.getvalue().splitlines()) == 2
 
 
+@pytest.mark.parametrize("rows", [[], [1], [{"a": "x\ny\x1b", "b": [1, {"c": None}]}, {}, "é"]])
+def test_a_list_printed_row_by_row_is_the_same_document(rows, capsys):
+    """Programs see no difference."""
+    output.as_json(rows)
+    whole = capsys.readouterr().out
+    output.as_json_list(iter(rows))
+    assert capsys.readouterr().out == whole
+
+
 def test_a_cell_of_csv_is_no_formula(capsys):
     """A spreadsheet would run what begins like a formula; commas and quotes are quoted."""
     output.as_csv(("email", "detail"), [("=cmd|'/c calc'!A0@example.com", 'a, "b"')])

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from worker.cli import app
 from worker.cli.context import known_account
 from worker.cli.output import newest
-from worker.cli.receipts import moment_of
+from worker.cli.receipts import list_receipts, moment_of
 from worker.clock import as_text
 from worker.errors import NotFound, UsageError
 from worker.model import AccountId, AddressKey, CustomerId, ListId
@@ -131,6 +131,29 @@ def test_memory_does_not_grow_with_the_number_of_receipts(db: Database) -> None:
         tracemalloc.stop()
     assert count == 10_002
     assert most < 2_000_000
+
+
+@pytest.mark.parametrize("form", ["--csv", "--json"])
+def test_memory_does_not_grow_with_the_number_of_receipts_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """They are printed row by row, for a spreadsheet and for a program."""
+    monkeypatch.setenv("WORKER_CONFIG", "")
+    monkeypatch.setenv("WORKER_STAGING__PATH", str(tmp_path / "worker.db"))
+    text = "It was added. " * 50
+    with closing(open_database(tmp_path / "worker.db")) as db, db.transaction():
+        receipts.write(db, [replace(ONE, customer_id=CustomerId(str(n)), detail=text) for n in range(10_000)])
+    with (tmp_path / "printed").open("w+") as printed:
+        monkeypatch.setattr("sys.stdout", printed)
+        tracemalloc.start()
+        try:
+            list_receipts(None, None, None, None, None, None, None, False, 20_000, form == "--csv", form == "--json")
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        printed.seek(0)
+        assert printed.read().count(text) == 10_000
+    assert most < 5_000_000
 
 
 def test_the_newest_are_shown_and_the_rest_is_mentioned(capsys: pytest.CaptureFixture[str]) -> None:
