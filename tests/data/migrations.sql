@@ -102,3 +102,5 @@ UPDATE flush_run SET reason = 'The database is full. Make room on the disk.' WHE
 INSERT INTO stranger_contact (list, contact, address) VALUES (1, 2345678901234567890, -3456789012345678901);
 UPDATE departed_list SET contacts_read_at = '2026-11-22T10:00:00.000Z' WHERE account_id IS 'acct-1';
 UPDATE member_reading SET contacts = 1 WHERE account_id IS 'acct-1';
+-- 0028_compared 347181b083aa0815
+UPDATE taken_partition SET compared = 0 WHERE topic IS 'billmywork.customers' AND partition IS 1;

@@ -110,7 +110,7 @@ def _worker(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "customers", f"{data['customers']} staged, {data['customers_waiting']} waiting for the next flush{later}"
     yield (
         "receipts",
-        f"complete since {data['receipts_since_in_words']}; for earlier flushes, explain shows the last outcomes",
+        f"complete {data['receipts_since_in_words']}; for earlier flushes, explain shows the last outcomes",
     )
 
 

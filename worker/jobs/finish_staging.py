@@ -6,6 +6,7 @@ After a take-over or a crash, customers that were delivered already are settled 
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from worker.app import App
 from worker.clock import as_text
@@ -14,7 +15,7 @@ from worker.consumer.owned_partitions import Held, OwnedPartitions
 from worker.jobs import erase
 from worker.jobs.job import attempt
 from worker.sqlite.database import Database
-from worker.store import customers, first_reading, marking
+from worker.store import customers, first_reading, marking, offsets
 from worker.text.plural import counted
 
 log = logging.getLogger("worker.daemon")
@@ -32,17 +33,22 @@ def finish_staging(app: App, owned_partitions: OwnedPartitions, topic_id: str, d
         line = "%d customers were removed: they were erased, and nothing newer of them was read"
         log.info(line, erased, extra={"count": erased})
     _delete_missing(app, owned_partitions, topic_id, db)
-    settle_delivered(db)
+    settle_delivered(db, owned_partitions.ready())
 
 
-def settle_delivered(db: Database) -> None:
+def settle_delivered(db: Database, ready: Collection[int]) -> None:
     """Settles customers whose newest event was settled already, as only Kafka knew.
 
     By another worker, with another database, or by this worker, killed before it had written that to its database.
+
+    Args:
+        ready: the partitions whose ledger is read.
     """
     if settled := customers.settle_known(db):
         line = "%s delivered already, by another worker, with another database, or right before this worker was killed"
         log.info(line, counted(settled, "customer"), extra={"count": settled})
+    with db.transaction():
+        offsets.note_compared(db, ready)
 
 
 class Settle:
@@ -56,7 +62,7 @@ class Settle:
         """Compares them if a partition was assigned, and customers and ledger were read since."""
         ready = self._owned_partitions.held(self._owned_partitions.ready())
         if ready - self._compared:
-            settle_delivered(db)
+            settle_delivered(db, {partition for partition, _ in ready})
         self._compared = ready
 
 

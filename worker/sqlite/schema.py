@@ -283,5 +283,7 @@ MIGRATIONS: Mapping[str, tuple[str, ...]] = {
     # Why an error ended the run.
     "0026_run_reason": ("ALTER TABLE flush_run ADD COLUMN reason TEXT",),
     "0027_stranger_contact": STRANGER_CONTACT,
+    # Whether its customers were compared with the ledger since: before that, each of them seems to be changed.
+    "0028_compared": ("ALTER TABLE taken_partition ADD COLUMN compared INTEGER NOT NULL DEFAULT 1",),
 }
 """The statements of each migration, by its name."""

@@ -104,6 +104,9 @@ def state_of(facts: AccountFacts, now: datetime) -> AccountState:
         return hindrance
     if facts.bare is not None and facts.bare.reading:
         return AccountState(account_id, State.WAITING, facts.bare.in_words())
+    if not facts.waits.compared:
+        message = "This worker took it over, and compares its customers with the ledger before it knows who waits."
+        return AccountState(account_id, State.WAITING, message)
     return AccountState(account_id, State.WAITING if facts.waiting else State.UP_TO_DATE)
 
 

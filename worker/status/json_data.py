@@ -29,7 +29,7 @@ def settings_data(settings: AccountSettings, waiting: Waiting) -> dict[str, Any]
         "stored_list_ids": [mailing_list.list_id for mailing_list in settings.stored],
         "lists_refreshed_at": text_or_none(settings.refreshed_at),
         "paused": _pause_data(settings.pause),
-        "customers_waiting": waiting.count,
+        "customers_waiting": waiting.known,
         "customers_retried_later": waiting.later,
         "missing": missing_data(settings),
     }

@@ -32,7 +32,7 @@ from worker.status.live import LiveWorker
 from worker.status.misplaced import misplaced
 from worker.status.next_flush import delivering, next_flush, running_flush, running_in_words
 from worker.status.other_workers import accounts_elsewhere
-from worker.status.receipts_since import receipts_since_by_account
+from worker.status.receipts_since import complete_in_words, receipts_since_by_account
 from worker.status.run_summary import run_data
 from worker.status.times import in_words, span_in_words
 from worker.store import counts, customers, dead_letters, erasure_requests, ignored, offsets, receipts, refusals, runs
@@ -95,7 +95,7 @@ def overview(
         "suppressed": refusals.count(db),
         "refused_with_receipt": receipts.refused_count(db),
         "receipts_since": as_text(since),
-        "receipts_since_in_words": in_words(since, now, flush.zone),
+        "receipts_since_in_words": complete_in_words(since, now, config),
         "faults": _needing(last[:1]).get(Outcome.FAULT, 0),
         "needs_somebody": _needing(last[:1]),
         "partitions": [partition | {"age": _age(partition["updated_at"], now)} for partition in partitions],
@@ -158,7 +158,7 @@ def account_data(facts: AccountFacts, now: datetime, config: Config, *, elsewher
         "state": state.state,
         "what": state.message or (_first_delivery(facts, state, now, config) if elsewhere is None else None),
         "advice": state.advice,
-        "customers_waiting": facts.waiting,
+        "customers_waiting": facts.waits.known,
         "customers_retried_later": facts.waits.later,
         "waiting_since": since,
         "waiting_since_in_words": in_words(as_moment(since), now, config.flush.zone) if since else None,

@@ -8,7 +8,7 @@ from datetime import datetime
 from worker.config import Config
 from worker.model import AccountId
 from worker.sqlite.database import Database
-from worker.status.times import in_words
+from worker.status.times import in_words, moment_in_words, span_in_words
 from worker.store import offsets, receipts
 
 
@@ -28,9 +28,18 @@ def receipts_since_by_account(
     return {account_id: receipts_since(db, config, now, account_id) for account_id in account_ids}
 
 
+def complete_in_words(since: datetime, now: datetime, config: Config) -> str:
+    """Returns since when receipts are complete: "since today at 10:00, 5 minutes ago", or from a time ahead on."""
+    if since > now:
+        # Calls of a former owner may be under way until then.
+        moment = moment_in_words(since, now, config.flush.zone)
+        return f"from {moment} on, in {span_in_words(since - now)}"
+    return f"since {in_words(since, now, config.flush.zone)}"
+
+
 def none_in_words(since: datetime, now: datetime, config: Config) -> str:
     """Returns what to say instead of an empty list of receipts."""
     return (
-        f"No receipt matches. Receipts here are complete since {in_words(since, now, config.flush.zone)}; "
+        f"No receipt matches. Receipts here are complete {complete_in_words(since, now, config)}; "
         "for earlier flushes, explain shows the last outcomes."
     )

@@ -113,8 +113,16 @@ def note_taken(db: Database, topic: str, taken: Iterable[tuple[int, str]]) -> No
         taken: partition, and when the former owner's last calls are over, as text.
     """
     db.executemany(
-        "INSERT OR REPLACE INTO taken_partition (topic, partition, since) VALUES (?,?,?)",
+        "INSERT OR REPLACE INTO taken_partition (topic, partition, since, compared) VALUES (?,?,?,0)",
         [(topic, partition, since) for partition, since in taken],
+    )
+
+
+def note_compared(db: Database, partitions: Iterable[int]) -> None:
+    """Records that customers of partitions were compared with the ledger. Call it in a transaction."""
+    db.executemany(
+        "UPDATE taken_partition SET compared = 1 WHERE partition = ? AND NOT compared",
+        [(partition,) for partition in partitions],
     )
 
 

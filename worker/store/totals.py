@@ -8,7 +8,7 @@ from pathlib import Path
 from worker.errors import DatabaseError
 from worker.sqlite.database import Database
 from worker.sqlite.file import why_no_room
-from worker.store.waiting import NOT_LATER
+from worker.store.waiting import WAITS
 
 ACCOUNT_STATES = ("ready", "paused", "not_ready", "off")
 """not_ready: something is missing before anything can be delivered · off: on purpose."""
@@ -84,7 +84,7 @@ class OldestWaiting:
             self._after,
         ).fetchone()
         until, keys = ("", ()) if last is None else (" AND (account_id, customer_id) <= (?4,?5)", tuple(last))
-        query = f"SELECT min(staged_at) {beyond.replace('(?,?)', '(?2,?3)')}{until} AND {NOT_LATER}"
+        query = f"SELECT min(staged_at) {beyond.replace('(?,?)', '(?2,?3)')}{until} AND {WAITS}"
         oldest = db.value(str, query, (next_flush, *self._after, *keys))
         self._so_far = _older(self._so_far, oldest)
         if last is not None:

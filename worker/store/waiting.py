@@ -20,6 +20,14 @@ NOT_LATER = f"((account_id, customer_id) IN ({LATER.format('')})) IS NOT TRUE"  
 """Of changed customers. The first parameter of the statement is the time of the next daily flush, as text."""
 
 
+_NOT_COMPARED = (
+    "SELECT account_id FROM taken_partition CROSS JOIN account_partition USING (topic, partition) WHERE NOT compared"
+)
+"""Accounts of partitions that were taken over, and whose customers all seem to be changed until they are compared."""
+WAITS = f"{NOT_LATER} AND (account_id IN ({_NOT_COMPARED})) IS NOT TRUE"
+"""Of changed customers, with the same parameter."""
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """The changed customers of an account.
@@ -29,12 +37,19 @@ class Waiting:
         since: when the first of them was staged, as text; None without any.
         later: those whom Mailchimp refused and who are tried after that flush.
         retry_at: when the first of these may be tried, as text; None without any.
+        compared: whether that is known. After a take-over it is not until customers are compared with the ledger.
     """
 
     count: int = 0
     since: str | None = None
     later: int = 0
     retry_at: str | None = None
+    compared: bool = True
+
+    @property
+    def known(self) -> int | None:
+        """How many wait; None if it is not known yet."""
+        return self.count if self.compared else None
 
 
 NOBODY = Waiting()
@@ -54,12 +69,13 @@ def by_account(db: Database, next_flush: str, account_id: AccountId | None = Non
     later = f"SELECT account_id, count(*), min(retry_at) FROM ({LATER.format(', retry_at')}) WHERE {which}"
     for row in db.execute(f"{later} GROUP BY account_id", (next_flush, account_id)):
         waits[AccountId(row[0])] = replace(waits[AccountId(row[0])], later=row[1], retry_at=row[2])
-    return waits
+    return waits | dict.fromkeys(db.column(AccountId, _NOT_COMPARED), Waiting(compared=False))
 
 
 def count(db: Database, next_flush: str) -> int:
     """Returns how many customers of all accounts wait."""
-    return db.count("customer WHERE changed = 1") - later_count(db, next_flush)
+    not_compared = f"({_NOT_COMPARED}) CROSS JOIN customer USING (account_id) WHERE changed = 1"
+    return db.count("customer WHERE changed = 1") - later_count(db, next_flush) - db.count(not_compared)
 
 
 def later_count(db: Database, next_flush: str) -> int:
@@ -71,7 +87,7 @@ def people(db: Database, account_id: AccountId, next_flush: str, limit: int) -> 
     """Returns those of an account who wait, by id, up to a limit; never bare customers."""
     return customers.select(
         db,
-        f"account_id = ?2 AND changed = 1 AND bare = 0 AND {NOT_LATER} ORDER BY customer_id LIMIT ?3",
+        f"account_id = ?2 AND changed = 1 AND bare = 0 AND {WAITS} ORDER BY customer_id LIMIT ?3",
         (next_flush, account_id, limit),
     )
 

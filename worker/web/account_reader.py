@@ -163,6 +163,15 @@ def receipts_complete_since(call: Call) -> datetime:
     return receipts_since(call.db, call.app.config, call.now, call.account)
 
 
+def syncs_listed_from(call: Call) -> datetime | None:
+    """Returns since when the account's syncs are in this database; None if none can have been before.
+
+    It may lie ahead: while a former owner may still make calls.
+    """
+    settings, since = settings_of(call), receipts_complete_since(call)
+    return since if any(at is not None and at < since for at in (settings.connected_at, settings.enabled_at)) else None
+
+
 def people_at(call: Call, email: str, *, live: bool = True) -> Sequence[Person]:
     """Returns the history of everybody in the account who has or had an address.
 

@@ -184,6 +184,7 @@ class World:
         limiters = Limiters(config.mailchimp.connections, clock=quick_clock)
         self.app.limiters = limiters
         self.db = self.app.open_database()
+        self.db.execute("UPDATE _sqlite_migrations SET applied_at = ?", (as_text(self.clock()),))
         self._offset = 0
         self._versions: Counter[str] = Counter()
         self.stop = QuickStop()

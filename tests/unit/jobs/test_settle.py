@@ -8,7 +8,8 @@ from worker.consumer.owned_partitions import OwnedPartitions
 from worker.jobs.finish_staging import Settle
 from worker.model import AccountId
 from worker.sqlite.database import Database
-from worker.store import accounts, customers, marking
+from worker.store import accounts, customers, marking, offsets
+from worker.store import waiting as waits
 from worker.store.accounts import AccountSettings
 
 ACCOUNT, TOPIC, ID, AT = AccountId("acct-1"), "customers", "id", "2026-11-20T10:00:00.000Z"
@@ -56,6 +57,23 @@ def test_customers_are_settled_once_the_ledger_of_a_taken_partition_is_read(db: 
     read_ledger(partitions)
     job.step(db)
     assert waiting(db) == ["cus-2"]
+
+
+def test_it_is_known_who_waits_once_customers_of_a_taken_partition_are_compared(db: Database) -> None:
+    """Until then each staged customer seems to be changed, and is counted by nobody."""
+    stage_batch(db, TOPIC, ID, [event(2, "cus-2", email="new@example.com")], AT)
+    partitions = OwnedPartitions(follows=True)
+    job = Settle(partitions)
+    take_over(partitions)
+    with db.transaction():
+        offsets.note_taken(db, TOPIC, [(0, AT)])
+    job.step(db)
+    known = waits.by_account(db, AT)[ACCOUNT]
+    assert (known.compared, known.count, waits.count(db, AT)) == (False, 0, 0)
+    read_ledger(partitions)
+    job.step(db)
+    known = waits.by_account(db, AT)[ACCOUNT]
+    assert (known.compared, known.count, waits.count(db, AT)) == (True, 1, 1)
 
 
 def test_each_assignment_is_compared_once_and_a_resync_is_not_undone(db: Database) -> None:

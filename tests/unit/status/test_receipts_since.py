@@ -43,3 +43,10 @@ def test_an_empty_list_says_since_when_it_is_complete() -> None:
     words = none_in_words(now - timedelta(minutes=5), now, Config())
     assert words.startswith("No receipt matches. Receipts here are complete since today at 11:55, 5 minutes ago; ")
     assert "explain" in words
+
+
+def test_a_time_that_lies_ahead_is_not_told_as_past() -> None:
+    """Calls of a former owner may be under way until then, and have their receipts there."""
+    now = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    words = none_in_words(now + timedelta(minutes=2), now, Config())
+    assert "Receipts here are complete from today at 12:02 on, in 2 minutes; " in words

@@ -135,6 +135,7 @@ def show_account(call: Call) -> Response:
             ],
             "state": account_data(current.facts, call.now, config),
             "next_flush": as_text(call.next_flush),
+            "receipts_complete_since": as_text(account_reader.receipts_complete_since(call)),
             "sync_again_at": text_or_none(current.sync_again_at),
             "sync_asked": current.sync_requested,
             "flush": flush and {"settled": flush.settled, "left": flush.left, "ends_at": text_or_none(flush.ends_at)},
@@ -242,7 +243,8 @@ def show_runs(call: Call) -> Response:
     """Returns the account's parts of recent flushes, oldest first."""
     days = inputs.number(call, "days", 30, inputs.MOST_DAYS)
     parts = [asdict(run) for run in account_reader.runs_of(call, days)]
-    return JSONResponse({"runs": [part.pop("part") | part for part in parts]})
+    since = as_text(account_reader.receipts_complete_since(call))
+    return JSONResponse({"runs": [part.pop("part") | part for part in parts], "complete_since": since})
 
 
 def show_receipts(call: Call) -> Response:
@@ -327,7 +329,11 @@ PAGES = (
     _account("/refresh", refresh, _POST, ref("Refresh"), status=202),
     _account("/sync", sync, _POST, record({"request": COUNT, "requested_at": TIME}), body=inputs.Sync, status=202),
     _account(
-        "/runs", show_runs, _GET, record({"runs": array(ref("AccountRun"))}), query={"days": at_most(inputs.MOST_DAYS)}
+        "/runs",
+        show_runs,
+        _GET,
+        record({"runs": array(ref("AccountRun")), "complete_since": TIME}),
+        query={"days": at_most(inputs.MOST_DAYS)},
     ),
     _account("/receipts", show_receipts, _GET, _RECEIPTS_FOUND, query=_RECEIPTS),
     _account("/explain", explain, _POST, record({"customers": array(ANYTHING)}), body=inputs.Person),

@@ -96,7 +96,7 @@ SCHEMAS: dict[str, Schema] = {
             "stored_list_ids": array(TEXT),
             "lists_refreshed_at": nullable(TIME),
             "paused": nullable(record({"reason": TEXT, "since": TIME})),
-            "customers_waiting": COUNT,
+            "customers_waiting": nullable({**COUNT, "description": "Null: not known yet, after a take-over."}),
             "customers_retried_later": COUNT,
             "missing": array(record({"code": TEXT, "what": TEXT, "advice": TEXT})),
         }

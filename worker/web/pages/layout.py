@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from worker.clock import as_moment
 from worker.status.times import moment_in_words
 from worker.web.access.signing_in import account_path
+from worker.web.account_reader import syncs_listed_from
 from worker.web.call import Call
 from worker.web.pages.words import Group
 from worker.web.templates import render
@@ -29,6 +30,9 @@ MESSAGES: Mapping[str, str] = {
     "confirmed": "Confirmed. The sync begins within seconds.",
 }
 """Messages after an action, by the name in the URL, so that no text comes from the URL."""
+
+NOT_COMPARED = "We are still finding out who waits for it. Load this page again in two minutes."
+"""After a take-over."""
 
 SLUGS: Mapping[Group, str] = {group: "off" if group is Group.OFF else group.value.replace(" ", "-") for group in Group}
 """The groups of outcomes in URLs and in the style sheet."""
@@ -65,6 +69,12 @@ def back(call: Call, to: str = "", done: str | None = None) -> Response:
     query = f"{'&' if '?' in part else '?'}done={done}" if done else ""
     anchor = f"#{anchor}" if anchor else ""
     return RedirectResponse(f"{account_path(call.account)}{part}{query}{anchor}", 303)
+
+
+def listed_from(call: Call) -> str | None:
+    """Returns from when on syncs are listed: "today at 10:00"; None if all are. The time may lie ahead."""
+    since = syncs_listed_from(call)
+    return None if since is None else when(call, since)
 
 
 def when(call: Call, moment: datetime | str) -> str:

@@ -29,7 +29,7 @@ from worker.text.escape import csv_cell
 from worker.web.account_reader import receipts_complete_since, runs_of, settings_of
 from worker.web.call import Call
 from worker.web.errors import PageNotFound
-from worker.web.pages.layout import SLUGS, page, when
+from worker.web.pages.layout import NOT_COMPARED, SLUGS, page, when
 from worker.web.pages.next_steps import in_words, retry
 from worker.web.pages.words import LIST_REASONS, OUTCOMES, Group, run_in_words, words_for
 
@@ -262,6 +262,7 @@ def show_waiting(call: Call) -> Response:
             if (at := retry_at.get(customer.customer_id))
         ],
         later_count=counts.later,
+        not_compared=None if counts.compared else NOT_COMPARED,
         unread=unread,
     )
 

@@ -57,12 +57,14 @@ class ProblemContext:
         away: why the worker gets no events; None if it does.
         next_sync: when it is, in words: "today at 10:00".
         sync_requested: whether a sync of the account begins within seconds.
+        listed_from: from when on its syncs are known, in words; None if all are.
     """
 
     away: str | None
     customers: int
     next_sync: str
     sync_requested: bool = False
+    listed_from: str | None = None
 
 
 RESUME = Button("Try again", "/resume", post=True)
@@ -280,6 +282,10 @@ def _notes(facts: AccountFacts, context: ProblemContext) -> Iterator[Problem]:
     if not context.customers:
         text = "Add or change a customer in billmywork, and they appear here within a minute."
         yield Problem("no_customer", "note", "We have not seen any of your customers yet", text, CHECK)
+    elif facts.part is None and context.listed_from is not None:
+        text = "What became of each person before that is still known: see “One person”."
+        title = f"Your syncs are listed from {context.listed_from} on"
+        yield Problem("earlier_syncs", "note", title, text, Button("Find a person", "/person"))
     elif facts.part is None:
         text = f"It is {context.next_sync}. You can also start it now."
         yield Problem("first_sync", "note", "Your first sync is still to come", text, SYNC)

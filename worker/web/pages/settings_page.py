@@ -18,7 +18,7 @@ from worker.web.account_reader import CurrentState, current_state, runs_of, sett
 from worker.web.call import Call
 from worker.web.error_responses import OwnerMessage, message_for_owner
 from worker.web.errors import TooManyTries
-from worker.web.pages.layout import GROUPS, MESSAGES, back, page, when
+from worker.web.pages.layout import GROUPS, MESSAGES, NOT_COMPARED, back, listed_from, page, when
 from worker.web.pages.problems import REFRESH, SYNC, Problem, ProblemContext, problems_of, set_up
 from worker.web.pages.syncs import chart_of, last_sync
 from worker.web.pages.words import people
@@ -80,6 +80,7 @@ def settings_response(
         syncing=current.syncing,
         last=last_sync(call, parts),
         next_sync=next_sync,
+        listed_from=listed_from(call),
         waiting=people(facts.waiting) if facts.waiting else None,
         later=people(facts.waits.later) if facts.waits.later else None,
         chart=chart_of(call, parts),
@@ -99,6 +100,7 @@ def needing_attention(call: Call, now: CurrentState) -> list[Problem]:
         customers.count_of(call.db, call.account),
         when(call, call.next_flush),
         sync_requested=now.sync_requested,
+        listed_from=listed_from(call),
     )
     return problems_of(now.facts, context, call.now)
 
@@ -124,8 +126,9 @@ def _headline(call: Call, current: CurrentState, pressing: list[Problem], next_s
     if current.missing:
         return None
     waiting = people(facts.waiting) if facts.waiting else ""
-    if pressing:
-        return _state(f"Next sync {next_sync}", "", waiting, tone="off")
+    if pressing or not facts.waits.compared:
+        more = "" if facts.waits.compared else NOT_COMPARED
+        return _state(f"Next sync {next_sync}", more, waiting, tone="off")
     more = "Everything is ready for it." if waiting else "Everything is in order."
     return _state(f"Ready. Next sync {next_sync}", more, waiting)
 

@@ -16,7 +16,7 @@ from worker.web.access.signing_in import account_path
 from worker.web.account_reader import runs_of
 from worker.web.call import Call
 from worker.web.pages.charts import Bar, bar_chart, share_bar
-from worker.web.pages.layout import GROUPS, SLUGS, page, when
+from worker.web.pages.layout import GROUPS, SLUGS, listed_from, page, when
 from worker.web.pages.words import Group, by_group, run_in_words, words_of
 
 DAYS = 30
@@ -121,4 +121,5 @@ def show_runs(call: Call) -> Response:
         groups=GROUPS,
         rows=rows,
         next_sync=when(call, call.next_flush),
+        listed_from=listed_from(call),
     )
