@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, Playwright
 VARIABLE = "CHROMIUM_PATH"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 INSTALL = "Install it: apt-get install chromium (Debian), or .venv/bin/python -m playwright install chromium"
+PLAIN_HOST = "billmywork.test"
+"""A host that browsers do not trust as they trust this machine: without https they send less."""
 ARGUMENTS = (
     "--no-sandbox",  # containers have no user namespaces
     "--disable-gpu",
@@ -18,6 +20,7 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    f"--host-resolver-rules=MAP {PLAIN_HOST} 127.0.0.1",
 )
 
 

@@ -6,6 +6,7 @@ import threading
 
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.chromium import PLAIN_HOST
 from tests.browser.shop import KEY, Shop
 from worker.mailchimp.calls import Call
 
@@ -42,6 +43,18 @@ def test_a_wrong_key_is_explained_beside_its_field(page: Page, shop: Shop) -> No
     expect(page.get_by_role("alert")).to_contain_text("Mailchimp does not accept this key.")
     expect(page.get_by_label("Mailchimp API key")).to_have_attribute("aria-invalid", "true")
     assert "fffffff" not in page.content(), "no key is shown again"
+
+
+def test_without_https_a_browser_names_the_origin_of_its_forms(page: Page, shop: Shop) -> None:
+    """It names no site then. With a policy of no-referrer, the origin would be null, as of another site's form."""
+    page.goto(shop.link().replace("127.0.0.1", PLAIN_HOST))
+    with page.expect_request(lambda request: request.method == "POST") as posted:
+        connect(page, shop, "my password")
+    expect(page.get_by_role("alert")).to_contain_text("This is not a Mailchimp API key.")
+    sent = posted.value.all_headers()
+    assert "sec-fetch-site" not in sent
+    assert sent["origin"].startswith(f"http://{PLAIN_HOST}:")
+    assert "referer" not in sent or "/mailchimp" not in sent["referer"]
 
 
 def test_from_the_first_visit_to_what_happened_last_night(page: Page, shop: Shop) -> None:

@@ -113,7 +113,7 @@ def security_headers(embed_origins: str) -> dict[str, str]:
     }
     headers = {
         "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
-        "Referrer-Policy": "no-referrer",
+        "Referrer-Policy": "strict-origin",  # with none, browsers send the origin of a form as null
         "X-Content-Type-Options": "nosniff",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=()",

@@ -6,11 +6,12 @@ import pytest
 from starlette.routing import Mount, Route
 
 from tests.integration.flush.world import ACCOUNT
-from tests.integration.web.site import OTHER, Site
+from tests.integration.web.site import OTHER, TOKEN, Site
 from worker.web.access.visitor import Need
 from worker.web.application import PAGES
 
 ANYBODY, THE_ACCOUNT, OPERATOR = "anybody", "the account", "operator"
+SIGN_OUT = f"/accounts/{ACCOUNT}/logout"
 ROUTES = {
     "GET /healthz": ANYBODY,
     "GET /readyz": ANYBODY,
@@ -127,3 +128,50 @@ def test_a_form_of_another_site_changes_nothing(site: Site, page) -> None:
     assert client.post(path, data={}).status_code == 403
     assert client.post(path, data={"csrf": "wrong"}).status_code == 403
     assert site.operator().post(path, headers={"sec-fetch-site": "cross-site"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 303),
+        ({"origin": "http://testserver"}, 303),
+        ({"origin": "https://testserver"}, 303),  # a proxy ended https
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "http://testserver:81"}, 403),
+        ({"origin": "http://testserver.evil.example"}, 403),
+        ({"origin": "http://testserver:x"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": ""}, 403),
+        ({"origin": "app://testserver:80"}, 403),
+        ({"origin": "null", "sec-fetch-site": "same-origin"}, 303),
+        ({"origin": "http://testserver", "sec-fetch-site": "same-site"}, 403),
+    ],
+)
+def test_a_form_of_another_origin_changes_nothing_with_the_token_either(
+    site: Site, headers: dict[str, str], status: int
+) -> None:
+    """A token that became known is of no use to another site; programs need not send an origin."""
+    assert site.owner().post(SIGN_OUT, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("public_url", "origin", "status"),
+    [
+        ("https://Mailchimp.example:443/", "https://mailchimp.example", 303),
+        ("https://mailchimp.example:8443", "https://mailchimp.example:8443", 303),
+        ("https://mailchimp.example:8443", "https://mailchimp.example", 403),
+        ("https://mailchimp.example", "https://testserver", 303),
+    ],
+)
+def test_behind_a_proxy_the_public_url_is_an_origin_too(world, public_url: str, origin: str, status: int) -> None:
+    """A proxy may give the worker another Host than the browser's, or one without its port."""
+    site = Site(world, public_url=public_url, embed_origins="https://app.example")
+    assert site.owner().post(SIGN_OUT, headers={"origin": origin}).status_code == status
+    assert site.owner().post(SIGN_OUT, headers={"origin": "https://app.example"}).status_code == 403
+
+
+def test_the_form_for_the_token_is_this_sites_and_a_program_may_come_from_anywhere(site: Site) -> None:
+    """Nobody is signed in by another site. What sends the token itself has no cookie to misuse."""
+    elsewhere = {"origin": "http://evil.example"}
+    assert site.anybody().post("/login", data={"token": TOKEN}, headers=elsewhere).status_code == 403
+    assert site.program().put(f"/api/v1/accounts/{ACCOUNT}/settings", json={}, headers=elsewhere).status_code == 200

@@ -135,12 +135,12 @@ def test_in_a_frame_the_cookie_is_kept_apart_for_the_site(world) -> None:
 
 @pytest.mark.parametrize("path", ["/login", "/open?link=x", "/nothing", "/healthz", "/static/style.css"])
 def test_every_answer_says_what_browsers_may_do_with_it(site: Site, path: str) -> None:
-    """No script in the page, no frame, no address sent on, nothing stored."""
+    """No script in the page, no frame, no path sent on, nothing stored."""
     headers = site.anybody().get(path).headers
     policy = headers["content-security-policy"]
     assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "strict-origin"
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["cache-control"] == "no-store"
 

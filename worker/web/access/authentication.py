@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
@@ -62,9 +63,33 @@ def check_origin(call: Call) -> None:
     Raises:
         NotAllowed: it is one.
     """
-    if call.request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise NotAllowed("Another site sent this request.", "Use the forms of this site.")
-    if call.visitor is None or call.visitor.session is None:
+    by_program = call.visitor is not None and call.visitor.session is None
+    site = call.request.headers.get("sec-fetch-site")
+    # A browser that names no site does so by the origin. A program's origin matters to nobody: it sends no cookie.
+    if site not in (None, "same-origin", "none") or (site is None and not by_program and not _is_own_origin(call)):
+        raise NotAllowed("Another site sent this request.", "Load the page again, then send the form from there.")
+    if call.visitor is None or by_program:
         return  # there is no session to misuse
     if not equal_secrets(call.csrf, call.request.headers.get("x-csrf-token") or call.field("csrf")):
         raise NotAllowed("This form is out of date.", "Load the page again, then send the form from there.")
+
+
+def _is_own_origin(call: Call) -> bool:
+    origin = call.request.headers.get("origin")
+    if origin is None:
+        return True
+    scheme = origin.partition(":")[0]
+    # A proxy may have ended https, so the scheme of the request is not compared.
+    own = (call.app.config.web.public_url, f"{scheme}://{call.request.headers.get('host')}")
+    named = _host_and_port(origin)
+    return named is not None and named in map(_host_and_port, own)
+
+
+def _host_and_port(origin: str) -> tuple[str, int] | None:
+    try:
+        parts = urlsplit(origin)
+        usual = {"http": 80, "https": 443}[parts.scheme]
+        port = parts.port or usual
+    except (ValueError, KeyError):
+        return None
+    return (parts.hostname, port) if parts.hostname else None
