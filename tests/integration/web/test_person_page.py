@@ -167,6 +167,17 @@ def test_who_left_under_the_changed_address_is_shown_at_once(site: Site) -> None
     assert next_on_page(site, "ann@example.com") == f"{BY_THE_FORM}."
 
 
+def test_a_text_longer_than_an_address_is_shortened_and_no_link(site: Site) -> None:
+    """A browser cannot send it to the page of a person."""
+    site.world.event("bad", "x" * 200_000)
+    waiting = site.owner().get(f"{PAGE}/waiting").text
+    number = site.world.run().run
+    for shown in (waiting, site.owner().get(f"{PAGE}/people?run={number}").text):
+        assert f"{'x' * 319}…" in shown
+        assert "x" * 321 not in shown
+        assert "/person?email=" not in shown
+
+
 def test_an_invalid_address_was_not_refused_by_mailchimp(site: Site) -> None:
     """Nothing was sent for it, and only another address helps: the page, the people of the sync and the CSV say so."""
     world = site.world
