@@ -221,7 +221,8 @@ def _partitions(readings: Sequence[NextOffset], live: LiveWorker | None) -> list
     # The running worker's own partitions; else how far each was read.
     if live is None:
         return [asdict(reading) | {"lag": None, "behind": None} for reading in readings]
-    lags = ((reading, live.partitions.get(reading.partition)) for reading in readings)
+    in_order = sorted(readings, key=lambda reading: reading.partition)
+    lags = ((reading, live.partitions.get(reading.partition)) for reading in in_order)
     return [asdict(reading) | {"lag": lag.records, "behind": lag.seconds} for reading, lag in lags if lag is not None]
 
 

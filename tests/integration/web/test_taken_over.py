@@ -47,6 +47,7 @@ def test_no_page_says_that_there_was_no_sync(taken: Site) -> None:
         assert "from today at 12:02 on" in page
         for wrong in ("first sync", "first one", "There was no sync yet", "There was no sync in the last 30 days"):
             assert wrong not in page
+    assert "no sync yet" not in shown(taken)
     compared(taken)
     for path in ("", "/runs", "/people?group=missed"):
         assert "from today at 12:02 on" in shown(taken, path)

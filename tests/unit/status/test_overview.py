@@ -68,6 +68,14 @@ def test_a_running_worker_shows_what_it_has_now(db: Database) -> None:
     assert found["next_flush_in_words"] == "today at 10:00, in 18 minutes"
 
 
+def test_partitions_are_shown_by_number(db: Database) -> None:
+    """Not by when they were last read: after a take-over, some were read earlier."""
+    with db.transaction():
+        offsets.move_on(db, TOPIC, "id", 0, 2, "2026-11-22T09:42:30.000Z")
+    found = shown(db, live=replace(LIVE, partitions=dict.fromkeys((0, 1, 2), Lag(0, 0.0))))
+    assert [one["partition"] for one in found["partitions"]] == [0, 1, 2]
+
+
 def test_without_a_worker_it_shows_how_far_each_partition_was_read(db: Database) -> None:
     """What a worker that crashed said of itself counts for nothing."""
     found = shown(db, beat=None)

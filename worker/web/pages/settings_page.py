@@ -45,6 +45,7 @@ def settings_response(
     next_sync = when(call, call.next_flush)
     problems = needing_attention(call, current)
     pressing, notes = ([problem for problem in problems if (problem.level == "note") is note] for note in (False, True))
+    since = listed_from(call)
     left_out = facts.part.left_out if facts.part is not None else ()
     sent = sent_fields.tags(call.db, call.account, [on_list.list_id for on_list in settings.stored])
     refresh, message = call.context.refreshes.of(call.account), warning or MESSAGES.get(call.query.get("done", ""))
@@ -80,13 +81,14 @@ def settings_response(
         syncing=current.syncing,
         last=last_sync(call, parts),
         next_sync=next_sync,
-        listed_from=listed_from(call),
+        listed_from=since,
         waiting=people(facts.waiting) if facts.waiting else None,
         later=people(facts.waits.later) if facts.waits.later else None,
         chart=chart_of(call, parts),
         groups=GROUPS,
         fields=[
-            (field, badge_of(field.tag, left_out, sent, synced=facts.part is not None)) for field in fields_of(settings)
+            (field, badge_of(field.tag, left_out, sent, synced=facts.part is not None or since is not None))
+            for field in fields_of(settings)
         ],
         mapped_lists=[on_list for on_list in settings.stored if not on_list.gone] if settings.key_hint else [],
         not_sent=[not_sent(row, settings) for row in left_out],
