@@ -283,15 +283,17 @@ def note_gone(attempt: Attempt, step: ContactStep, answered: Answered) -> None:
 def _write_fields(attempt: Attempt, step: ContactStep, fields: Mapping[str, Any]) -> Written:
     """Writes fields alone, which depends on no read, repeating the call without refused fields.
 
+    Customers who come from elsewhere are known by this member from then on, unless certainly nothing was written.
+
     Returns:
         The result; a refused field that was not sent leaves FIELD, which is final for this run.
     """
-    membership, owner = step.membership, step.contact.owner
-    entry = attempt.intents.entry(membership, step.entry)
-    if entry is not None and entry.customer_id != owner and entry.member_status in ("subscribed", "pending"):
-        # Recorded first: if the answer is lost, the member may have this customer's names already, and leave with them.
-        taken_over = replace(entry, customer_id=owner, names_agreed=None, customer_since=None)
-        attempt.intents.note(taken_over, step.targets)
+    membership = step.membership
+    known = [(target.customer_id, attempt.customer_status(target.customer_id).membership) for target in step.targets]
+    arriving = [(customer_id, former) for customer_id, former in known if former not in (None, membership)]
+    if arriving:
+        # Recorded first: if the answer is lost, the member may have its names already, and leave with them.
+        attempt.intents.write_ahead((), [(customer_id, membership) for customer_id, _ in arriving], moving=True)
 
     def write() -> Written:
         while True:
@@ -301,7 +303,10 @@ def _write_fields(attempt: Attempt, step: ContactStep, fields: Mapping[str, Any]
             ):
                 return written
 
-    return look_twice(write, Written.is_missing, attempt.context.wait)
+    written = look_twice(write, Written.is_missing, attempt.context.wait)
+    if arriving and written.member is None and not written.exchange.in_doubt:
+        attempt.intents.write_ahead((), arriving, moving=True)
+    return written
 
 
 def _whole_fields(attempt: Attempt, step: ContactStep, seen: Member) -> dict[str, Any]:

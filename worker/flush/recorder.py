@@ -144,7 +144,11 @@ class Recorder:
         self.end(f"{why} The next flush delivers the rest.", RunResult.FAILED)
 
     def write_ahead(
-        self, entries: Sequence[LedgerEntry], memberships: Sequence[tuple[CustomerId, MembershipKey]]
+        self,
+        entries: Sequence[LedgerEntry],
+        memberships: Sequence[tuple[CustomerId, MembershipKey]],
+        *,
+        moving: bool = False,
     ) -> None:
         """Writes what calls are about to do.
 
@@ -152,6 +156,7 @@ class Recorder:
             entries: with their intents.
             memberships: new memberships of customers who had none: if the answer is lost, every customer of a contact
                 must be known there, not only its owner.
+            moving: whether these may have been known elsewhere.
 
         Raises:
             Halted: the recorder is closed, or the account is another worker's.
@@ -166,7 +171,7 @@ class Recorder:
             rows = _put_entries(db, self.account_id, entries)
             if seen:  # a read's result about a member, who may be other customers' too
                 rows += write_after_reading(db, self.account_id, seen, {}, at)
-            return rows + ledger.put_memberships(db, self.account_id, memberships)
+            return rows + ledger.put_memberships(db, self.account_id, memberships, moving=moving)
 
         self._put(Change(self, write, max(1, len(entries)))).result()
 

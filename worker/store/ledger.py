@@ -362,13 +362,21 @@ def put_customer_statuses(db: Database, account_id: AccountId, customer_statuses
 
 
 def put_memberships(
-    db: Database, account_id: AccountId, memberships: Sequence[tuple[CustomerId, MembershipKey]]
+    db: Database,
+    account_id: AccountId,
+    memberships: Sequence[tuple[CustomerId, MembershipKey]],
+    *,
+    moving: bool = False,
 ) -> Rows:
-    """Writes where customers are known that were known nowhere yet. Call it in a transaction."""
+    """Writes where customers are known that were known nowhere yet. Call it in a transaction.
+
+    Args:
+        moving: whether they may have been known elsewhere.
+    """
     db.executemany(
         "INSERT INTO standing (account_id, customer_id, list_id, address) VALUES (?,?,?,?) "
         "ON CONFLICT (account_id, customer_id) DO UPDATE SET list_id = excluded.list_id, address = excluded.address "
-        "WHERE address IS NULL",
+        f"WHERE {moving} OR address IS NULL",
         [(account_id, customer_id, *membership) for customer_id, membership in memberships],
     )
     return customer_rows(account_id, [customer_id for customer_id, _ in memberships])

@@ -123,3 +123,43 @@ def test_who_took_over_an_address_is_known_by_it_though_the_answer_to_its_first_
     world.daily()
     assert world.members("other") == {}
     assert world.outcomes("bob")[-1] == "left"
+
+
+def test_who_left_and_filled_in_a_form_stays_out_though_another_customer_gets_her_address(world: World):
+    """An update of her member for that customer, whose answer is lost, does not make her departure his."""
+    world.standin.find_list("master").insert(A, "subscribed", {"FNAME": "Eve"}, "by hand")
+    world.event("ann", A, first_name="Ann")
+    world.flush()
+    world.event("ann", "ann@new.example", first_name="Ann")
+    world.flush()
+    world.by_hand(A, "unsubscribe")
+    world.daily()
+    world.by_hand(A, "sign up")
+    world.daily()
+    world.event("bob", A, first_name="Bob")
+    world.standin.faults = [Fault("timeout_before", method="PATCH", path="/lists/master/")]
+    world.flush()
+    world.standin.faults = []
+    world.flush()
+    world.event("ann", "ann@new.example", list_id="other", first_name="Ann")
+    world.daily()
+    assert "ann@new.example" not in world.members("other")
+
+
+def test_who_was_known_by_an_address_is_so_though_an_update_for_its_new_customer_is_refused(world: World):
+    """The member has her names still: if she leaves, she is added nowhere, and the other customer is."""
+    world.event("ann", A, first_name="Ann")
+    world.event("bob", B, first_name="Bob")
+    world.flush()
+    world.event("ann", "ann@new.example", first_name="Ann")
+    world.event("bob", A, first_name="Bob")
+    world.standin.faults = [
+        Fault("status", method="PATCH", path="/lists/master/", status=400, title="Invalid Resource"),
+    ]
+    world.flush()
+    world.standin.faults = []
+    world.by_hand(A, "unsubscribe")
+    world.event("ann", "ann@new.example", list_id="other", first_name="Ann")
+    world.event("bob", "bob@new.example", list_id="other", first_name="Bob")
+    world.daily()
+    assert world.members("other") == {"bob@new.example": "subscribed"}
