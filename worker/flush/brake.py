@@ -159,6 +159,7 @@ class Brake:
         )
         self._confirmed_moves = Counter(moves)
         self._present = present
+        self._expected = Counter(expected.departures)
         self._confirmed = _held_of(confirmed, "departures")
         self._lock = threading.Lock()
         self._admitted = Counter[ListId]()
@@ -188,12 +189,19 @@ class Brake:
     def outcome_of_held(self, step_group: StepGroup) -> tuple[Outcome, str]:
         """Returns the outcome of steps of a group that are held, and what happens next to them.
 
-        Held means that somebody must confirm it. It is not if the next flush admits what is held by now.
+        Held means that somebody must confirm it. It is not if the next flush admits all that is held at the end.
         """
         lists = {step.membership.list_id for step in step_group if leaves(step) or may_leave_unplanned(step)}
-        if any(map(unreadable_sources, step_group)) or not lists.isdisjoint(self.to_confirm):
+        if any(map(unreadable_sources, step_group)) or any(map(self._waits_for_confirmation, lists)):
             return Outcome.HELD, CONFIRM
         return Outcome.LATER, NEXT_FLUSH
+
+    def _waits_for_confirmation(self, list_id: ListId) -> bool:
+        # By what was expected: others may be held later in this run.
+        expected, allowed = self._expected[list_id], self._allowed(list_id)
+        held = max(self.held.get(list_id, 0), expected - allowed)
+        gone = max(self._admitted[list_id], min(expected, allowed))
+        return held > limit(self._present.get(list_id, 0) - gone)
 
     def admit(self, step_group: StepGroup) -> tuple[StepGroup, StepGroup]:
         """Admits a step group, or holds all of it except withdrawn consent.
@@ -286,5 +294,7 @@ class Brake:
     def _fits(self, list_id: ListId, count: int) -> bool:
         if list_id in self._none_may_leave:
             return False
-        allowed = max(limit(self._present.get(list_id, 0)), self._confirmed.get(list_id, 0))
-        return self._admitted[list_id] + count <= allowed
+        return self._admitted[list_id] + count <= self._allowed(list_id)
+
+    def _allowed(self, list_id: ListId) -> int:
+        return max(limit(self._present.get(list_id, 0)), self._confirmed.get(list_id, 0))

@@ -329,13 +329,18 @@ def run_tasks(executor: Executor, tasks: Iterable[Task], alone: Callable[[Step],
         # Appended before this task ends, so that there are futures until all have ended.
         futures.extend(executor.submit(run, partial(alone, step)) for step in steps)
 
-    futures.extend(executor.submit(run, task) for task in tasks)
+    try:
+        futures.extend(executor.submit(run, task) for task in tasks)
+    except RuntimeError as error:  # no thread could be started
+        errors.append(error)
     while futures and not stop.is_set():
         last = futures.pop()  # the others have mostly ended when it does
         try:
             last.result(LOOK_SECONDS)
         except TimeoutError:
             futures.append(last)
+        except RuntimeError as error:  # no thread could be started for a step that follows
+            errors.append(error)
     executor.shutdown(wait=not futures, cancel_futures=True)
     # Calls in flight get a moment more, so that their results are known.
     wait([future for future in futures if not future.cancelled()], GRACE_SECONDS)

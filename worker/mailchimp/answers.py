@@ -174,8 +174,7 @@ def classify(answer: Answer) -> ClassifiedAnswer:
         return ClassifiedAnswer(AnswerClass.NOT_THERE, title or "HTTP 404")
     if status == 405:
         return ClassifiedAnswer(AnswerClass.NOT_ALLOWED, title or "HTTP 405")
-    # Mailchimp's refusals have a title. Without one, somebody in between refused the call, and not the contact.
-    return _refusal(title, _fields(answer.body)) if title else ClassifiedAnswer(AnswerClass.LATER, f"HTTP {status}")
+    return _refusal(title or f"HTTP {status}", _fields(answer.body))
 
 
 def classify_read(answer: Answer) -> ClassifiedAnswer:
@@ -318,12 +317,12 @@ def total_items(answer: Answer) -> int | None:
 
 
 def member_in(answer: Answer) -> tuple[Member | None, ClassifiedAnswer]:
-    """Returns the member in an answer that must hold one, and sorts it: a 2xx without one settles nothing."""
+    """Returns the member in the answer to a write, and classifies the answer; a 2xx without a member is unreadable."""
     member = answered_member(answer)
     return member, UNREADABLE if answer.ok and member is None else classify(answer)
 
 
 def member_read(answer: Answer) -> tuple[Member | None, ClassifiedAnswer]:
-    """Returns the same of the answer to a read, which refuses no contact."""
+    """Returns the member in the answer to a read, and classifies the answer; a 2xx without a member is unreadable."""
     member = answered_member(answer)
     return member, UNREADABLE if answer.ok and member is None else classify_read(answer)

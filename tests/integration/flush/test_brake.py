@@ -173,6 +173,20 @@ def test_a_few_that_are_left_after_a_confirmation_leave_in_the_next_flush_and_th
     assert archived(world) == 20
 
 
+def test_all_that_are_left_after_a_confirmation_are_held_if_the_next_flush_does_not_admit_them(world: World):
+    """Also the first ones, which are held before the others are: no receipt says that the next flush does it."""
+    added(world, 60)
+    deleted(world, range(24))
+    world.flush()
+    deleted(world, range(24, 40))
+    part = world.flush(confirmed=True)
+    assert archived(world) == 24
+    assert part.ended is RunResult.HELD
+    assert [count.count for count in held_counts.all_shown(world.db)[ACCOUNT]] == [16]
+    last = [world.receipts(f"c{number}")[-1].outcome for number in range(40)]
+    assert (last.count("archived"), last.count("held")) == (24, 16)
+
+
 def test_a_confirmation_counts_for_an_hour_and_once(world: World):
     """A notice older than an hour is shown again, and one confirmation serves one run."""
     added(world, 30)

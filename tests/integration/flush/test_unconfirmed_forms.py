@@ -9,6 +9,7 @@ from tests import setters
 from tests.checked_changelog import CHANGELOG
 from tests.integration.flush.world import ACCOUNT, World
 from worker.model import ListId
+from worker.plan.outcomes import ONLY_THE_PERSON
 from worker.sandbox.audit import BY_HAND
 
 ANN, NEW, DAN = "ann@example.com", "ann.new@example.com", "dan@example.com"
@@ -256,3 +257,15 @@ def test_a_pending_member_of_this_worker_still_moves(tmp_path: Path):
             world.daily()
             assert world.status(ANN, list_id) == "pending"
             assert world.status(ANN, off) in (None, "unsubscribed")
+
+
+def test_who_has_a_status_that_nobody_knows_is_moved_nowhere(world: World):
+    """Mailchimp may get new statuses: such a member counts as one that left, and the receipt says so."""
+    world.standin.find_list("other").insert(ANN, "inactive", {}, "by hand")
+    world.event("ann", ANN, list_id="other")
+    world.daily()
+    world.event("ann", ANN, list_id="master")
+    world.daily()
+    assert world.outcomes("ann")[-1] == "left"
+    assert world.receipts("ann")[-1].next == ONLY_THE_PERSON
+    assert world.members() == {}

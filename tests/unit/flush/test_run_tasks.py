@@ -90,3 +90,39 @@ def test_a_stop_begins_nothing_more_and_waits_only_a_moment_for_calls(monkeypatc
     run_tasks(executor(1), [partial(run, number) for number in range(3)], nothing, stop)
     hangs.set()
     assert begun == [0]
+
+
+def test_no_further_task_begins_after_an_error_while_others_run():
+    """What runs is waited for; what waits is not begun."""
+    begun, fails = list[int](), threading.Event()
+
+    def run(number: int) -> Iterable[Any]:
+        begun.append(number)
+        if number == 1:
+            fails.set()
+            raise ValueError(number)
+        assert fails.wait(10)
+        return ()
+
+    tasks = [partial(run, number) for number in range(50)]
+    with pytest.raises(ValueError, match="1"):
+        run_tasks(executor(2), tasks, nothing, threading.Event())
+    assert len(begun) < 10
+
+
+def test_a_step_for_which_no_thread_starts_is_an_error_and_leaves_none_behind():
+    """As when the machine has too many threads."""
+
+    class Full(ThreadPoolExecutor):
+        left = 2
+
+        def submit(self, *arguments: Any, **options: Any) -> Any:
+            self.left -= 1
+            if self.left < 0:
+                raise RuntimeError("can't start new thread")
+            return super().submit(*arguments, **options)
+
+    for tasks in ([lambda: ()] * 3, [lambda: [1, 2]]):
+        with pytest.raises(RuntimeError, match="new thread"):
+            run_tasks(Full(2, "calls of full"), tasks, lambda step: (), threading.Event())  # type: ignore[arg-type]
+    assert not any(one.name.startswith("calls of full") for one in threading.enumerate())
