@@ -199,9 +199,9 @@ class Brake:
     def _waits_for_confirmation(self, list_id: ListId) -> bool:
         # By what was expected: others may be held later in this run.
         expected, allowed = self._expected[list_id], self._allowed(list_id)
-        held = max(self.held.get(list_id, 0), expected - allowed)
-        gone = max(self._admitted[list_id], min(expected, allowed))
-        return held > limit(self._present.get(list_id, 0) - gone)
+        held_count = max(self.held.get(list_id, 0), expected - allowed)
+        admitted = max(self._admitted[list_id], min(expected, allowed))
+        return held_count > limit(self._present.get(list_id, 0) - admitted)
 
     def admit(self, step_group: StepGroup) -> tuple[StepGroup, StepGroup]:
         """Admits a step group, or holds all of it except withdrawn consent.

@@ -268,4 +268,4 @@ def test_who_has_a_status_that_nobody_knows_is_moved_nowhere(world: World):
     world.daily()
     assert world.outcomes("ann")[-1] == "left"
     assert world.receipts("ann")[-1].next == ONLY_THE_PERSON
-    assert world.members() == {}
+    assert world.status(ANN) == "archived"
