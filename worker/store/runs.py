@@ -204,7 +204,7 @@ def account_failed(db: Database, account_id: AccountId, at: str, *, again: bool)
     """Records that a flush of an account failed. Call it in a transaction.
 
     Args:
-        again: whether it was a retry; the daily flush starts counting failures again.
+        again: whether it was a retry; after another flush, failures are counted from one again.
     """
     db.execute(
         "INSERT INTO account_flush (account_id, failed_at, failures) VALUES (?1,?2,1) "
