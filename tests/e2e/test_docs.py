@@ -27,8 +27,8 @@ publish it, save it as one line of a file: `mailchimp-worker publish FILE`.
 OUTCOMES = """\
 ## What each outcome means
 
-*Done*: nothing more is sent for this version of the customer. *Final*: a later event does not change it either; only
-the person or an operator can. Find them by `mailchimp-worker receipts --outcome OUTCOME`."""
+*Done*: nothing more is sent for this version of the customer. *Final*: a later event does
+not change it, unless it brings another address; only the person or an operator can. Find them by `mailchimp-worker receipts --outcome OUTCOME`."""
 
 
 class Transcript:

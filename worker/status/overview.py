@@ -59,8 +59,9 @@ def overview(
     last = runs.last(db, RUNS_SHOWN)
     own = live.partitions.keys() if live is not None else None
     since = receipts.complete_since(db, now, config.receipts.keep_days, topic, own)
-    under_way = runs.under_way(db) if beat is not None else []
-    facts = facts_of(db, next_flush_time(now, flush.time_of_day, flush.zone), under_way)
+    with db.snapshot():  # who is settled and who is left must add up
+        under_way = runs.under_way(db) if beat is not None else []
+        facts = facts_of(db, next_flush_time(now, flush.time_of_day, flush.zone), under_way)
     account_ids = [account.settings.account_id for account in facts]
     receipts_complete = receipts_since_by_account(db, config, now, account_ids)
     elsewhere = accounts_elsewhere(db, topic, live, account_ids)

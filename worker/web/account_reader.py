@@ -109,8 +109,10 @@ def current_state(call: Call) -> CurrentState:
     """Returns the account's current state, what it lacks, and what comes next."""
     settings = settings_of(call)
     # Runs of a killed worker never ended.
-    running = runs.under_way(call.db) if seconds_since_beat(call.app.config.staging.path) else ()
-    (facts,) = facts_of(call.db, call.next_flush, running, settings)
+    beats = seconds_since_beat(call.app.config.staging.path) is not None
+    with call.db.snapshot():  # who is settled and who is left must add up
+        running = runs.under_way(call.db) if beats else ()
+        (facts,) = facts_of(call.db, call.next_flush, running, settings)
     requests = runs.requests_since(call.db, call.account, as_text(call.now - SYNC_AGAIN))
     not_ended = {None, *(run.run for run in running)}
     return CurrentState(

@@ -189,7 +189,9 @@ def test_an_account_that_reads_a_large_list_lets_the_others_go_on(world: World, 
     world.before_call(None)
     assert parts(run) == {ACCOUNT: (size, "done"), "more-0": (size + 1, "done")}
     lists = [one.path.split("/")[2] for one in made if one.path.endswith("/members") and one.query["count"] == "3"]
-    assert lists.index("list-0") < 6 < lists.count("master")
+    # Before the other one is queued, the first may have had turns of its own.
+    assert lists.count("master") > 6
+    assert lists.index("list-0") < lists.count("master")
     pages = [str(one) for one in made if one.path == "/lists/master/members" and one.query["count"] == "3"]
     assert len(set(pages)) == len(pages)
 
