@@ -28,7 +28,8 @@ OUTCOMES = """\
 ## What each outcome means
 
 *Done*: nothing more is sent for this version of the customer. *Final*: a later event does
-not change it, unless it brings another address; only the person or an operator can. Find them by `mailchimp-worker receipts --outcome OUTCOME`."""
+not change it, unless it brings another address; only the person or an operator can. Find them by
+`mailchimp-worker receipts --outcome OUTCOME`."""
 
 
 class Transcript:
