@@ -1,4 +1,4 @@
-"""What is known of a partition that this worker owns, and what follows from it. Does no I/O."""
+"""The state of a partition that this worker owns: how far it is read, and whether it is ready. Does no I/O."""
 
 from __future__ import annotations
 

@@ -115,10 +115,10 @@ class Intents:
     """What a step group is about to do: each write whose answer could be lost is stored before it is sent.
 
     Attributes:
-        write_ahead: see :meth:`worker.flush.recorder.Recorder.write_ahead`.
+        write_ahead: writes entries with intents, and the memberships of customers who had none, in one transaction.
     """
 
-    write_ahead: Callable[..., None]
+    write_ahead: Callable[[Sequence[LedgerEntry], Sequence[tuple[CustomerId, MembershipKey]]], None]
     _news: defaultdict[MembershipKey, _News] = field(default_factory=partial(defaultdict, _News))
 
     def entry(self, membership: MembershipKey, planned: LedgerEntry | None) -> LedgerEntry | None:

@@ -107,7 +107,7 @@ class _ListToRead:
 
 
 def _reaches(base: str | None, known_to: datetime | None) -> bool:
-    # Whether what is read from a time on continues what is known.
+    # Whether a reading that starts at `base` leaves no gap after what is known.
     return base is None or (known_to is not None and as_moment(base) <= known_to)
 
 

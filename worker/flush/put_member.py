@@ -288,12 +288,12 @@ def _write_fields(attempt: Attempt, step: ContactStep, fields: Mapping[str, Any]
     Returns:
         The result; a refused field that was not sent leaves FIELD, which is final for this run.
     """
-    membership = step.membership
+    membership, write_ahead = step.membership, attempt.context.recorder.write_ahead
     known = [(target.customer_id, attempt.customer_status(target.customer_id).membership) for target in step.targets]
     arriving = [(customer_id, former) for customer_id, former in known if former not in (None, membership)]
     if arriving:
         # Recorded first: if the answer is lost, the member may have its names already, and leave with them.
-        attempt.intents.write_ahead((), [(customer_id, membership) for customer_id, _ in arriving], moving=True)
+        write_ahead((), [(customer_id, membership) for customer_id, _ in arriving], moving=True)
 
     def write() -> Written:
         while True:
@@ -305,7 +305,7 @@ def _write_fields(attempt: Attempt, step: ContactStep, fields: Mapping[str, Any]
 
     written = look_twice(write, Written.is_missing, attempt.context.wait)
     if arriving and written.member is None and not written.exchange.in_doubt:
-        attempt.intents.write_ahead((), arriving, moving=True)
+        write_ahead((), arriving, moving=True)
     return written
 
 

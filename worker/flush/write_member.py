@@ -150,7 +150,7 @@ def _note_kept_out(
 ) -> None:
     why = _WHY_NOT_ADDED.get(decision.left_as or "", "an opt-out goes with the person to every list")
     detail = f"Not put on list {contact.membership.list_id} as {contact.email}: {decision.reason}, and {why}."
-    then = _next_for(decision, prior)
+    then = _next_after_departure(decision, prior)
     targets = contact.targets
     if prior.membership.list_id != contact.membership.list_id:
         # The receipt names the list that the person left, which the account did not choose.
@@ -166,7 +166,7 @@ def _note_kept_out(
             attempt.waits.append((target.customer_id, prior.known[0]))
 
 
-def _next_for(decision: PriorDecision, prior: PriorMembership) -> str | None:
+def _next_after_departure(decision: PriorDecision, prior: PriorMembership) -> str | None:
     # None for what is always next after a departure: only the person can join again.
     if decision.left_as is None or decision.left_as == NO_MEMBER or decision.left_as not in STATUS_MEANINGS:
         return None

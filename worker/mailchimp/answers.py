@@ -179,7 +179,10 @@ def classify(answer: Answer) -> ClassifiedAnswer:
 
 def classify_read(answer: Answer) -> ClassifiedAnswer:
     """Classifies the answer to a read, which refuses no contact."""
-    classified = classify(answer)
+    return _of_read(classify(answer))
+
+
+def _of_read(classified: ClassifiedAnswer) -> ClassifiedAnswer:
     return replace(classified, kind=AnswerClass.LATER) if classified.kind in _REFUSALS else classified
 
 
@@ -324,5 +327,5 @@ def member_in(answer: Answer) -> tuple[Member | None, ClassifiedAnswer]:
 
 def member_read(answer: Answer) -> tuple[Member | None, ClassifiedAnswer]:
     """Returns the member in the answer to a read, and classifies the answer; a 2xx without a member is unreadable."""
-    member = answered_member(answer)
-    return member, UNREADABLE if answer.ok and member is None else classify_read(answer)
+    member, classified = member_in(answer)
+    return member, _of_read(classified)
